@@ -1,0 +1,154 @@
+"""Chunks in, settled samples at the streamed rate out, and what happens where some are missing."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from bioxedge import spec
+from bioxedge.dsp import Stages
+from bioxedge.errors import SignalError
+from bioxedge.signals import Chunk, Samples
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Settled samples at the streamed rate, consecutive since one start.
+
+    Attributes
+    ----------
+    samples : ndarray of float64, shape [channels, n]
+    index : int
+        Index of the first one since the stream's last start.
+    """
+
+    samples: Samples
+    index: int
+
+
+class SampleStream:
+    """Chunks in, settled samples at the streamed rate out; gaps treated on the way.
+
+    A sample that is missing (an index that jumped, or a value that is not finite in any
+    channel) is held over from the last real one if no more than ``max_gap`` are missing in a
+    row; more than that starts the stream afresh at the next real sample. What to do is known
+    only when the next real sample is there, so fills leave with it, for every chunking.
+
+    Attributes
+    ----------
+    filled, lost, restarts : int
+        Samples held over, samples in gaps that were too long, and starts after the first.
+    """
+
+    def __init__(self, source: spec.Input, stream: spec.StreamSpec) -> None:
+        self._stages = Stages(stream.stages, source)
+        self._max_gap = stream.max_gap
+        self._width = len(source.channels)
+        self._rate = source.rate
+        self.rate, self.channels = self._stages.rate, self._stages.channels
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as if new."""
+        self.filled = self.lost = self.restarts = 0
+        self._expected: int | None = None
+        self._missing = 0
+        self._start()
+
+    def _start(self) -> None:
+        """Begin a stream whose first sample is still to come."""
+        self._stages.reset()
+        self._anchor: int | None = None
+        self._last: Samples | None = None
+        self._index = 0
+        self._holds: list[tuple[int, int]] = []
+
+    def push(self, chunk: Chunk) -> Iterator[Segment]:
+        """Take a chunk; give segments of streamed samples, one for each unbroken run.
+
+        Raises
+        ------
+        SignalError
+            Another rate or number of channels, or samples that were pushed before. The
+            stream is left as it was.
+        """
+        if chunk.samples.shape[0] != self._width:
+            raise SignalError(
+                f"the stream takes {self._width} channels, the chunk has {chunk.samples.shape[0]}"
+            )
+        if chunk.rate != self._rate:
+            raise SignalError(
+                f"the stream takes {self._rate:g} Hz, the chunk has {chunk.rate:g} Hz"
+            )
+        if self._expected is not None and chunk.first < self._expected:
+            raise SignalError(
+                f"the chunk starts at sample {chunk.first}, but samples up to "
+                f"{self._expected} were pushed already"
+            )
+        return self._run(chunk)
+
+    def _run(self, chunk: Chunk) -> Iterator[Segment]:
+        """Go through a chunk's real and missing runs."""
+        if self._expected is not None:
+            self._missing += chunk.first - self._expected
+        self._expected = chunk.end
+        real: npt.NDArray[np.bool_] = np.all(np.isfinite(chunk.samples), axis=0)
+        edges = np.flatnonzero(np.diff(real)) + 1
+        for begin, end in itertools.pairwise([0, *edges.tolist(), len(real)]):
+            if begin == end:
+                continue
+            if not real[begin]:
+                self._missing += end - begin
+                continue
+            yield from self._bridge_gap(chunk.first + begin)
+            if self._anchor is None:
+                self._anchor = chunk.first + begin
+            samples = np.ascontiguousarray(chunk.samples[:, begin:end])
+            self._last = samples[:, -1:].copy()
+            yield from self._feed(samples)
+
+    def _bridge_gap(self, here: int) -> Iterator[Segment]:
+        """Hold over, or start afresh, now that a real sample is here."""
+        missing, self._missing = self._missing, 0
+        if missing == 0 or self._last is None:
+            return
+        if missing > self._max_gap:
+            self.lost += missing
+            self.restarts += 1
+            self._start()
+            return
+        self.filled += missing
+        self._holds.append((here - missing, here))
+        yield from self._feed(np.repeat(self._last, missing, axis=1))
+
+    def _feed(self, samples: Samples) -> Iterator[Segment]:
+        """Pass samples through the stages."""
+        out = self._stages.push(samples)
+        if out.shape[1]:
+            segment = Segment(out, self._index)
+            self._index += out.shape[1]
+            yield segment
+
+    def locate(self, index: int) -> Fraction:
+        """Absolute input position of a streamed index of the present start."""
+        assert self._anchor is not None
+        return self._anchor + self._stages.position(index)
+
+    def nearest(self, position: Fraction) -> int:
+        """Streamed index of the present start that stands nearest to an input position."""
+        assert self._anchor is not None
+        where = self._stages.position
+        return round((position - self._anchor - where.offset) / where.scale)
+
+    def held(self, start: Fraction, end: Fraction) -> int:
+        """Samples held over in ``[start, end)`` of the present start; forgets older ones."""
+        self._holds = [hold for hold in self._holds if hold[1] > start]
+        return sum(
+            max(0, min(math.ceil(end), b) - max(math.ceil(start), a)) for a, b in self._holds
+        )

@@ -1,0 +1,122 @@
+"""What comes in, what is done to it and how it is cut: clauses 2 to 5 of the manifest.
+
+The structs hold parameters only; :mod:`bioxedge.dsp` and :mod:`bioxedge.windows` carry them
+out. A recipe writes the same structs, with the warm-ups left open.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+Rate = Annotated[float, Meta(gt=0)]
+Text = Annotated[str, Meta(min_length=1, max_length=400)]
+
+
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of all parts: frozen, and closed to keys it does not know."""
+
+
+# -- clause 2: the sensor ---------------------------------------------------------------
+
+
+class ChannelSpec(Struct, frozen=True):
+    """One channel of the input, as the sensor names it, and its unit."""
+
+    name: Text
+    unit: Text
+
+
+class Input(Struct, frozen=True):
+    """What must come in: modality, channels in order, rate in Hz."""
+
+    modality: Text
+    channels: Annotated[tuple[ChannelSpec, ...], Meta(min_length=1)]
+    rate: Rate
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The channel names, in order."""
+        return tuple(channel.name for channel in self.channels)
+
+
+# -- clause 3: causal stages ------------------------------------------------------------
+
+
+class Select(Struct, frozen=True, tag_field="stage", tag="select"):
+    """Keep these channels, in this order."""
+
+    channels: Annotated[tuple[Text, ...], Meta(min_length=1)]
+
+
+class Scale(Struct, frozen=True, tag_field="stage", tag="scale"):
+    """``x · gain + offset``, the same for every channel."""
+
+    gain: float = 1.0
+    offset: float = 0.0
+
+
+class Resample(Struct, frozen=True, tag_field="stage", tag="resample"):
+    """Rational polyphase resampling by ``up / down`` with a Kaiser-windowed linear-phase FIR.
+
+    ``reach`` is the filter's half length in samples of the slower of the two rates;
+    ``warmup`` counts output samples and is filled in when a bundle is built.
+    """
+
+    up: Positive
+    down: Positive
+    reach: Positive = 10
+    warmup: Count | None = None
+
+
+class Filter(Struct, frozen=True, tag_field="stage", tag="filter"):
+    """A causal recursive filter in second-order sections.
+
+    ``cutoff`` is in Hz, one number or a pair; ``order`` is the prototype's (a band-pass has
+    twice as many poles); ``ripple`` (dB) belongs to ``chebyshev1`` and ``q`` (centre over
+    bandwidth) to ``notch``. ``warmup`` counts output samples.
+    """
+
+    design: Literal["butterworth", "chebyshev1", "notch"]
+    cutoff: Annotated[tuple[Rate, ...], Meta(min_length=1, max_length=2)]
+    kind: Literal["lowpass", "highpass", "bandpass", "bandstop"] = "bandpass"
+    order: Annotated[int, Meta(ge=1, le=12)] = 2
+    ripple: Rate = 0.5
+    q: Rate = 30.0
+    warmup: Count | None = None
+
+
+Stage = Select | Scale | Resample | Filter
+
+
+class StreamSpec(Struct, frozen=True):
+    """The causal stages in order, and how long a gap may be held over, in input samples."""
+
+    stages: tuple[Stage, ...] = ()
+    max_gap: Count = 0
+
+
+# -- clauses 4 and 5: the window --------------------------------------------------------
+
+
+class ZScore(Struct, frozen=True, tag_field="stage", tag="zscore"):
+    """Subtract each channel's mean and divide by its deviation (by n); 0 where that is 0."""
+
+
+class Rank(Struct, frozen=True, tag_field="stage", tag="rank"):
+    """Average ranks of each channel's samples, mapped linearly to [−1, 1]."""
+
+
+WindowStage = ZScore | Rank
+
+
+class WindowSpec(Struct, frozen=True):
+    """Length and hop in samples at the streamed rate, and the pure stages on a window."""
+
+    length: Positive
+    hop: Positive
+    then: tuple[WindowStage, ...] = ()
