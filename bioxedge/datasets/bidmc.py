@@ -1,0 +1,116 @@
+"""BIDMC PPG and Respiration: ECG (lead II) and PPG of intensive-care patients, 125 Hz.
+
+Pimentel et al., IEEE Trans. Biomed. Eng. 64(8), 2016; Goldberger et al., Circulation 101(23),
+2000; ODC-BY 1.0. Eight minutes a recording, as CSV files (plain or gzipped). Several
+recordings can come from one patient: the person is the "MIMIC II matched wdb ID" of
+``*_Fix.txt``, not the recording.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import numpy as np
+
+from bioxedge.datasets.pair import Pair
+from bioxedge.errors import DatasetError
+from bioxedge.signals import Channel, Recording, Samples
+
+RATE = 125.0
+LICENCE = "ODC-BY 1.0"
+_NUMERICS = ("HR", "PULSE", "RESP", "SpO2")
+
+
+def load(folder: str | Path) -> list[Pair]:
+    """Read every recording of a folder.
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``bidmc_NN_Signals.csv`` (or ``.csv.gz``), ``_Numerics.csv`` and ``_Fix.txt``.
+
+    Returns
+    -------
+    list of Pair
+        Source: the PPG (``PLETH``, arbitrary unit); target: ECG lead ``II`` (mV); reference:
+        the monitor's numerics at 1 Hz, NaN where it gave none.
+
+    Raises
+    ------
+    DatasetError
+        No recordings there, or one that lacks a file, a signal or a patient.
+    """
+    folder = Path(folder)
+    found = sorted([*folder.glob("bidmc_*_Signals.csv"), *folder.glob("bidmc_*_Signals.csv.gz")])
+    if not found:
+        raise DatasetError(
+            f"{folder} holds no BIDMC recordings (bidmc_NN_Signals.csv): get the set from "
+            "PhysioNet (bidmc 1.0.0, CSV files) and name its folder's parent with --data"
+        )
+    return [_read(path) for path in found]
+
+
+def _read(path: Path) -> Pair:
+    """Read one recording."""
+    name = path.name.split("_Signals")[0]
+    person = _person(path.with_name(f"{name}_Fix.txt"))
+    signals = _table(path)
+    numerics = _table(path.with_name(f"{name}_Numerics.csv"))
+    for column in ("PLETH", "II"):
+        if column not in signals:
+            raise DatasetError(f"{path} has no column {column}: it has {', '.join(signals)}")
+    return Pair(
+        name=name,
+        source=_recording(signals, {"PLETH": "a.u."}, RATE, "ppg", person),
+        target=_recording(signals, {"II": "mV"}, RATE, "ecg", person),
+        reference=_recording(
+            numerics,
+            {column: "" for column in _NUMERICS if column in numerics},
+            1.0,
+            "reference",
+            person,
+        ),
+    )
+
+
+def _recording(
+    table: dict[str, Samples], columns: dict[str, str], rate: float, modality: str, person: str
+) -> Recording:
+    """Pick columns of a table."""
+    return Recording(
+        samples=np.stack([table[column] for column in columns]),
+        rate=rate,
+        channels=tuple(Channel(column, unit) for column, unit in columns.items()),
+        modality=modality,
+        person=person,
+    )
+
+
+def _table(path: Path) -> dict[str, Samples]:
+    """Read a CSV file with a header: one array a column, NaN where a field is empty."""
+    try:
+        text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        header, _, body = text.decode("utf-8").partition("\n")
+        names = [field.strip() for field in header.split(",")]
+        rows = np.genfromtxt(body.splitlines(), delimiter=",", dtype=np.float64, ndmin=2)
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path} is missing: the recording is incomplete") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+    if rows.shape[1] != len(names):
+        raise DatasetError(f"{path} has {rows.shape[1]} columns, its header {len(names)}")
+    return {name: np.ascontiguousarray(rows[:, i]) for i, name in enumerate(names)}
+
+
+def _person(path: Path) -> str:
+    """Read whose recording it is."""
+    try:
+        facts = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DatasetError(f"{path} is missing: whose recording it is stands there") from error
+    match = re.search(r"matched wdb ID:\s*(\S+)", facts)
+    if match is None:
+        raise DatasetError(f"{path} names no patient (MIMIC II matched wdb ID)")
+    return match.group(1)

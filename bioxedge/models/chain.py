@@ -1,0 +1,237 @@
+"""A foundation model as a stem and an ordered list of blocks that can be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from operator import index
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from torch import Tensor, nn
+
+from bioxedge.errors import ModelError
+
+__all__ = ["Chain", "Config", "Cut", "configure"]
+
+
+class Cut(NamedTuple):
+    """What stands at a cut: activations are ``[batch, tokens, features]``."""
+
+    tokens: int
+    features: int
+
+
+class Config(Protocol):
+    """The dimensions of a model: a frozen dataclass that also declares its cuts."""
+
+    @property
+    def channels(self) -> int:
+        """Number of input channels."""
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+
+    def tokens(self, k: int, samples: int) -> int:
+        """Tokens at cut `k` for that many input samples; ModelError if they do not fit."""
+
+    def features(self, k: int) -> int:
+        """Features at cut `k`."""
+
+
+C = TypeVar("C")
+
+
+def configure(kind: type[C], name: str, options: dict[str, Any]) -> C:
+    """Build a configuration; an unknown option is a ModelError that names the known ones."""
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ModelError(
+            f"{name} has no option {', '.join(unknown)}: it takes {', '.join(known) or 'none'}"
+        )
+    return kind(**options)
+
+
+class Chain(nn.Module):
+    """A stem, then blocks: ``chain[:k]`` produces cut k, ``chain[k:]`` consumes it.
+
+    Cut 0 is the embedded input and cut ``len(chain)`` of a whole chain is the last block's
+    output. At every cut the activation is ``[batch, tokens, features]``, whatever the
+    model uses inside.
+
+    **Slices.** ``chain[:k]`` starts where the chain starts, that is with the stem if it
+    has one; ``chain[0:k]`` starts from the tokens of cut 0. A slice shares its weights
+    with the chain it came from and holds only the modules that it needs. **A cut keeps
+    its number in every slice**: with ``tail = chain[3:]``, ``tail[5:]`` is ``chain[5:]``,
+    and ``tail[:2]`` is an error. ``len`` counts the blocks a slice holds, and its cuts are
+    ``first`` to ``last``.
+
+    Parameters
+    ----------
+    stem : Module or None
+        ``[batch, channels, samples]`` to the model's own layout; None if the chain starts
+        from tokens.
+    blocks : iterable of Module
+        Each keeps the model's own layout.
+    name : str
+        The model's name in `bioxedge.models`.
+    config : Config
+        The dimensions of the *whole* model.
+    origin, licence : str
+        Where the weights come from and on what terms (SPDX where there is one).
+    features_first : bool
+        The model's own layout is ``[batch, features, tokens]``; a run through many blocks
+        then transposes at its two ends only.
+    first : int
+        The number of the cut that the first block consumes.
+
+    Attributes
+    ----------
+    sha256 : str or None
+        That of the checkpoint the weights were loaded from.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module | None,
+        blocks: Iterable[nn.Module],
+        *,
+        name: str,
+        config: Config,
+        origin: str,
+        licence: str,
+        features_first: bool = False,
+        first: int = 0,
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.blocks = nn.ModuleList(blocks)
+        self.name = name
+        self.config = config
+        self.channels = config.channels
+        self.origin = origin
+        self.licence = licence
+        self.features_first = features_first
+        self.first = first
+        self.last = first + len(self.blocks)
+        self.sha256: str | None = None
+        self.frozen = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[batch, channels, samples]``, or the tokens of cut `first`, to those of `last`."""
+        h = self._enter(x)
+        for block in self.blocks:
+            h = block(h)
+        return self._leave(h)
+
+    def activations(self, x: Tensor) -> Iterator[Tensor]:
+        """Give every cut from `first` to `last`, ``[batch, tokens, features]``, in one pass."""
+        h = self._enter(x)
+        yield self._leave(h)
+        for block in self.blocks:
+            h = block(h)
+            yield self._leave(h)
+
+    def cut(self, k: int, samples: int) -> Cut:
+        """Say what stands at cut `k` when the whole chain is given that many samples.
+
+        Raises
+        ------
+        ModelError
+            If this chain has no cut `k`, or the model cannot take so many samples.
+        """
+        k = self._bound(k)
+        if samples < 1:
+            raise ModelError(f"{samples} samples are too few: {self.name} needs at least 1")
+        return Cut(self.config.tokens(k, samples), self.config.features(k))
+
+    def freeze(self) -> Chain:
+        """Fix the weights and stay in evaluation mode, whatever a parent's `train` says.
+
+        Without the second half, ``bridged.train()`` would let a frozen encoder's batch
+        norm drift and its dropout speak. A slice of a frozen chain is frozen.
+        """
+        self.requires_grad_(False)
+        self.frozen = True
+        self.eval()
+        return self
+
+    def thaw(self) -> Chain:
+        """Undo `freeze`, in training mode; thaw a deep copy to keep the frozen one as it is."""
+        self.frozen = False
+        self.requires_grad_(True)
+        return self.train()
+
+    def train(self, mode: bool = True) -> Chain:
+        """Set training mode, unless the chain is frozen."""
+        super().train(mode and not self.frozen)
+        return self
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, part: slice) -> Chain:
+        if not isinstance(part, slice):
+            raise ModelError(
+                f"chain[{part!r}] is not a cut: write chain[:k] for what produces cut k, "
+                f"chain[k:] for what consumes it"
+            )
+        if part.step not in (None, 1):
+            raise ModelError(f"a chain is cut in steps of 1, not {part.step}: its blocks follow on")
+        start = self.first if part.start is None else self._bound(part.start)
+        stop = self.last if part.stop is None else self._bound(part.stop)
+        if start > stop:
+            raise ModelError(f"cut {start} comes after cut {stop}: swap the ends of the slice")
+        piece = Chain(
+            self.stem if part.start is None else None,
+            list(self.blocks)[start - self.first : stop - self.first],
+            name=self.name,
+            config=self.config,
+            origin=self.origin,
+            licence=self.licence,
+            features_first=self.features_first,
+            first=start,
+        )
+        piece.sha256, piece.frozen = self.sha256, self.frozen
+        # The blocks are shared and know their mode; only the new containers must be told.
+        piece.training = piece.blocks.training = self.training
+        return piece
+
+    def extra_repr(self) -> str:
+        """Name the model and the cuts."""
+        return f"{self.name}, cuts {self.first} to {self.last}"
+
+    def _bound(self, k: int) -> int:
+        try:
+            k = index(k)
+        except TypeError:
+            raise ModelError(f"a cut is a whole number, not {k!r}") from None
+        if not self.first <= k <= self.last:
+            raise ModelError(
+                f"there is no cut {k}: this part of {self.name} has cuts "
+                f"{self.first} to {self.last}, counted from the start"
+            )
+        return k
+
+    def _enter(self, x: Tensor) -> Tensor:
+        """To the model's own layout, through the stem if there is one."""
+        if self.stem is not None:
+            if x.ndim != 3 or x.shape[1] != self.channels:
+                raise ModelError(
+                    f"{self.name} takes [batch, {self.channels}, samples], got {list(x.shape)}"
+                )
+            self.config.tokens(0, x.shape[2])  # refuses a length that the model cannot take
+            h: Tensor = self.stem(x)
+            return h.contiguous()
+        features = self.config.features(self.first)
+        if x.ndim != 3 or x.shape[2] != features:
+            raise ModelError(
+                f"cut {self.first} of {self.name} is [batch, tokens, {features}], "
+                f"got {list(x.shape)}"
+            )
+        # Always contiguous: the strides choose the kernel, and with it the last bits.
+        return (x.transpose(1, 2) if self.features_first else x).contiguous()
+
+    def _leave(self, h: Tensor) -> Tensor:
+        return (h.transpose(1, 2) if self.features_first else h).contiguous()

@@ -1,0 +1,204 @@
+"""Checkpoints: read without running anything, matched key by key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bioxedge.errors import ModelError
+from bioxedge.models.chain import Chain
+
+__all__ = ["Checkpoint", "fill", "read", "save", "sha256", "strip"]
+
+_OURS = "bioxedge"  # the metadata key under which `save` keeps name and configuration
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes
+    ----------
+    weights : dict of str to Tensor
+        On the CPU, under the file's own key names.
+    sha256 : str
+        Of the file, in hexadecimal.
+    beside : dict
+        What a wrapper holds beside the weights (configuration, epoch, …).
+    config : dict or None
+        The configuration, if `save` wrote the file.
+    """
+
+    weights: dict[str, Tensor]
+    sha256: str
+    beside: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] | None = None
+
+
+def sha256(path: str | Path) -> str:
+    """Digest a file in hexadecimal; ModelError if it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read ({error.strerror}): give the path of a checkpoint"
+        ) from error
+    return digest.hexdigest()
+
+
+def read(path: str | Path, *, name: str, wrappers: Collection[str] = ()) -> Checkpoint:
+    """Read a checkpoint without running any code that it may carry.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.safetensors``, or a file of `torch.save`, which is read with
+        ``weights_only=True``.
+    name : str
+        The model it is meant for; a file that `save` wrote for another is refused.
+    wrappers : collection of str
+        Keys under which this model's authors put the weights; without one of them the
+        file itself is the state dict.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, holds more than tensors and plain values, or was
+        saved from another model.
+    """
+    digest = sha256(path)
+    if Path(path).suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ModelError(f"{path} is not a safetensors file: {error}") from error
+        return Checkpoint(weights, digest, config=_config(metadata, path, name))
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, BadZipFile) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is empty"
+        raise ModelError(
+            f"{path} cannot be read as weights alone ({reason}): ask its authors for "
+            f"a state dict or a safetensors file"
+        ) from error
+    beside: dict[str, Any] = {}
+    if isinstance(content, Mapping):
+        for wrapper in wrappers:
+            if isinstance(content.get(wrapper), Mapping):
+                beside = {key: value for key, value in content.items() if key != wrapper}
+                content = content[wrapper]
+                break
+    if not isinstance(content, Mapping) or not all(
+        isinstance(value, Tensor) for value in content.values()
+    ):
+        raise ModelError(
+            f"{path} holds no state dict: expected tensors by name"
+            + (f", bare or under {', '.join(wrappers)}" if wrappers else "")
+        )
+    return Checkpoint(dict(content), digest, beside)
+
+
+def strip(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take a wrapper's prefix off the keys, if every one of them carries it."""
+    if all(key.startswith(prefix) for key in weights):
+        return {key.removeprefix(prefix): value for key, value in weights.items()}
+    return dict(weights)
+
+
+def fill(
+    module: nn.Module, weights: Mapping[str, Tensor], *, source: str, optional: tuple[str, ...] = ()
+) -> None:
+    """Copy weights into a module, strictly.
+
+    Parameters
+    ----------
+    module : Module
+        What is filled; untouched when something does not fit.
+    weights : mapping of str to Tensor
+        Under the module's key names.
+    source : str
+        What to call the checkpoint in an error.
+    optional : tuple of str
+        Ends of the keys that may be absent from the weights.
+
+    Raises
+    ------
+    ModelError
+        One error that names every missing and unexpected key and every other shape.
+    """
+    wanted = module.state_dict()
+    missing = [
+        key for key in wanted if key not in weights and not key.endswith(optional or ("\0",))
+    ]
+    unexpected = [key for key in weights if key not in wanted]
+    shapes = [
+        f"{key} {list(weights[key].shape)} for {list(wanted[key].shape)}"
+        for key in wanted
+        if key in weights and weights[key].shape != wanted[key].shape
+    ]
+    faults = [
+        f"{what} {', '.join(which)}"
+        for what, which in (("missing", missing), ("unexpected", unexpected), ("shape", shapes))
+        if which
+    ]
+    if faults:
+        raise ModelError(
+            f"{source} does not fit: {'; '.join(faults)}: check the model's name and dimensions"
+        )
+    module.load_state_dict(dict(weights), strict=False)  # strictness is checked above
+
+
+def save(chain: Chain, path: str | Path) -> str:
+    """Write a whole chain as safetensors with its name and configuration; give its sha256.
+
+    Raises
+    ------
+    ModelError
+        If the chain is a slice, or the path does not end in ``.safetensors``.
+    """
+    if chain.stem is None or len(chain) != chain.config.blocks:
+        raise ModelError(f"only a whole chain is saved, not {chain.extra_repr()}: save it uncut")
+    if Path(path).suffix != ".safetensors":
+        raise ModelError(f"{path} does not end in .safetensors: name it so")
+    about = {"model": chain.name, "config": asdict(chain.config)}  # type: ignore[call-overload]
+    weights = {key: value.contiguous() for key, value in chain.state_dict().items()}
+    save_file(weights, path, metadata={_OURS: json.dumps(about)})
+    return sha256(path)
+
+
+def agreed(found: Checkpoint, options: dict[str, Any], *, source: str) -> dict[str, Any]:
+    """Join the options with the configuration that a file brings; ModelError if they differ."""
+    if found.config is None:
+        return options
+    for key, value in options.items():
+        if key in found.config and found.config[key] != value:
+            raise ModelError(
+                f"{source} was saved with {key}={found.config[key]}, not {value}: leave it out"
+            )
+    return {**found.config, **options}
+
+
+def _config(metadata: dict[str, str], path: str | Path, name: str) -> dict[str, Any] | None:
+    if _OURS not in metadata:
+        return None
+    about = json.loads(metadata[_OURS])
+    if about["model"] != name:
+        raise ModelError(f"{path} holds a {about['model']}, not a {name}: load it by that name")
+    config: dict[str, Any] = about["config"]
+    return config

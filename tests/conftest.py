@@ -1,0 +1,27 @@
+"""Fixtures that every test file may use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real recordings and golden activations; skips where it is missing."""
+    folder = Path(os.environ.get("BIOXEDGE_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is missing: set BIOXEDGE_SHARED to the shared folder")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Run torch on one thread: tensors as small as those of tests wait for threads."""
+    if "torch" in sys.modules:  # without it the files that need it were skipped
+        sys.modules["torch"].set_num_threads(1)
