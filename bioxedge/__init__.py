@@ -1,3 +1,60 @@
-"""Take what a biosignal foundation model knows on one sensor to another, live on the edge."""
+"""Take what a biosignal foundation model knows on one sensor to another, live on the edge.
+
+The public face: :class:`Bundle`, :class:`Stream`, :class:`Prediction` and the errors. The
+first three are imported when they are first asked for, because SciPy and ONNX Runtime take a
+second or more on a small board.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bioxedge.errors import (
+    BioxedgeError,
+    BundleError,
+    DatasetError,
+    ExportError,
+    ManifestError,
+    MissingExtraError,
+    ModelError,
+    RecipeError,
+    RecordingError,
+    SignalError,
+    SourceError,
+)
+
+if TYPE_CHECKING:
+    from bioxedge.bundle import Bundle
+    from bioxedge.runtime.stream import Prediction, Stream
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BioxedgeError",
+    "Bundle",
+    "BundleError",
+    "DatasetError",
+    "ExportError",
+    "ManifestError",
+    "MissingExtraError",
+    "ModelError",
+    "Prediction",
+    "RecipeError",
+    "RecordingError",
+    "SignalError",
+    "SourceError",
+    "Stream",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the parts that take long when they are first asked for."""
+    if name == "Bundle":
+        from bioxedge.bundle import Bundle
+
+        return Bundle
+    if name in ("Prediction", "Stream"):
+        from bioxedge.runtime import stream
+
+        return getattr(stream, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,8 @@ import ctypes
 import errno
 import hashlib
 import io
+import json
+import math
 import os
 import shutil
 import stat
@@ -32,7 +34,6 @@ from bioxedge.windows import WindowStream
 
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 4 * 2**20
-_GOLDEN_KEYS = {"raw", "windows", "probabilities"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,13 @@ class Bundle:
             Anything missing, damaged, linked elsewhere, or not what the manifest says.
         """
         path = Path(path)
-        if not path.is_dir():
+        try:
+            if not path.is_dir() and _aside(path).is_dir():
+                path = _aside(path)  # a crash between the two renames of _put_in_place
+            there = path.is_dir()
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{path} cannot be opened: {error}") from error
+        if not there:
             raise BundleError(
                 f"{path} is no bundle: there is no such directory; bioxedge build makes one"
             )
@@ -120,7 +127,10 @@ def seal(raw: bytes) -> dict[str, Any]:
 def pack_golden(golden: GoldenData) -> bytes:
     """Give the content of ``golden.npz``."""
     file = io.BytesIO()
-    np.savez(file, raw=golden.raw, windows=golden.windows, probabilities=golden.probabilities)
+    raw, windows, probabilities = map(
+        np.ascontiguousarray, (golden.raw, golden.windows, golden.probabilities)
+    )
+    np.savez(file, raw=raw, windows=windows, probabilities=probabilities)
     return file.getvalue()
 
 
@@ -144,9 +154,9 @@ def write(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> B
     BundleError
         Files that do not fit the manifest, or a directory that is there and no bundle.
     """
-    path = Path(path)
-    if path.exists() and not (path / MANIFEST).is_file() and any(path.iterdir()):
-        raise BundleError(f"{path} holds other things than a bundle: name another directory")
+    path = Path(path).resolve()
+    if path.exists() and not _replaceable(path):
+        raise BundleError(f"{path} holds other things than a bundle: remove it or name another")
     named = {part.file for part in manifest.model.values()} | {manifest.golden.file}
     if set(files) != named:
         odd = ", ".join(sorted(set(files) ^ named))
@@ -179,8 +189,8 @@ def _read(directory: Path, name: str, size: int | None) -> bytes:
     except OSError as error:
         why = "it is a link" if error.errno in (errno.ELOOP, errno.EMLINK) else error.strerror
         raise BundleError(f"{directory / name} cannot be read: {why}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(file.fileno())
+    try:
+        facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise BundleError(f"{directory / name} is not a regular file")
         if size is None and facts.st_size > MANIFEST_LIMIT:
@@ -192,7 +202,12 @@ def _read(directory: Path, name: str, size: int | None) -> bytes:
                 f"{directory / name} has {facts.st_size} bytes, the manifest says {size}: "
                 f"it was truncated or swapped; copy the bundle again"
             )
-        return file.read()
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    except OSError as error:
+        raise BundleError(f"{directory / name} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
 
 
 def _checked(directory: Path, part: Variant | Golden) -> bytes:
@@ -218,35 +233,54 @@ def _check_model(name: str, part: Variant, raw: bytes) -> None:
 
 
 def _read_golden(raw: bytes, manifest: Manifest) -> GoldenData:
-    """Decode the golden arrays and hold them to the manifest's shapes."""
+    """Decode the golden arrays, after holding them to the manifest's shapes."""
     name = manifest.golden.file
-    try:
-        with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-            if set(arrays.files) != _GOLDEN_KEYS:
-                raise BundleError(f"{name} holds {', '.join(arrays.files)}, not the golden arrays")
-            found = {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{name} cannot be read: {error}") from error
-    variant = manifest.variant()
     count = manifest.golden.windows
     shapes: dict[str, tuple[tuple[int | None, ...], type]] = {
         "raw": ((None, len(manifest.input.channels), None), np.float64),
-        "windows": ((count, *variant.input.shape[1:]), np.float32),
+        "windows": ((count, *manifest.variant().input.shape[1:]), np.float32),
         "probabilities": ((count, len(manifest.output.labels)), np.float32),
     }
-    for key, (shape, kind) in shapes.items():
-        array = found[key]
-        fits = array.ndim == len(shape) and all(
-            want in (None, have) for want, have in zip(shape, array.shape, strict=True)
-        )
-        if not fits or array.dtype != kind:
-            raise BundleError(
-                f"{name}: {key} is {array.dtype}{list(array.shape)}, "
-                f"not {np.dtype(kind)}{[n or 'n' for n in shape]}"
-            )
-        if not np.isfinite(array).all():
-            raise BundleError(f"{name}: {key} holds values that are not finite")
+    found: dict[str, Any] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            members = archive.infolist()
+            held = [member.filename for member in members]
+            if sorted(held) != sorted(f"{key}.npy" for key in shapes):
+                raise BundleError(f"{name} holds {', '.join(held)}, not the golden arrays")
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise BundleError(f"{name} is compressed, which golden arrays never are")
+            for key, (shape, kind) in shapes.items():
+                found[key] = _array(archive.read(f"{key}.npy"), f"{name}: {key}", shape, kind)
+    except BundleError:
+        raise
+    except Exception as error:  # zipfile and NumPy fail in a dozen ways on bytes like these
+        raise BundleError(f"{name} cannot be read: {error}") from error
     return GoldenData(**found)
+
+
+def _array(
+    content: bytes, where: str, shape: tuple[int | None, ...], kind: type
+) -> npt.NDArray[Any]:
+    """Decode one array in NumPy's format; nothing is allocated from what its header claims."""
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise BundleError(f"{where} is not in version 1.0 of NumPy's format")
+    declared, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    fits = len(declared) == len(shape) and all(
+        want in (None, have) for want, have in zip(shape, declared, strict=True)
+    )
+    if not fits or dtype != kind or fortran:
+        raise BundleError(
+            f"{where} is {dtype}{list(declared)}, not {np.dtype(kind)}{[n or 'n' for n in shape]}"
+        )
+    body = content[file.tell() :]
+    if len(body) != math.prod(declared) * dtype.itemsize:
+        raise BundleError(f"{where} has {len(body)} bytes, which do not fill {list(declared)}")
+    array: npt.NDArray[Any] = np.frombuffer(body, dtype).reshape(declared).copy()
+    if not np.isfinite(array).all():
+        raise BundleError(f"{where} holds values that are not finite")
+    return array
 
 
 def _sync(directory: Path) -> None:
@@ -258,18 +292,41 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
+def _replaceable(path: Path) -> bool:
+    """Tell whether a bundle, or nothing at all, would be lost. Many tools have a manifest.json."""
+    if not path.is_dir():
+        return False
+    try:
+        about = json.loads((path / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        return not any(path.iterdir())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(about, dict) and {"format", "golden", "model", "made_by"} <= set(about)
+
+
+def _aside(path: Path) -> Path:
+    """Name the place where an old bundle waits until the new one stands."""
+    return path.absolute().with_name(f".{path.absolute().name}.old")
+
+
 def _put_in_place(partial: Path, path: Path) -> None:
     """Let the new directory stand where the old one stood, in one step where there is one."""
     if not path.exists() or not any(path.iterdir()):
         partial.replace(path)
     elif not _exchange(partial, path):
-        # No atomic exchange on this file system: the old bundle keeps its files, under
-        # another name, until the new one stands.
-        old = path.with_name(f".{path.name}.old")
+        # No atomic exchange on this file system: between the two renames the old bundle stands
+        # aside, where Bundle.open finds it.
+        old = _aside(path)
         shutil.rmtree(old, ignore_errors=True)
         path.replace(old)
-        partial.replace(path)
-        shutil.rmtree(old)
+        try:
+            partial.replace(path)
+        except BaseException:
+            old.replace(path)
+            raise
+    # What stands aside, now or since an earlier crash, is older than what is in place.
+    shutil.rmtree(_aside(path), ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -30,6 +30,10 @@ from bioxedge.signals import Samples, rows_by_name
 # its first sample leaves: one part in a thousand, below the noise of any sensor here.
 SETTLED = 1e-3
 
+# Samples of a filter's impulse response, or taps of a resampler, beyond which a parameter is a
+# slip: four million are more than an hour at 1 kHz.
+LONGEST = 2**22
+
 
 @dataclass(frozen=True)
 class Affine:
@@ -112,17 +116,26 @@ class ResampleStage(Stage):
     _next: int
 
     def __init__(self, parameters: spec.Resample) -> None:
-        up, down = parameters.up, parameters.down
+        up, down, reach = parameters.up, parameters.down, parameters.reach
+        if up == down:
+            raise SignalError(f"resampling by {up}/{down} changes nothing: leave the stage out")
         common = math.gcd(up, down)
         self._up, self._down = up // common, down // common
         slower = max(self._up, self._down)
-        half = parameters.reach * slower
+        half = reach * slower
+        if 2 * half >= LONGEST:
+            raise SignalError(
+                f"resampling by {up}/{down} with reach {reach} takes more than {LONGEST} taps: "
+                "choose a simpler ratio"
+            )
         # Kaiser beta 8: about 80 dB below the pass band from the slower Nyquist rate on.
         taps = signal.firwin(2 * half + 1, 1.0 / slower, window=("kaiser", 8.0)) * self._up
         depth = -(-len(taps) // self._up)
-        bank = np.zeros(depth * self._up)
-        bank[: len(taps)] = taps
-        self._bank = np.ascontiguousarray(bank.reshape(depth, self._up))  # [k, phase]
+        padded = np.zeros(depth * self._up)
+        padded[: len(taps)] = taps
+        bank = padded.reshape(depth, self._up)  # [k, phase]
+        # Every phase passes a constant unchanged: otherwise a level of 1e5 leaves a ripple of 1.
+        self._bank = np.ascontiguousarray(bank / bank.sum(axis=0))
         needed = -(-(len(taps) - 1) // self._down)
         self.warmup = _warmup(parameters.warmup, needed)
         self.position = Affine(
@@ -162,9 +175,9 @@ class FilterStage(Stage):
 
     def __init__(self, parameters: spec.Filter, rate: float) -> None:
         self._sections = _sections(parameters, rate)
-        self._rest = signal.sosfilt_zi(self._sections)
         # One sample of slack: a design may round differently under another SciPy.
         needed = _settling(self._sections)
+        self._rest = signal.sosfilt_zi(self._sections)
         slack = 0 if parameters.warmup is None else 1
         self.warmup = _warmup(parameters.warmup, needed - slack)
         self.position = Affine(Fraction(1), Fraction(self.warmup))
@@ -301,7 +314,11 @@ def _settling(sections: Samples) -> int:
     radius = float(np.abs(poles).max())
     if radius >= 1.0:
         raise SignalError(f"the filter is unstable: a pole at radius {radius:.6f}")
-    length = 2 if radius == 0 else min(math.ceil(math.log(1e-9) / math.log(radius)) + 2, 2**22)
+    length = 2 if radius == 0 else math.ceil(math.log(1e-9) / math.log(radius)) + 2
+    if length > LONGEST:
+        raise SignalError(
+            f"the filter takes more than {LONGEST} samples to settle: raise its lowest cutoff"
+        )
     impulse = np.zeros(length)
     impulse[0] = 1.0
     weight = np.abs(signal.sosfilt(sections, impulse))

@@ -31,9 +31,9 @@ from bioxedge.spec import (
 
 FORMAT = 1
 
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 # One plain name: no separator, no leading dot, so no path can leave the directory.
-FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")]
+FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}\Z")]
 
 # -- clauses 6 and 6b: files ------------------------------------------------------------
 
@@ -179,10 +179,20 @@ def digest(manifest: Manifest) -> str:
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Render a manifest as the readable JSON that a bundle holds, its digest filled in."""
+    """Render a manifest as the readable JSON that a bundle holds, its digest filled in.
+
+    Raises
+    ------
+    ManifestError
+        A value out of bounds (with its path), or parts that contradict each other.
+    """
+    try:
+        # A struct made in Python was never held to its types, and writes 64 where 64.0 is read.
+        manifest = msgspec.convert(msgspec.to_builtins(manifest), Manifest)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise ManifestError(f"the manifest cannot be written: {_placed(error)}") from error
     check(manifest)
-    sealed = msgspec.structs.replace(manifest, digest=digest(manifest))
-    return msgspec.json.format(msgspec.json.encode(sealed), indent=2) + b"\n"
+    return _render(msgspec.structs.replace(manifest, digest=digest(manifest)))
 
 
 def decode(raw: bytes) -> Manifest:
@@ -209,18 +219,19 @@ def decode(raw: bytes) -> Manifest:
             )
         manifest = msgspec.json.decode(raw, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ManifestError(f"manifest.json cannot be read: {error}") from error
-    check(manifest)
+        raise ManifestError(f"manifest.json cannot be read: {_placed(error)}") from error
+    # The digest comes first: nothing is built from numbers that a flipped bit may have made.
     if manifest.digest != digest(manifest):
         raise ManifestError(
             "manifest.json does not match its digest: it was changed or damaged after it was "
             "written; build the bundle again"
         )
-    if encode(manifest) != raw:
+    if _render(manifest) != raw:
         raise ManifestError(
             "manifest.json is not laid out as it was written: it was changed or damaged; "
             "build the bundle again"
         )
+    check(manifest)
     return manifest
 
 
@@ -271,6 +282,18 @@ def check(manifest: Manifest) -> None:
         "$.made_by.non_commercial",
         f"must be {forbidden}, as the licences of the parts say",
     )
+
+
+def _render(manifest: Manifest) -> bytes:
+    """Give the bytes of ``manifest.json``."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def _placed(error: Exception) -> str:
+    """Give msgspec's message with its path, which it leaves out at the root."""
+    message = str(error)
+    at_root = isinstance(error, msgspec.ValidationError) and " - at `" not in message
+    return f"{message} - at `$`" if at_root else message
 
 
 def _require(holds: bool, path: str, why: str) -> None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from bioxedge.errors import BundleError
 
 _FLOATS = {1, 10, 11, 16}  # TensorProto.DataType FLOAT, FLOAT16, DOUBLE, BFLOAT16
-_DEPTH = 32  # nested subgraphs; real models have two or three
+_DEPTH = 32  # nested messages; real models have two or three subgraphs in each other
+_DIMS = 32  # dimensions of a tensor; the product of very many would take for ever
 
 # Which fields of each message hold which messages that can hold a tensor.
 _CHILDREN: dict[str, dict[int, str]] = {
@@ -114,11 +115,13 @@ def _tensor(message: memoryview) -> int:
             dims.append(value)
         elif number == 1 and isinstance(value, memoryview):
             rest = value
-            while len(rest):
+            while len(rest) and len(dims) <= _DIMS:
                 dim, rest = _varint(rest)
                 dims.append(dim)
         elif number == 2 and isinstance(value, int):
             kind = value
+        if len(dims) > _DIMS:
+            raise ValueError(f"a tensor of more than {_DIMS} dimensions")
     return math.prod(dims) if kind in _FLOATS else 0
 
 

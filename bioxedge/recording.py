@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from bioxedge.errors import RecordingError, SignalError
+from bioxedge.errors import RecordingError
 from bioxedge.signals import Channel, Recording
 
 FORMAT = 1
@@ -32,10 +33,13 @@ def save(recording: Recording, folder: str | Path) -> Path:
     -------
     Path
         The folder.
+
+    Raises
+    ------
+    RecordingError
+        A clock or facts that JSON cannot hold; nothing is written.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_array(folder / "samples.npy", recording.samples)
     about = {
         "format": FORMAT,
         "modality": recording.modality,
@@ -45,8 +49,14 @@ def save(recording: Recording, folder: str | Path) -> Path:
         "channels": [{"name": c.name, "unit": c.unit} for c in recording.channels],
         "facts": recording.facts,
     }
+    try:
+        text = json.dumps(about, indent=2, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise RecordingError(f"{recording.person}'s recording cannot be saved: {error}") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_array(folder / "samples.npy", recording.samples)
     partial = folder / "recording.json.partial"
-    partial.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(folder / "recording.json")
     return folder
 
@@ -76,7 +86,7 @@ def load(folder: str | Path) -> Recording:
             odd = ", ".join(sorted(set(about) ^ _KEYS))
             raise RecordingError(f"{folder}/recording.json has missing or unknown keys: {odd}")
         return Recording(
-            samples=np.load(folder / "samples.npy", allow_pickle=False),
+            samples=_read_array(folder / "samples.npy"),
             rate=float(about["rate"]),
             channels=tuple(Channel(str(c["name"]), str(c["unit"])) for c in about["channels"]),
             modality=str(about["modality"]),
@@ -90,8 +100,17 @@ def load(folder: str | Path) -> Recording:
         raise RecordingError(
             f"{folder} holds no recording ({Path(error.filename).name} is missing)"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, SignalError) as error:
+    except Exception as error:  # json and NumPy fail in a dozen ways on damaged bytes
         raise RecordingError(f"{folder} cannot be read as a recording: {error}") from error
+
+
+def _read_array(path: Path) -> npt.NDArray[np.float64]:
+    """Read one float64 array, and nothing that would only turn into one."""
+    with path.open("rb") as file:
+        samples: npt.NDArray[np.float64] = np.lib.format.read_array(file, allow_pickle=False)
+    if samples.dtype != np.float64:
+        raise RecordingError(f"{path} holds {samples.dtype}, not float64")
+    return samples
 
 
 def _write_array(path: Path, array: np.ndarray[Any, Any]) -> None:

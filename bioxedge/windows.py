@@ -166,6 +166,8 @@ def cut_at(
 
     def take(block: Samples) -> None:
         for number, position in enumerate(positions):
+            if found[number] is not None:
+                continue
             at = stages.nearest(position)
             if at >= 0 and at + window.length <= block.shape[1]:
                 found[number] = finish(block[:, at : at + window.length], window.then)

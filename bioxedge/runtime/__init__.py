@@ -1,0 +1,31 @@
+"""The device leaf: from a sensor, through a bundle, to predictions. Never imports torch."""
+
+from bioxedge.runtime.boards import channel_names
+from bioxedge.runtime.brainflow import BrainFlowSource
+from bioxedge.runtime.engine import Engine
+from bioxedge.runtime.loop import Tally, run
+from bioxedge.runtime.playback import PlaybackSource, write_playback
+from bioxedge.runtime.sinks import JsonLinesSink, Sink, TerminalSink, make_sink
+from bioxedge.runtime.sources import ReplaySource, Source
+from bioxedge.runtime.stream import Prediction, Stream
+from bioxedge.runtime.verify import Report, verify
+
+__all__ = [
+    "BrainFlowSource",
+    "Engine",
+    "JsonLinesSink",
+    "PlaybackSource",
+    "Prediction",
+    "ReplaySource",
+    "Report",
+    "Sink",
+    "Source",
+    "Stream",
+    "Tally",
+    "TerminalSink",
+    "channel_names",
+    "make_sink",
+    "run",
+    "verify",
+    "write_playback",
+]

@@ -1,0 +1,168 @@
+"""Where samples come from: what every source does, and the deterministic one."""
+
+from __future__ import annotations
+
+import math
+import time
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from bioxedge.errors import SourceError
+from bioxedge.signals import Chunk, Recording
+
+Self = TypeVar("Self", bound="Managed")  # typing's own comes with Python 3.11
+
+
+class Source(Protocol):
+    """A sensor, or what stands in for one.
+
+    Attributes
+    ----------
+    name : str
+        What it is, for people.
+    channels : tuple of str
+        The rows of every chunk, in order.
+    rate : float
+        Nominal rate in Hz.
+    loss : int or None
+        Samples that were lost on the way so far; None where the source cannot know.
+    """
+
+    name: str
+    channels: tuple[str, ...]
+    rate: float
+
+    @property
+    def loss(self) -> int | None:
+        """Samples lost on the way so far; None where the source cannot know."""
+        ...
+
+    def start(self) -> None:
+        """Begin; sample 0 is the first one after this."""
+        ...
+
+    def read(self) -> Chunk | None:
+        """Give what has come since the last call.
+
+        Returns
+        -------
+        Chunk or None
+            Without samples where nothing is new; None once the source has ended.
+
+        Raises
+        ------
+        SourceError
+            The sensor stopped, or never started.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; may be called twice, and before :meth:`start`."""
+        ...
+
+
+class Managed:
+    """Start and close by ``with``."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+    def __enter__(self: Self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close, whatever happened."""
+        self.close()
+
+
+class ReplaySource(Managed):
+    """A recording as if it came from a sensor; the same chunks every time.
+
+    Parameters
+    ----------
+    recording : Recording
+        NaN where a sample is missing.
+    channels : tuple of str, optional
+        Names of the channels to give, in this order; all of them by default.
+    speed : float, optional
+        1 is real time; infinity is as fast as possible. Chunk i is due ``i · chunk / (rate ·
+        speed)`` seconds after the start on the monotonic clock, so pacing never drifts.
+    chunk : int, optional
+        Samples in a chunk.
+
+    Raises
+    ------
+    SignalError
+        A channel that the recording does not have.
+    SourceError
+        A speed or a chunk that is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bioxedge.signals import Channel
+    >>> recording = Recording(np.arange(5.0)[None], 64.0, (Channel("ppg_2"),), "ppg", "a")
+    >>> with ReplaySource(recording, speed=float("inf"), chunk=2) as source:
+    ...     [chunk.samples.tolist() for chunk in iter(source.read, None)]
+    [[[0.0, 1.0]], [[2.0, 3.0]], [[4.0]]]
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        *,
+        channels: tuple[str, ...] | None = None,
+        speed: float = 1.0,
+        chunk: int = 8,
+    ) -> None:
+        if not speed > 0:
+            raise SourceError(f"the speed of a replay is {speed:g}: it must be above 0, or max")
+        if chunk < 1:
+            raise SourceError(f"a replay's chunk is {chunk} samples: it must be 1 or more")
+        present = tuple(channel.name for channel in recording.channels)
+        self.channels = present if channels is None else tuple(channels)
+        self._samples = recording.samples[recording.rows(self.channels)]
+        self.rate = recording.rate
+        self.name = f"replay of {recording.person}"
+        self._t0, self._speed, self._chunk = recording.t0, speed, chunk
+        self._next = 0
+        self._began: int | None = None
+
+    @property
+    def loss(self) -> int | None:
+        """Nothing is lost on the way; what the recording lacks is NaN."""
+        return 0
+
+    def start(self) -> None:
+        """Begin at sample 0."""
+        self._next = 0
+        self._began = time.monotonic_ns()
+
+    def read(self) -> Chunk | None:
+        """Give the next chunk if it is due, one without samples if not, None at the end."""
+        if self._began is None:
+            raise SourceError("the replay was not started: use it in a with statement")
+        first = self._next
+        if first >= self._samples.shape[1]:
+            return None
+        if not math.isinf(self._speed):
+            due = self._began + round(first * 1e9 / (self.rate * self._speed))
+            if time.monotonic_ns() < due:
+                return Chunk(self._samples[:, :0], first, self.rate, self._t0)
+        samples = self._samples[:, first : first + self._chunk]
+        self._next = first + samples.shape[1]
+        return Chunk(samples, first, self.rate, self._t0, time.monotonic_ns())
+
+    def close(self) -> None:
+        """Stop; :meth:`start` begins again at sample 0."""
+        self._began = None
