@@ -76,9 +76,7 @@ def fit(
     for epoch in range(done, epochs):
         if cosine:
             for group in adam.param_groups:
-                group["lr"] = (
-                    rate * 0.5 * (1 + torch.cos(torch.tensor(epoch / epochs * torch.pi)).item())
-                )
+                group["lr"] = 0.5 * rate * (1 + math.cos(math.pi * epoch / epochs))
         generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
         total, seen = 0.0, 0
         for indices in torch.randperm(count, generator=generator).split(batch):

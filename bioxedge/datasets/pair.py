@@ -43,9 +43,7 @@ class Pair:
                 f"{self.source.person} and {self.target.person}"
             )
         start = max(self.source.t0, self.target.t0)
-        end = min(
-            self.source.t0 + self.source.seconds, self.target.t0 + self.target.seconds
-        )
+        end = min(self.source.t0 + self.source.seconds, self.target.t0 + self.target.seconds)
         if end <= start:
             raise DatasetError(
                 f"{self.name}: source and target do not overlap in time "

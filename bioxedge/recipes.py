@@ -1,0 +1,207 @@
+"""A recipe: the TOML file that says how one bundle is built. Choices, never algorithms.
+
+Decoded strictly: an unknown key, a missing one or a value out of bounds is one line that names
+the path. Everything has a default that serves, except what only the author can know.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from bioxedge.errors import RecipeError
+from bioxedge.spec import Count, Positive, Rate, Stage, Struct, Text, WindowStage
+
+Share = Annotated[float, Meta(gt=0, lt=1)]
+
+
+class Data(Struct, frozen=True):
+    """Which recordings.
+
+    ``folder`` lies below the directory given with ``--data``. ``simulated`` needs none: its
+    ``wearers``, ``minutes`` and ``seed`` make the people.
+    """
+
+    dataset: Literal["bidmc", "simulated", "folder"]
+    folder: str = ""
+    licence: Text = "not stated"
+    non_commercial: bool = False
+    wearers: Positive = 12
+    minutes: Rate = 8.0
+    seed: Count = 0
+
+
+class Split(Struct, frozen=True):
+    """Who is in which part. ``fold`` of ``folds`` is tested; the others are dealt out.
+
+    ``balance`` names the reference channel whose mean per person is spread evenly.
+    """
+
+    folds: Annotated[int, Meta(ge=2)] = 5
+    fold: Count = 0
+    seed: Count = 0
+    head_share: Share = 0.5
+    balance: Text | None = None
+
+
+class Task(Struct, frozen=True):
+    """What is told apart.
+
+    ``bands`` cuts a continuous reference channel at the quantiles of the labelled people's
+    windows; ``classes`` takes class numbers. A window counts where at least ``coverage`` of
+    its seconds are known (and, for classes, agree).
+    """
+
+    channel: Text
+    labels: Annotated[tuple[Text, ...], Meta(min_length=2)]
+    rule: Literal["bands", "classes"]
+    coverage: Share = 0.8
+
+
+class Sensor(Struct, frozen=True):
+    """The sensor the bundle is for. Recordings made at another rate are resampled to it first.
+
+    ``column`` is the data set's name of the channel, ``channel`` the live sensor's.
+    """
+
+    modality: Text
+    column: Text
+    channel: Text
+    unit: Text
+    rate: Rate
+    board: str = ""
+    preset: Literal["default", "auxiliary", "ancillary"] = "default"
+
+
+class Model(Struct, frozen=True):
+    """A foundation model.
+
+    ``checkpoint`` is ``train`` (the target: on the labelled people; the source: on unlabelled
+    windows), ``pip:openecg``, or a path relative to the recipe; a path wants its ``sha256``.
+    """
+
+    name: Text
+    checkpoint: Text = "train"
+    sha256: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
+    licence: str = ""
+    non_commercial: bool = False
+    config: dict[str, int | float] = {}
+    epochs: Positive = 8
+    batch: Positive = 64
+    learning_rate: Rate = 2e-3
+
+
+class Head(Struct, frozen=True):
+    """How a head on a frozen target is trained."""
+
+    epochs: Positive = 60
+    learning_rate: Rate = 3e-3
+
+
+class Side(Struct, frozen=True):
+    """One of the two sensors: what is streamed, how it is cut, and its model.
+
+    The target's ``hop`` is not used: its windows stand where the source's do.
+    """
+
+    sensor: Sensor
+    model: Model
+    length: Positive
+    hop: Positive = 1
+    stages: tuple[Stage, ...] = ()
+    max_gap: Count = 0
+    then: tuple[WindowStage, ...] = ()
+
+
+class Bridge(Struct, frozen=True):
+    """The trained part. A cut is a number, ``auto`` (two-stage choice), or for the target
+    ``head``: the pooled feature of the last block, straight to the head."""
+
+    source_cut: int | Literal["auto"] = "auto"
+    target_cut: int | Literal["auto", "head"] = "auto"
+    rank: Positive = 8
+    prototypes: Positive = 16
+    start: Literal["real", "random"] = "real"
+    standardise: bool = True
+    loss: Literal["cosine", "centred_cosine", "mse", "mae"] = "centred_cosine"
+    epochs: Positive = 30
+    batch: Positive = 64
+    learning_rate: Rate = 3e-3
+
+
+class Recipe(Struct, frozen=True):
+    """All choices behind one bundle."""
+
+    name: Text
+    data: Data
+    task: Task
+    source: Side
+    target: Side
+    split: Split = Split()
+    head: Head = Head()
+    bridge: Bridge = Bridge()
+    seed: Count = 0
+
+
+def read(path: str | Path) -> Recipe:
+    """Read a recipe.
+
+    Parameters
+    ----------
+    path : path
+        A TOML file.
+
+    Raises
+    ------
+    RecipeError
+        No such file, not TOML, an unknown or missing key, or choices that contradict each
+        other; always with the path of the key.
+    """
+    path = Path(path)
+    try:
+        recipe = msgspec.toml.decode(path.read_bytes(), type=Recipe)
+    except FileNotFoundError as error:
+        raise RecipeError(
+            f"{path} is not there: export/recipes holds some to start from"
+        ) from error
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise RecipeError(f"{path}: {error}") from error
+    try:
+        _check(recipe)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+    return recipe
+
+
+def _check(recipe: Recipe) -> None:
+    """Hold the choices against each other."""
+    if recipe.split.fold >= recipe.split.folds:
+        raise RecipeError(
+            f"fold {recipe.split.fold} does not exist: {recipe.split.folds} folds are "
+            f"numbered from 0 - at `$.split.fold`"
+        )
+    if recipe.data.dataset != "simulated" and not recipe.data.folder:
+        raise RecipeError(f"{recipe.data.dataset} needs a folder - at `$.data.folder`")
+    for side in ("source", "target"):
+        model: Model = getattr(recipe, side).model
+        published = model.checkpoint not in ("train", "pip:openecg")
+        if published and not model.sha256:
+            raise RecipeError(
+                f"{model.checkpoint} comes from outside: give its sha256 (sha256sum FILE) - "
+                f"at `$.{side}.model.sha256`"
+            )
+        if published and not model.licence:
+            raise RecipeError(
+                f"{model.checkpoint} comes from outside: state the licence of its weights - "
+                f"at `$.{side}.model.licence`"
+            )
+
+
+def section(*parts: Any) -> Any:
+    """Render parts of a recipe as plain values, for a step's key."""
+    return [msgspec.to_builtins(part) for part in parts]
