@@ -52,13 +52,16 @@ class Task(Struct, frozen=True):
 
     ``bands`` cuts a continuous reference channel at the quantiles of the labelled people's
     windows; ``classes`` takes class numbers. A window counts where at least ``coverage`` of
-    its seconds are known (and, for classes, agree).
+    its seconds are known (and, for classes, agree). ``rate`` says that the channel is a rate
+    (beats or breaths a minute): a window played faster has a higher one, and the teacher
+    trains on such windows too.
     """
 
     channel: Text
     labels: Annotated[tuple[Text, ...], Meta(min_length=2)]
     rule: Literal["bands", "classes"]
     coverage: Share = 0.8
+    rate: bool = False
 
 
 class Sensor(Struct, frozen=True):
@@ -79,24 +82,31 @@ class Sensor(Struct, frozen=True):
 class Model(Struct, frozen=True):
     """A foundation model.
 
-    ``checkpoint`` is ``train`` (the target: on the labelled people; the source: on unlabelled
-    windows), ``pip:openecg``, or a path relative to the recipe; a path wants its ``sha256``.
+    ``checkpoint`` is ``pretrain`` (self-supervised, on unlabelled windows of the head and pair
+    people), ``pip:openecg``, or a path relative to the recipe; a path wants its ``sha256`` and
+    the ``licence`` of the weights. ``epochs``, ``batch`` and ``learning_rate`` belong to
+    ``pretrain``.
     """
 
     name: Text
-    checkpoint: Text = "train"
+    checkpoint: Text = "pretrain"
     sha256: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
     licence: str = ""
     non_commercial: bool = False
-    config: dict[str, int | float] = {}
+    config: dict[str, int | float] = msgspec.field(default_factory=dict)
     epochs: Positive = 8
     batch: Positive = 64
     learning_rate: Rate = 2e-3
 
 
 class Head(Struct, frozen=True):
-    """How a head on a frozen target is trained."""
+    """How the teacher's head is trained.
 
+    Where the task is a ``rate``, ``copies`` of the labelled windows are played faster and
+    slower, their labels with them.
+    """
+
+    copies: Count = 3
     epochs: Positive = 60
     learning_rate: Rate = 3e-3
 
@@ -117,8 +127,11 @@ class Side(Struct, frozen=True):
 
 
 class Bridge(Struct, frozen=True):
-    """The trained part. A cut is a number, ``auto`` (two-stage choice), or for the target
-    ``head``: the pooled feature of the last block, straight to the head."""
+    """The trained part.
+
+    A cut is a number, ``auto`` (two-stage choice), or for the target ``head``: the pooled
+    feature of the last block, straight to the head.
+    """
 
     source_cut: int | Literal["auto"] = "auto"
     target_cut: int | Literal["auto", "head"] = "auto"
@@ -180,6 +193,8 @@ def read(path: str | Path) -> Recipe:
 
 def _check(recipe: Recipe) -> None:
     """Hold the choices against each other."""
+    if recipe.task.rate and recipe.task.rule != "bands":
+        raise RecipeError("only a value in bands can be a rate - at `$.task.rate`")
     if recipe.split.fold >= recipe.split.folds:
         raise RecipeError(
             f"fold {recipe.split.fold} does not exist: {recipe.split.folds} folds are "
@@ -189,7 +204,7 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(f"{recipe.data.dataset} needs a folder - at `$.data.folder`")
     for side in ("source", "target"):
         model: Model = getattr(recipe, side).model
-        published = model.checkpoint not in ("train", "pip:openecg")
+        published = model.checkpoint not in ("pretrain", "pip:openecg")
         if published and not model.sha256:
             raise RecipeError(
                 f"{model.checkpoint} comes from outside: give its sha256 (sha256sum FILE) - "

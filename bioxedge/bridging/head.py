@@ -1,8 +1,4 @@
-"""The task layer, and the teachers it sits on.
-
-A teacher is a whole target chain and its head. The chain is either frozen, its weights from
-elsewhere, or trained here together with its head on the labelled people.
-"""
+"""The task layer: what makes a frozen target chain a teacher."""
 
 from __future__ import annotations
 
@@ -14,8 +10,6 @@ from torch.nn import functional as F
 
 from bioxedge.bridging.bridge import TokenMean
 from bioxedge.bridging.loop import Report, fit, quiet
-from bioxedge.errors import ModelError
-from bioxedge.models.chain import Chain
 
 
 class Head(nn.Module):
@@ -41,28 +35,10 @@ class Head(nn.Module):
         return logits
 
 
-def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """Inverse class frequency, 1 on average over the examples.
-
-    Raises
-    ------
-    ModelError
-        A class that no example has.
-    """
-    counts = torch.bincount(labels, minlength=classes)
-    if (counts == 0).any():
-        missing = [int(i) for i in torch.nonzero(counts == 0).flatten()]
-        raise ModelError(
-            f"no labelled window is of class {missing}: the people who train the head must "
-            "show every class; give it more people or other bounds"
-        )
-    return len(labels) / (classes * counts.float())
-
-
 def train_head(
     pooled: Tensor,
     labels: Tensor,
-    classes: int,
+    weights: Tensor,
     *,
     epochs: int = 60,
     batch: int = 64,
@@ -81,7 +57,8 @@ def train_head(
     ----------
     pooled : Tensor of shape [n, features]
     labels : Tensor of int64, shape [n]
-    classes : int
+    weights : Tensor of shape [classes]
+        Of each class in the cross-entropy.
     epochs, batch, learning_rate, decay, seed, state, report
         See :func:`bioxedge.bridging.loop.fit`.
 
@@ -90,11 +67,10 @@ def train_head(
     Head
         Frozen.
     """
-    weights = class_weights(labels, classes)
     mean, spread = pooled.mean(0), pooled.std(0).clamp_min(1e-6)
     scaled = (pooled - mean) / spread
     torch.manual_seed(seed)
-    head = Head(pooled.shape[1], classes)
+    head = Head(pooled.shape[1], len(weights))
 
     def loss(indices: Tensor, _: torch.Generator) -> Tensor:
         return F.cross_entropy(head.of_pooled(scaled[indices]), labels[indices], weights)
@@ -115,67 +91,4 @@ def train_head(
     with torch.no_grad():
         head.linear.weight /= spread
         head.linear.bias -= head.linear.weight @ mean
-    return head.requires_grad_(False).eval()
-
-
-def train_teacher(
-    chain: Chain,
-    windows: Tensor,
-    labels: Tensor,
-    classes: int,
-    *,
-    epochs: int = 30,
-    batch: int = 64,
-    learning_rate: float = 1e-3,
-    decay: float = 1e-2,
-    noise: float = 0.1,
-    seed: int,
-    state: Path | None = None,
-    report: Report = quiet,
-) -> Head:
-    """Train a whole chain and its head on labelled windows; both are left frozen.
-
-    Parameters
-    ----------
-    chain : Chain
-        A whole chain, stem included.
-    windows : Tensor of float32, shape [n, channels, samples]
-    labels : Tensor of int64, shape [n]
-    classes : int
-    noise : float
-        Deviation of white noise added to the windows, and a circular shift at random: a few
-        people's windows are soon known by heart without.
-    epochs, batch, learning_rate, decay, seed, state, report
-        See :func:`bioxedge.bridging.loop.fit`; the rate falls along half a cosine.
-
-    Returns
-    -------
-    Head
-    """
-    weights = class_weights(labels, classes)
-    torch.manual_seed(seed)
-    head = Head(chain.cut(chain.last, windows.shape[2]).features, classes)
-    both = nn.ModuleDict({"chain": chain, "head": head})
-    both.train()
-
-    def loss(indices: Tensor, generator: torch.Generator) -> Tensor:
-        shift = int(torch.randint(windows.shape[2], (), generator=generator))
-        batch = windows[indices].roll(shift, dims=2)
-        batch = batch + noise * torch.randn(batch.shape, generator=generator)
-        return F.cross_entropy(head(chain(batch)), labels[indices], weights)
-
-    fit(
-        both,
-        loss,
-        len(labels),
-        epochs=epochs,
-        batch=batch,
-        rate=learning_rate,
-        decay=decay,
-        seed=seed,
-        cosine=True,
-        state=state,
-        report=report,
-    )
-    chain.freeze()
     return head.requires_grad_(False).eval()

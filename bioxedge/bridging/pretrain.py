@@ -1,10 +1,12 @@
 """Self-supervised pretraining of a small encoder on unlabelled windows of its own sensor.
 
-Without it a bridge would rest on random features. The pretext: from the token mean of the last
-block, regress the log magnitude spectrum (0.5 to 5.3 Hz, where the pulse and its first
-harmonics lie) of a window that was stretched in time at random and then disturbed by noise.
-To answer, the encoder must find the pulse and measure its rate and shape through the noise;
-the stretch makes every rate occur, whatever the few people at hand have. No label is read.
+Without it a bridge would rest on random features. The pretext: a window is played faster or
+slower, its beats' shape is changed by a random short filter, noise is added; from what comes
+out of the last block, averaged over tokens, the rhythm of the undisturbed window is regressed:
+its log magnitude spectrum (0.5 to 5.3 Hz: the pulse, breathing's sidebands, first harmonics)
+and its autocorrelation (lags of 0.25 to 1.75 s: the beat's period). To answer, the encoder must
+find the beats and time them through noise and through shapes it has not seen; the stretch makes
+every rate occur, whatever the few people at hand have. No label is read.
 """
 
 from __future__ import annotations
@@ -16,14 +18,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from bioxedge.bridging.augment import disturb, draw_factors, standardise, stretch
 from bioxedge.bridging.bridge import TokenMean
 from bioxedge.bridging.loop import Report, fit, quiet
 from bioxedge.errors import ModelError
 from bioxedge.models.chain import Chain
 
-LOWEST, HIGHEST = 0.5, 5.3  # Hz
-SHORTEST_CROP = 0.6  # share of the window that is stretched to its whole length
-NOISE = 0.3  # greatest deviation of the added noise, in deviations of the signal
+LOWEST, HIGHEST = 0.5, 5.3  # Hz, of the spectrum
+SHORTEST, LONGEST = 0.25, 1.75  # s, of the autocorrelation's lags: 240 to 34 beats a minute
+LAG_STEP = 0.016  # s: a beat of 0.7 s is then told apart by 1.6 beats a minute
+REFERENCE = 1024  # windows that set the answers' mean and spread
 
 
 def pretrain(
@@ -67,8 +71,11 @@ def pretrain(
             f"windows of {samples / rate:.1f} s are too short to pretrain on: the spectrum "
             f"starts at {LOWEST} Hz and needs {2 / LOWEST:.0f} s"
         )
-    spectrum = _spectrum(samples, rate, windows.shape[1])
-    reference = spectrum(windows)
+    rhythm = _rhythm(samples, rate)
+    generator = torch.Generator().manual_seed(seed)
+    some = torch.randperm(len(windows), generator=generator)[:REFERENCE]
+    played = stretch(windows[some], draw_factors(len(some), generator), generator)
+    reference = rhythm(standardise(played))
     mean, spread = reference.mean(0), reference.std(0).clamp_min(1e-6)
     features = chain.cut(chain.last, samples).features
     task = nn.ModuleDict({"chain": chain, "answer": nn.Linear(features, reference.shape[1])})
@@ -76,11 +83,11 @@ def pretrain(
     chain.train()
 
     def loss(indices: Tensor, generator: torch.Generator) -> Tensor:
-        stretched = _stretch(windows[indices], generator)
-        wanted = (spectrum(stretched) - mean) / spread
-        strength = NOISE * torch.rand(len(indices), 1, 1, generator=generator)
-        noisy = stretched + strength * torch.randn(stretched.shape, generator=generator)
-        answer: Tensor = task["answer"](pool(chain(_standardise(noisy))))
+        factors = draw_factors(len(indices), generator)
+        stretched = standardise(stretch(windows[indices], factors, generator))
+        wanted = (rhythm(stretched) - mean) / spread
+        disturbed = standardise(disturb(stretched, rate, generator))
+        answer: Tensor = task["answer"](pool(chain(disturbed)))
         return (answer - wanted).square().mean()
 
     history = fit(
@@ -99,35 +106,22 @@ def pretrain(
     return history
 
 
-def _stretch(windows: Tensor, generator: torch.Generator) -> Tensor:
-    """Stretch a random part of each window to the whole length (linear interpolation)."""
-    n, channels, samples = windows.shape
-    share = SHORTEST_CROP + (1 - SHORTEST_CROP) * torch.rand(n, 1, generator=generator)
-    start = (1 - share) * torch.rand(n, 1, generator=generator)
-    where = (start + share * torch.linspace(0, 1, samples)) * (samples - 1)
-    left = where.floor().clamp(0, samples - 2).long()
-    weight = (where - left)[:, None, :]
-    left = left[:, None, :].expand(n, channels, samples)
-    stretched = windows.gather(2, left) * (1 - weight) + windows.gather(2, left + 1) * weight
-    return _standardise(stretched)
-
-
-def _standardise(windows: Tensor) -> Tensor:
-    """Zero mean and unit deviation of each channel, as the device's z-score does."""
-    centred = windows - windows.mean(-1, keepdim=True)
-    return centred / centred.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-6)
-
-
-def _spectrum(samples: int, rate: float, channels: int) -> Callable[[Tensor], Tensor]:
-    """Make the map from windows to log magnitudes [n, channels · bins] (Hann window)."""
+def _rhythm(samples: int, rate: float) -> Callable[[Tensor], Tensor]:
+    """Make the map from windows to log magnitudes and autocorrelations, [n, answers]."""
     step = rate / samples
-    bins = torch.arange(math.ceil(LOWEST / step), math.floor(HIGHEST / step) + 1)
-    angle = 2 * torch.pi * bins[None] * torch.arange(samples)[:, None] / samples
-    hann = torch.hann_window(samples)[:, None]
-    real, imaginary = hann * torch.cos(angle), hann * torch.sin(angle)
+    low, high = math.ceil(LOWEST / step), math.floor(HIGHEST / step) + 1
+    stride = max(1, round(LAG_STEP * rate))
+    first, last = round(SHORTEST * rate), round(LONGEST * rate)
+    hann = torch.hann_window(samples)
 
-    def spectrum(windows: Tensor) -> Tensor:
-        power = (windows @ real).square() + (windows @ imaginary).square()
-        return 0.5 * torch.log(power / samples + 1e-3).reshape(len(windows), -1)
+    def rhythm(windows: Tensor) -> Tensor:
+        power = torch.fft.rfft(windows * hann)[..., low:high].abs().square()
+        magnitude = 0.5 * torch.log(power / samples + 1e-3)
+        # Twice the length: the correlation must not wrap around.
+        density = torch.fft.rfft(windows, 2 * samples).abs().square()
+        correlation = torch.fft.irfft(density)[..., :samples]
+        correlation = correlation / correlation[..., :1].clamp_min(1e-6)
+        both = torch.cat([magnitude, correlation[..., first:last:stride]], dim=-1)
+        return both.flatten(1)
 
-    return spectrum
+    return rhythm

@@ -62,6 +62,11 @@ def window_of(side: Side) -> spec.WindowSpec:
     return spec.WindowSpec(length=side.length, hop=side.hop, then=side.then)
 
 
+def streamed_rate(side: Side) -> float:
+    """Rate of a side's windows in Hz."""
+    return dsp.Stages(side.stages, input_of(side.sensor)).rate
+
+
 def as_worn(recording: Recording, sensor: Sensor) -> Recording:
     """Turn a recording into what the recipe's sensor would have given.
 

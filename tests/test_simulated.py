@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.signal import butter, find_peaks, sosfiltfilt
 
 from bioxedge.datasets import Pair
-from bioxedge.datasets.synthetic import LABELS, TRANSITION, wearers
+from bioxedge.datasets.simulated import LABELS, TRANSITION, wearers
 from bioxedge.errors import DatasetError
 from bioxedge.recording import load, save
 from bioxedge.signals import Recording

@@ -1,0 +1,84 @@
+"""One static graph for any ONNX Runtime from 1.17 on: batch 1, opset 18, IR 10."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from bioxedge.errors import ExportError
+from bioxedge.onnxfile import inspect
+
+OPSET = 18
+IR = 10
+INPUT, OUTPUT = "window", "probabilities"
+
+
+def to_onnx(model: nn.Module, channels: int, samples: int) -> bytes:
+    """Export a model that takes one window.
+
+    Parameters
+    ----------
+    model : Module
+        In evaluation mode; ``[1, channels, samples]`` to ``[1, labels]``.
+    channels, samples : int
+
+    Returns
+    -------
+    bytes
+        The whole ONNX file; no data outside it.
+
+    Raises
+    ------
+    ExportError
+        The exporter failed, or wrote a version that devices do not read.
+    """
+    example = torch.zeros(1, channels, samples)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                model,
+                (example,),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        program.model.ir_version = IR
+        file = io.BytesIO()
+        program.save(file, external_data=False)
+    except Exception as error:  # the exporter raises whatever the operator at hand raises
+        raise ExportError(
+            f"the model cannot be exported ({type(error).__name__}): "
+            f"{' '.join(str(error).split())[:300]}"
+        ) from error
+    raw = file.getvalue()
+    facts = inspect(raw)
+    if facts.opset > OPSET or facts.ir > IR:
+        raise ExportError(
+            f"the exporter wrote opset {facts.opset} and IR {facts.ir}: devices read up to "
+            f"{OPSET} and {IR}; nothing was written"
+        )
+    return raw
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the exporter says of its own inside and of packages that are not needed."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            yield
+    finally:
+        logger.setLevel(level)

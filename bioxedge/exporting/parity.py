@@ -1,0 +1,56 @@
+"""Hold the exported graph to the trained model before anything is written."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from torch import nn
+
+from bioxedge.errors import ExportError
+
+TOLERANCE = 1e-4
+"""Largest allowed absolute difference of a probability."""
+
+
+def answers(model: nn.Module, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Give torch's probabilities [n, labels] of windows [n, channels, samples], one by one."""
+    with torch.inference_mode():
+        parts = [model(torch.from_numpy(window[None])) for window in windows]
+    return torch.cat(parts).numpy()
+
+
+def prove(raw: bytes, wanted: npt.NDArray[np.float32], windows: npt.NDArray[np.float32]) -> float:
+    """Compare ONNX Runtime's answers with torch's on windows of real signal.
+
+    Parameters
+    ----------
+    raw : bytes
+        The ONNX file.
+    wanted : ndarray of float32, shape [n, labels]
+        Torch's probabilities.
+    windows : ndarray of float32, shape [n, channels, samples]
+
+    Returns
+    -------
+    float
+        The largest absolute difference.
+
+    Raises
+    ------
+    ExportError
+        It exceeds :data:`TOLERANCE`.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    found = np.concatenate([session.run(None, {name: window[None]})[0] for window in windows])
+    difference = float(np.abs(found.astype(np.float64) - wanted).max())
+    if not difference <= TOLERANCE:  # NaN exceeds every bound
+        raise ExportError(
+            f"the exported graph differs from the trained model by {difference:.2e} in a "
+            f"probability, at most {TOLERANCE:.0e} is allowed; nothing was written"
+        )
+    return difference

@@ -1,0 +1,54 @@
+"""The bridged model as one module, without hooks and without what it does not use."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from bioxedge.bridging.bridge import PrototypeBridge, TokenMean
+from bioxedge.bridging.head import Head
+from bioxedge.errors import ModelError
+from bioxedge.models.chain import Chain
+
+
+class BridgedModel(nn.Module):
+    """``source[:i] → pool → bridge → target[j:] → head → softmax``.
+
+    Parameters
+    ----------
+    source : Chain
+        ``source[:i]``, stem included.
+    bridge : PrototypeBridge
+        Its standardisation is folded into its weights here.
+    tail : Chain
+        ``target[j:]``.
+    head : Head
+
+    Raises
+    ------
+    ModelError
+        Parts that do not fit each other.
+    """
+
+    def __init__(self, source: Chain, bridge: PrototypeBridge, tail: Chain, head: Head) -> None:
+        super().__init__()
+        if source.stem is None:
+            raise ModelError("the source must start at its stem: slice it as source[:i]")
+        if tail.stem is not None:
+            raise ModelError("the tail must start from tokens: slice the target as target[j:]")
+        wanted, given = tail.config.features(tail.first), bridge.out_features
+        if wanted != given:
+            raise ModelError(
+                f"the bridge gives {given} features, cut {tail.first} of {tail.name} has {wanted}"
+            )
+        self.source = source
+        self.pool = TokenMean()
+        self.bridge = bridge.fold()
+        self.tail = tail
+        self.head = head
+        self.eval()
+        self.requires_grad_(False)
+
+    def forward(self, window: Tensor) -> Tensor:
+        """``[batch, channels, samples]`` to probabilities ``[batch, labels]``."""
+        tokens = self.bridge(self.pool(self.source(window)))
+        return self.head(self.tail(tokens)).softmax(dim=1)
