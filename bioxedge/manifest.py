@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -27,6 +27,7 @@ from bioxedge.spec import (
     Struct,
     Text,
     WindowSpec,
+    numbers,
 )
 
 FORMAT = 1
@@ -245,7 +246,7 @@ def check(manifest: Manifest) -> None:
     """
     names = manifest.input.names
     _require(len(set(names)) == len(names), "$.input.channels", f"names repeat: {names}")
-    for path, number in _numbers(msgspec.to_builtins(manifest)):
+    for path, number in numbers(msgspec.to_builtins(manifest)):
         _require(math.isfinite(number), path, f"{number} is not finite")
     for index, stage in enumerate(manifest.stream.stages):
         if isinstance(stage, Resample | Filter):
@@ -300,14 +301,3 @@ def _require(holds: bool, path: str, why: str) -> None:
     """Raise a ManifestError that names the path unless the clause holds."""
     if not holds:
         raise ManifestError(f"manifest.json breaks its own rules: {why} - at `{path}`")
-
-
-def _numbers(value: Any, path: str = "$") -> list[tuple[str, float]]:
-    """Every float in a tree of builtins, with its path."""
-    if isinstance(value, float):
-        return [(path, value)]
-    if isinstance(value, dict):
-        return [n for key, item in value.items() for n in _numbers(item, f"{path}.{key}")]
-    if isinstance(value, list | tuple):
-        return [n for i, item in enumerate(value) for n in _numbers(item, f"{path}[{i}]")]
-    return []

@@ -6,6 +6,7 @@ the path. Everything has a default that serves, except what only the author can 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from bioxedge.errors import RecipeError
-from bioxedge.spec import Count, Positive, Rate, Stage, Struct, Text, WindowStage
+from bioxedge.spec import Count, Positive, Rate, Stage, Struct, Text, WindowStage, numbers
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
@@ -140,6 +141,7 @@ class Bridge(Struct, frozen=True):
     start: Literal["real", "random"] = "real"
     standardise: bool = True
     loss: Literal["cosine", "centred_cosine", "mse", "mae"] = "centred_cosine"
+    over: Literal["mean", "tokens"] = "mean"
     epochs: Positive = 30
     batch: Positive = 64
     learning_rate: Rate = 3e-3
@@ -183,7 +185,8 @@ def read(path: str | Path) -> Recipe:
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
     except (msgspec.MsgspecError, ValueError) as error:
-        raise RecipeError(f"{path}: {error}") from error
+        at_root = isinstance(error, msgspec.ValidationError) and " - at `" not in str(error)
+        raise RecipeError(f"{path}: {error}{' - at `$`' if at_root else ''}") from error
     try:
         _check(recipe)
     except RecipeError as error:
@@ -193,6 +196,9 @@ def read(path: str | Path) -> Recipe:
 
 def _check(recipe: Recipe) -> None:
     """Hold the choices against each other."""
+    for place, number in numbers(msgspec.to_builtins(recipe)):
+        if not math.isfinite(number):
+            raise RecipeError(f"{number} is not finite - at `{place}`")
     if recipe.task.rate and recipe.task.rule != "bands":
         raise RecipeError("only a value in bands can be a rate - at `$.task.rate`")
     if recipe.split.fold >= recipe.split.folds:

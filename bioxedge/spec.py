@@ -6,7 +6,7 @@ out. A recipe writes the same structs, with the warm-ups left open.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -120,3 +120,14 @@ class WindowSpec(Struct, frozen=True):
     length: Positive
     hop: Positive
     then: tuple[WindowStage, ...] = ()
+
+
+def numbers(value: Any, path: str = "$") -> list[tuple[str, float]]:
+    """Every float in a tree of builtins, with its path."""
+    if isinstance(value, float):
+        return [(path, value)]
+    if isinstance(value, dict):
+        return [n for key, item in value.items() for n in numbers(item, f"{path}.{key}")]
+    if isinstance(value, list | tuple):
+        return [n for i, item in enumerate(value) for n in numbers(item, f"{path}[{i}]")]
+    return []

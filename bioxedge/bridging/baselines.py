@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from bioxedge.bridging.bridge import PrototypeBridge, TokenMean
 from bioxedge.bridging.features import BATCH
 from bioxedge.bridging.loop import Report, fit, quiet
-from bioxedge.bridging.losses import distance
-from bioxedge.bridging.train import Training
+from bioxedge.bridging.train import Training, align_with
 from bioxedge.models.chain import Chain
 
 
@@ -71,12 +70,11 @@ def distil(
     training, seed, state, report
         As for :func:`bioxedge.bridging.train.train_bridge`.
     """
-    measure = distance(training.loss)
-    mean = teacher.mean(0)
+    alignment = align_with(teacher, training)
     student.train()
 
     def loss(indices: Tensor, _: torch.Generator) -> Tensor:
-        return measure(student(windows[indices]), teacher[indices], mean)
+        return alignment(student(windows[indices]), indices)
 
     history = fit(
         student,

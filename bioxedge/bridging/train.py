@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +23,16 @@ class Training:
     ----------
     loss : str
         One of :data:`bioxedge.bridging.losses.LOSSES`, at the target's last block.
+    over : {"mean", "tokens"}
+        Compare token means, which is what the head sees, or all tokens (as published). Tokens
+        that describe beats differ from window to window in ways that one pooled source
+        feature cannot know.
     epochs, batch, learning_rate
         Adam's settings.
     """
 
     loss: str = "centred_cosine"
+    over: str = "mean"
     epochs: int = 30
     batch: int = 64
     learning_rate: float = 3e-3
@@ -64,12 +70,11 @@ def train_bridge(
     list of float
         Mean loss of each epoch.
     """
-    measure = distance(training.loss)
-    mean = teacher.mean(0)
+    alignment = align_with(teacher, training)
     bridge.train()
 
     def loss(indices: Tensor, _: torch.Generator) -> Tensor:
-        return measure(tail(bridge(source[indices])), teacher[indices], mean)
+        return alignment(tail(bridge(source[indices])), indices)
 
     history = fit(
         bridge,
@@ -85,6 +90,26 @@ def train_bridge(
     )
     bridge.requires_grad_(False).eval()
     return history
+
+
+def align_with(teacher: Tensor, training: Training) -> Callable[[Tensor, Tensor], Tensor]:
+    """Make the loss of predicted last-block tokens [batch, tokens, features] at pair indices.
+
+    Parameters
+    ----------
+    teacher : Tensor of shape [n, tokens, features]
+    training : Training
+    """
+    measure = distance(training.loss)
+    over_mean = training.over == "mean"
+    wanted = teacher.mean(1, keepdim=True) if over_mean else teacher
+    centre = wanted.mean(0)
+
+    def loss(predicted: Tensor, indices: Tensor) -> Tensor:
+        predicted = predicted.mean(1, keepdim=True) if over_mean else predicted
+        return measure(predicted, wanted[indices], centre)
+
+    return loss
 
 
 def trained_parameters(module: nn.Module) -> int:

@@ -315,6 +315,7 @@ def training_of(recipe: Recipe) -> Training:
     wanted = recipe.bridge
     return Training(
         loss=wanted.loss,
+        over=wanted.over,
         epochs=wanted.epochs,
         batch=wanted.batch,
         learning_rate=wanted.learning_rate,
@@ -383,16 +384,18 @@ def _chain(
     if wanted.checkpoint != "pretrain":
         return _loaded(about, base)
     seed = seed_of(recipe, side)
-    key = key_of(side, section(wanted), prepared.key, seed)
+    # The test people's windows stay out, unlabelled as they would be.
+    windows = getattr(prepared.windows, side)[prepared.of("head", "pair")]
+    # Keyed by the windows themselves: recipes that share a sensor share its encoder.
+    content = hashlib.sha256(windows.tobytes()).hexdigest()
+    key = key_of(side, section(wanted), streamed_rate(about), content, seed)
     torch.manual_seed(seed)
     chain = models.create(wanted.name, **wanted.config)
 
     def make(report: Any, state: Path) -> Values:
-        # The test people's windows stay out, unlabelled as they would be.
-        seen = prepared.of("head", "pair")
         pretrain(
             chain,
-            torch.from_numpy(getattr(prepared.windows, side)[seen]),
+            torch.from_numpy(windows),
             rate=streamed_rate(about),
             epochs=wanted.epochs,
             batch=wanted.batch,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +44,14 @@ def load(folder: str | Path) -> list[Pair]:
         No recordings there, or one that lacks a file, a signal or a patient.
     """
     folder = Path(folder)
-    found = sorted([*folder.glob("bidmc_*_Signals.csv"), *folder.glob("bidmc_*_Signals.csv.gz")])
+    paths = [*folder.glob("bidmc_*_Signals.csv.gz"), *folder.glob("bidmc_*_Signals.csv")]
+    found = {path.name.split(".")[0]: path for path in paths}  # unpacked beside the packed: once
     if not found:
         raise DatasetError(
             f"{folder} holds no BIDMC recordings (bidmc_NN_Signals.csv): get the set from "
             "PhysioNet (bidmc 1.0.0, CSV files) and name its folder's parent with --data"
         )
-    return [_read(path) for path in found]
+    return [_read(found[name]) for name in sorted(found)]
 
 
 def _read(path: Path) -> Pair:
@@ -61,17 +63,14 @@ def _read(path: Path) -> Pair:
     for column in ("PLETH", "II"):
         if column not in signals:
             raise DatasetError(f"{path} has no column {column}: it has {', '.join(signals)}")
+    known = {column: "" for column in _NUMERICS if column in numerics}
+    if not known:
+        raise DatasetError(f"{name}_Numerics.csv has none of the columns {', '.join(_NUMERICS)}")
     return Pair(
         name=name,
         source=_recording(signals, {"PLETH": "a.u."}, RATE, "ppg", person),
         target=_recording(signals, {"II": "mV"}, RATE, "ecg", person),
-        reference=_recording(
-            numerics,
-            {column: "" for column in _NUMERICS if column in numerics},
-            1.0,
-            "reference",
-            person,
-        ),
+        reference=_recording(numerics, known, 1.0, "reference", person),
     )
 
 
@@ -92,22 +91,32 @@ def _table(path: Path) -> dict[str, Samples]:
     """Read a CSV file with a header: one array a column, NaN where a field is empty."""
     try:
         text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        header, _, body = text.decode("utf-8").partition("\n")
-        names = [field.strip() for field in header.split(",")]
-        rows = np.genfromtxt(body.splitlines(), delimiter=",", dtype=np.float64, ndmin=2)
+        lines = [line for line in text.decode("utf-8").splitlines() if line.strip()]
+        if len(lines) < 2:
+            raise ValueError("it has no rows")
+        names = [field.strip() for field in lines[0].split(",")]
+        rows = _numbers(lines[1:])
     except FileNotFoundError as error:
         raise DatasetError(f"{path} is missing: the recording is incomplete") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}") from error
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise DatasetError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if rows.shape[1] != len(names):
         raise DatasetError(f"{path} has {rows.shape[1]} columns, its header {len(names)}")
     return {name: np.ascontiguousarray(rows[:, i]) for i, name in enumerate(names)}
 
 
+def _numbers(lines: list[str]) -> Samples:
+    """Parse rows [n, columns]; the slow way only where a field is empty."""
+    try:
+        return np.loadtxt(lines, delimiter=",", dtype=np.float64, ndmin=2)
+    except ValueError:
+        return np.genfromtxt(lines, delimiter=",", dtype=np.float64, ndmin=2)
+
+
 def _person(path: Path) -> str:
     """Read whose recording it is."""
     try:
-        facts = path.read_text(encoding="utf-8")
+        facts = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise DatasetError(f"{path} is missing: whose recording it is stands there") from error
     match = re.search(r"matched wdb ID:\s*(\S+)", facts)

@@ -37,11 +37,12 @@ class Pair:
 
     def __post_init__(self) -> None:
         """Refuse what was not recorded together."""
-        if self.source.person != self.target.person:
-            raise DatasetError(
-                f"{self.name} pairs recordings of two people: "
-                f"{self.source.person} and {self.target.person}"
-            )
+        for other in (self.target, self.reference):
+            if other is not None and other.person != self.source.person:
+                raise DatasetError(
+                    f"{self.name} pairs recordings of two people: "
+                    f"{self.source.person} and {other.person}"
+                )
         start = max(self.source.t0, self.target.t0)
         end = min(self.source.t0 + self.source.seconds, self.target.t0 + self.target.seconds)
         if end <= start:

@@ -1,0 +1,45 @@
+# Two commands do all the set-up: `make demo` and `make test`. Either can be run first.
+PYTHON ?= python3
+DESKTOP := .venv
+DEVICE := .venv-device
+# No bytecode of one environment in the other's way, no prompts, no version nagging.
+PIP := -m pip install --quiet --disable-pip-version-check
+SOURCES := $(shell find bioxedge -name '*.py')
+
+.PHONY: demo test test-device lint bench clean
+
+demo: $(DESKTOP)/ready $(DEVICE)/ready  ## simulate, train, export, stream: the whole path
+	$(DESKTOP)/bin/python export/demo.py --out demo --device $(DEVICE)/bin/python
+
+test: $(DESKTOP)/ready  ## the tests, as CI runs them
+	$(DESKTOP)/bin/python -m pytest
+
+test-device: $(DEVICE)/ready  ## the device's tests, where torch was never installed
+	$(DEVICE)/bin/python $(PIP) 'pytest>=8' 'hypothesis>=6.100'
+	$(DEVICE)/bin/pytest
+
+lint: $(DESKTOP)/ready  ## ruff, and strict mypy on the hinge and the runtime
+	$(DESKTOP)/bin/ruff check .
+	$(DESKTOP)/bin/ruff format --check .
+	$(DESKTOP)/bin/mypy
+
+bench: $(DESKTOP)/ready  ## the figures of the documents (real recordings wanted: BIOXEDGE_SHARED)
+	$(DESKTOP)/bin/python benchmarks/bidmc.py --out out/bidmc
+
+# The desktop: training, export, tests. Editable, so that a change needs no install.
+$(DESKTOP)/ready: pyproject.toml
+	$(PYTHON) -m venv $(DESKTOP)
+	$(DESKTOP)/bin/python $(PIP) --upgrade pip
+	$(DESKTOP)/bin/python $(PIP) -e '.[brainflow,train,openecg,test,lint]'
+	touch $@
+
+# The device: the base install and BrainFlow, nothing else; from a built wheel, as users get it.
+$(DEVICE)/ready: pyproject.toml $(SOURCES)
+	$(PYTHON) -m venv $(DEVICE)
+	$(DEVICE)/bin/python $(PIP) --upgrade pip
+	$(DEVICE)/bin/python $(PIP) '.[brainflow]'
+	$(DEVICE)/bin/python $(PIP) --force-reinstall --no-deps .
+	touch $@
+
+clean:  ## remove what the commands above made
+	rm -rf $(DESKTOP) $(DEVICE) demo out .pytest_cache .mypy_cache .ruff_cache .hypothesis

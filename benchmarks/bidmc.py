@@ -1,0 +1,217 @@
+"""Heart-rate band from ECG, taken to PPG: what the bridge keeps of its teacher, on real patients.
+
+    python benchmarks/bidmc.py --out out/bidmc [--data ../shared/data] [--seeds 0 1 2]
+
+Five-fold cross-fitting by patient: everyone is tested once, by parts that never saw them. For
+each recipe, fold and seed: teacher on ECG, bridge on PPG, the whole source encoder distilled
+(same pairs, same loss), the untrained bridge, a random one and the majority class. Intervals
+are 95 % of 2000 draws of patients with replacement, paired over methods. Finished steps are
+kept in --out; a run that was stopped goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bioxedge import recipes
+from bioxedge.bridging.baselines import Student, distil, last_tokens
+from bioxedge.bridging.evaluate import bootstrap, score
+from bioxedge.bridging.train import trained_parameters
+from bioxedge.building.learn import Learnt, learn, new_bridge, prepare, seed_of, training_of
+from bioxedge.building.progress import Steps
+from bioxedge.building.report import trained_teacher, untrained
+from bioxedge.building.store import Store, Values, key_of
+from bioxedge.errors import BioxedgeError
+
+HERE = Path(__file__).resolve().parent
+RECIPES = HERE.parent / "export" / "recipes"
+NAMES = ("bidmc_ecg_to_ppg", "bidmc_openecg_to_ppg")
+METHODS = ("teacher", "bridge", "distillation", "random bridge", "untrained bridge", "majority")
+CHANCE = 1 / 3
+
+
+def distilled(learnt: Learnt, store: Store, data_key: str) -> tuple[np.ndarray, int]:
+    """Distil the whole source encoder; give its answers on the test windows, and its size."""
+    recipe, prepared = learnt.recipe, learnt.prepared
+    pair, test = prepared.of("pair"), prepared.of("test", labelled=True)
+    windows = prepared.windows
+    bridge = new_bridge(
+        recipe,
+        learnt.pooled["pair"][-1],
+        learnt.target,
+        learnt.target_cut,
+        torch.from_numpy(windows.target[pair]),
+        learnt.teacher_pair,
+    )
+    student = Student(learnt.source, bridge, learnt.tail)
+
+    def make(report: Any, state: Path) -> Values:
+        distil(
+            student,
+            torch.from_numpy(windows.source[pair]),
+            learnt.teacher_pair,
+            training_of(recipe),
+            seed=seed_of(recipe, "distillation"),
+            state=state,
+            report=report,
+        )
+        tokens = last_tokens(student, torch.from_numpy(windows.source[test]))
+        with torch.inference_mode():
+            return {"answers": learnt.head(tokens).argmax(1)}
+
+    found = store.step("distillation", "The whole encoder, distilled", data_key, make)
+    return found["answers"].numpy(), student.trained_parameters
+
+
+def one(recipe: recipes.Recipe, data: Path | None, store: Store) -> dict[str, Any]:
+    """Learn one recipe, fold and seed; give everybody's answers on the test windows."""
+    learnt = learn(recipe, prepare(recipe, data, store), store, RECIPES)
+    prepared = learnt.prepared
+    test = prepared.of("test", labelled=True)
+    taught = prepared.labels[prepared.of("head", labelled=True)]
+    key = key_of("distillation", recipes.section(recipe), prepared.key)
+    student, student_size = distilled(learnt, store, key)
+    with torch.inference_mode():
+        answers = {
+            "teacher": learnt.teacher_test.argmax(1).numpy(),
+            "bridge": learnt.answers(learnt.bridge, "test").argmax(1).numpy(),
+            "distillation": student,
+            "random bridge": learnt.answers(untrained(learnt, 1.0), "test").argmax(1).numpy(),
+            "untrained bridge": learnt.answers(untrained(learnt, 0.0), "test").argmax(1).numpy(),
+            "majority": np.full(len(test), np.bincount(taught, minlength=3).argmax()),
+        }
+    return {
+        "truth": prepared.labels[test],
+        "people": prepared.windows.person[test],
+        "answers": answers,
+        "parameters": {
+            "teacher": trained_teacher(learnt),
+            "bridge": trained_parameters(learnt.bridge),
+            "distillation": student_size,
+        },
+        "cuts": [learnt.source_cut, learnt.target_cut],
+    }
+
+
+def study(name: str, data: Path | None, seeds: list[int], out: Path) -> dict[str, Any]:
+    """Cross-fit one recipe over folds and seeds."""
+    console = Console(stderr=True)
+    plain = recipes.read(RECIPES / f"{name}.toml")
+    store = Store(out / "steps", Steps(console))
+    runs: dict[int, list[dict[str, Any]]] = {}
+    for seed in seeds:
+        for fold in range(plain.split.folds):
+            console.print(f"[bold]{name}[/], seed {seed}, fold {fold + 1} of {plain.split.folds}")
+            split = msgspec.structs.replace(plain.split, fold=fold)
+            recipe = msgspec.structs.replace(plain, seed=seed, split=split)
+            runs.setdefault(seed, []).append(one(recipe, data, store))
+    first = runs[seeds[0]]
+    truth = np.concatenate([run["truth"] for run in first])
+    people = np.concatenate([run["people"] for run in first])
+    columns = [
+        np.concatenate([run["answers"][method] for run in runs[seed]])
+        for method in METHODS
+        for seed in seeds
+    ]
+    drawn = bootstrap(truth, columns, people, draws=2000).reshape(2000, len(METHODS), len(seeds))
+    drawn = drawn.mean(axis=2)
+    each = [score("", truth, column, 3, 0) for column in columns]
+    scores = np.array([(one.balanced_accuracy, one.macro_f1) for one in each])
+    scores = scores.reshape(len(METHODS), len(seeds), 2)
+    at = METHODS.index
+    margins = (drawn - CHANCE)[:, at("bridge")] / (drawn - CHANCE)[:, at("teacher")]
+    mean = scores[..., 0].mean(axis=1)
+    sizes = first[0]["parameters"]
+    return {
+        "recipe": name,
+        "seeds": seeds,
+        "patients": len(np.unique(people)),
+        "windows": len(truth),
+        "methods": {
+            method: {
+                "balanced_accuracy": float(mean[i]),
+                "interval": interval(drawn[:, i]),
+                "by_seed": scores[i, :, 0].tolist(),
+                "macro_f1": float(scores[i, :, 1].mean()),
+                "parameters": sizes.get(method, 0),
+            }
+            for i, method in enumerate(METHODS)
+        },
+        "kept": float((mean[at("bridge")] - CHANCE) / (mean[at("teacher")] - CHANCE)),
+        "kept_interval": interval(margins),
+        "bridge_minus_distillation": float(mean[at("bridge")] - mean[at("distillation")]),
+        "bridge_minus_distillation_interval": interval(
+            drawn[:, at("bridge")] - drawn[:, at("distillation")]
+        ),
+        "share_of_parameters": sizes["bridge"] / sizes["distillation"],
+        "cuts": [[run["cuts"] for run in runs[seed]] for seed in seeds],
+    }
+
+
+def interval(draws: np.ndarray) -> list[float]:
+    """Give the middle 95 %."""
+    return [float(edge) for edge in np.quantile(draws, [0.025, 0.975])]
+
+
+def table(found: dict[str, Any]) -> Table:
+    """Lay a study out for a terminal."""
+    rows = Table(
+        title=f"{found['recipe']}: {found['patients']} patients, each tested once, "
+        f"seeds {', '.join(map(str, found['seeds']))}",
+        title_justify="left",
+    )
+    for name in ("method", "balanced accuracy", "95 % (patients)", "macro F1", "trained"):
+        rows.add_column(name, justify="left" if name == "method" else "right")
+    for method, facts in found["methods"].items():
+        low, high = facts["interval"]
+        rows.add_row(
+            method,
+            f"{facts['balanced_accuracy']:.3f}",
+            f"{low:.3f}–{high:.3f}",
+            f"{facts['macro_f1']:.3f}",
+            f"{facts['parameters']:,}" if facts["parameters"] else "–",
+        )
+    low, high = found["kept_interval"]
+    near, far = found["bridge_minus_distillation_interval"]
+    rows.caption = (
+        f"kept of the teacher's margin over chance: {found['kept']:.2f} ({low:.2f}–{high:.2f}); "
+        f"bridge − distillation: {found['bridge_minus_distillation']:+.3f} "
+        f"({near:+.3f} to {far:+.3f}) with {found['share_of_parameters']:.1%} of its parameters"
+    )
+    return rows
+
+
+def main() -> int:
+    """Study every recipe asked for; print the tables, keep the figures."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--data", type=Path, help="default: BIOXEDGE_SHARED's data")
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--recipes", nargs="+", default=NAMES, choices=NAMES)
+    given = options.parse_args()
+    for name in given.recipes:
+        found = study(name, given.data, given.seeds, given.out)
+        (given.out / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
+        Console(width=110).print(table(found))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except BioxedgeError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; finished steps are kept")

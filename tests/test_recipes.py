@@ -1,0 +1,239 @@
+"""Recipes: the shipped ones read, and every slip is one line that names the path."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bioxedge import cli, recipes
+from bioxedge.errors import RecipeError
+from bioxedge.recipes import Recipe, section
+
+SHIPPED = sorted((Path(__file__).resolve().parent.parent / "export" / "recipes").glob("*.toml"))
+
+PLAIN = """\
+name = "plain"
+
+[data]
+dataset = "simulated"
+
+[task]
+channel = "class"
+rule = "classes"
+labels = ["rest", "stress"]
+
+[source]
+length = 640
+stages = [{ stage = "filter", design = "butterworth", cutoff = [0.5, 8.0] }]
+
+[source.sensor]
+modality = "ppg"
+column = "ppg_2"
+channel = "ppg_2"
+unit = "a.u."
+rate = 64.0
+
+[source.model]
+name = "papagei"
+
+[target]
+length = 1250
+
+[target.sensor]
+modality = "ecg"
+column = "II"
+channel = "II"
+unit = "mV"
+rate = 125.0
+
+[target.model]
+name = "ecg_transformer"
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    """Write a recipe with some of its text replaced."""
+
+    def make(*changes: tuple[str, str]) -> Path:
+        text = PLAIN
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        path = tmp_path / "recipe.toml"
+        path.write_text(text)
+        return path
+
+    return make
+
+
+def test_there_are_recipes_to_start_from() -> None:
+    assert len(SHIPPED) >= 3
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_recipe_reads(path: Path) -> None:
+    recipe = recipes.read(path)
+    assert recipe.name and recipe.data.licence != "not stated"
+    assert recipe.source.length / recipe.source.sensor.rate == pytest.approx(10.0)
+
+
+def test_what_is_left_out_has_a_default(write) -> None:
+    recipe = recipes.read(write())
+    assert recipe.split.folds == 5 and recipe.bridge.source_cut == "auto"
+    assert recipe.source.model.checkpoint == "pretrain" and recipe.seed == 0
+
+
+def test_a_recipe_written_out_reads_as_itself(write) -> None:
+    recipe = recipes.read(write())
+    assert msgspec.convert(msgspec.to_builtins(recipe), Recipe) == recipe
+
+
+def test_sections_tell_choices_apart(write) -> None:
+    one = recipes.read(write())
+    other = recipes.read(write(("length = 640", "length = 641")))
+    assert section(one.target, one.task) == section(other.target, other.task)
+    assert section(one.source) != section(other.source)
+
+
+FOREIGN = 'name = "papagei"\ncheckpoint = "papagei_s.pt"\n'
+SHA256 = f'sha256 = "{"0a" * 32}"\n'
+
+SLIPS = {
+    "a typo at the top": (("name =", "nam ="), "unknown field `nam` - at `$`"),
+    "a typo in a section": (("labels =", "lables ="), "unknown field `lables` - at `$.task`"),
+    "a typo in a section's name": (("[task]", "[tusk]"), "unknown field `tusk` - at `$`"),
+    "a typo in a stage": (("cutoff", "cut"), "unknown field `cut` - at `$.source.stages[0]`"),
+    "an unknown stage": (('"filter"', '"filtre"'), "`$.source.stages[0].stage`"),
+    "a missing key": (('rule = "classes"\n', ""), "required field `rule` - at `$.task`"),
+    "a missing section": (('[data]\ndataset = "simulated"\n', ""), "field `data` - at `$`"),
+    "text for a number": (("length = 640", 'length = "640"'), "`$.source.length`"),
+    "a fraction of a sample": (("length = 640", "length = 640.5"), "`$.source.length`"),
+    "no sample": (("length = 640", "length = 0"), "`$.source.length`"),
+    "a negative rate": (("rate = 64.0", "rate = -64.0"), "`$.source.sensor.rate`"),
+    "an endless rate": (("rate = 64.0", "rate = inf"), "`$.source.sensor.rate`"),
+    "no number": (("rate = 64.0", "rate = nan"), "`$.source.sensor.rate`"),
+    "an endless cutoff": (("8.0]", "inf]"), "`$.source.stages[0].cutoff[1]`"),
+    "one label": ((', "stress"', ""), "`$.task.labels`"),
+    "an unknown data set": (('"simulated"', '"wesad"'), "`$.data.dataset`"),
+    "no folder": (('"simulated"', '"bidmc"'), "bidmc needs a folder - at `$.data.folder`"),
+    "an unknown rule": (('rule = "classes"', 'rule = "class"'), "`$.task.rule`"),
+    "classes with a rate": (
+        ('rule = "classes"', 'rule = "classes"\nrate = true'),
+        "only a value in bands can be a rate - at `$.task.rate`",
+    ),
+    "a fold too many": (
+        ("[task]", "[split]\nfolds = 4\nfold = 4\n[task]"),
+        "fold 4 does not exist: 4 folds are numbered from 0 - at `$.split.fold`",
+    ),
+    "a single fold": (("[task]", "[split]\nfolds = 1\n[task]"), "`$.split.folds`"),
+    "a full share": (("[task]", "[split]\nhead_share = 1.0\n[task]"), "`$.split.head_share`"),
+    "an unknown loss": (("[task]", '[bridge]\nloss = "infonce"\n[task]'), "`$.bridge.loss`"),
+    "no hash of a foreign file": (
+        ('name = "papagei"\n', FOREIGN + 'licence = "MIT"\n'),
+        "give its sha256 (sha256sum FILE) - at `$.source.model.sha256`",
+    ),
+    "half a hash": (
+        ('name = "papagei"\n', FOREIGN + 'sha256 = "0a0a"\n'),
+        "`$.source.model.sha256`",
+    ),
+    "no licence of a foreign file": (
+        ('name = "papagei"\n', FOREIGN + SHA256),
+        "state the licence of its weights - at `$.source.model.licence`",
+    ),
+    "no TOML": (("[task]", "[task"), "line 6"),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_is_one_line_that_names_the_path(write, slip: str) -> None:
+    change, says = SLIPS[slip]
+    path = write(change)
+    with pytest.raises(RecipeError) as error:
+        recipes.read(path)
+    message = str(error.value)
+    assert says in message and message.startswith(f"{path}: ") and "\n" not in message
+
+
+def test_a_foreign_file_with_hash_and_licence_reads(write) -> None:
+    path = write(('name = "papagei"\n', FOREIGN + SHA256 + 'licence = "BSD-3-Clause"\n'))
+    assert recipes.read(path).source.model.sha256 == "0a" * 32
+
+
+def test_a_file_that_is_no_text_is_a_recipe_error(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match=r"r\.toml"):
+        recipes.read(tmp_path / "r.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("nowhere.toml", "is not there"), (".", "cannot be read")]
+)
+def test_a_recipe_that_cannot_be_opened_says_so(tmp_path: Path, name: str, says: str) -> None:
+    with pytest.raises(RecipeError, match=says):
+        recipes.read(tmp_path / name)
+
+
+# -- through the command line -----------------------------------------------------------------
+
+
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """Run ``bioxedge build`` in this process; give its exit code and what it wrote."""
+    pytest.importorskip("torch", exc_type=ImportError)
+
+    def run(recipe: Path, *arguments: str) -> tuple[int, str]:
+        words = ["bioxedge", "build", str(recipe), "--out", str(tmp_path / "out"), *arguments]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return end.value.code, out + err
+
+    return run
+
+
+def error_of(written: str) -> str:
+    """Give the one line of the error; what came before it is progress."""
+    assert "Traceback" not in written
+    *_, last = written.splitlines()
+    assert last.startswith("error: ") and written.count("error:") == 1
+    return last
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("slip", ["a typo in a section", "a fold too many", "no TOML"])
+def test_a_slip_ends_a_build_with_exit_code_2(build, write, tmp_path: Path, slip: str) -> None:
+    change, says = SLIPS[slip]
+    code, written = build(write(change))
+    assert code == 2 and says in error_of(written) and written.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+BIDMC = ('"simulated"', '"bidmc"\nfolder = "bidmc"')
+
+
+@pytest.mark.train
+def test_recordings_that_nobody_named_ask_for_data(
+    build, write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BIOXEDGE_SHARED", raising=False)
+    code, written = build(write(BIDMC))
+    assert code == 2 and "--data" in error_of(written)
+
+
+@pytest.mark.train
+def test_recordings_that_are_not_there_ask_for_data(build, write, tmp_path: Path) -> None:
+    code, written = build(write(BIDMC), "--data", str(tmp_path))
+    assert code == 2 and "--data" in error_of(written)
+    assert str(tmp_path / "bidmc") in written.replace("\n", "")
+
+
+@pytest.mark.train
+def test_a_recipe_without_enough_people_is_one_line(build, write) -> None:
+    few = ('"simulated"', '"simulated"\nwearers = 2\nminutes = 2.0')
+    code, written = build(write(few, ("length = 640", "length = 640\nhop = 640")))
+    assert code == 2 and "2 people cannot be split into 5 folds" in error_of(written)
