@@ -27,7 +27,8 @@ from bioxedge import recipes
 from bioxedge.bridging.baselines import Student, distil, last_tokens
 from bioxedge.bridging.evaluate import bootstrap, score
 from bioxedge.bridging.train import trained_parameters
-from bioxedge.building.learn import Learnt, learn, new_bridge, prepare, seed_of, training_of
+from bioxedge.building.learn import Learnt, learn, new_bridge, training_of
+from bioxedge.building.prepare import prepare, seed_of
 from bioxedge.building.progress import Steps
 from bioxedge.building.report import trained_teacher, untrained
 from bioxedge.building.store import Store, Values, key_of

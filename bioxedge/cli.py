@@ -38,18 +38,28 @@ def cli(context: click.Context) -> None:
 
 @cli.command()
 @click.argument("recipe", type=_FOLDER)
-@click.option("--out", required=True, type=_FOLDER, help="Folder of the bundle.")
-@click.option("--data", type=_FOLDER, help="Root of the recordings (or BIOXEDGE_SHARED).")
+@click.option("--out", required=True, type=_FOLDER, help="Gets bundle/, report/ and steps/.")
+@click.option("--data", type=_FOLDER, help="Directory that holds the recipe's recordings.")
 @click.option("--seed", type=click.IntRange(min=0), help="In place of the recipe's seed.")
-def build(recipe: Path, out: Path, data: Path | None, seed: int | None) -> None:
-    """Build a bundle from a recipe (needs the [train] extra)."""
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
+def build(recipe: Path, out: Path, data: Path | None, seed: int | None, as_json: bool) -> None:
+    """Build a bundle from a recipe (needs the [train] extra).
+
+    Finished steps are kept below OUT/steps: what was stopped goes on from there.
+    """
     try:
         building = importlib.import_module("bioxedge.building")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("bioxedge"):
             raise
         raise MissingExtraError(error.name or "torch", "train") from error
-    building.build(recipe, out, data, seed)
+    try:
+        built = building.build(recipe, out, data, seed)
+    except KeyboardInterrupt:
+        click.echo(f"stopped; finished steps are kept in {out / 'steps'}: the same command goes on")
+        raise
+    if as_json:
+        click.echo(json.dumps(built.to_dict()))
 
 
 # -- device ---------------------------------------------------------------------------------
@@ -283,9 +293,8 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.filename is None:
-            raise
-        return _fail(f"{error.filename}: {error.strerror}; check the path and its permissions")
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(f"{where}{error.strerror or error}; check the path, its permissions and space")
 
 
 def _fail(message: str) -> int:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bioxedge import recording
 from bioxedge.building import build
-from bioxedge.building.learn import recordings
+from bioxedge.building.prepare import recordings
 from bioxedge.building.report import table
 from bioxedge.datasets.windowed import as_worn
 from bioxedge.errors import BioxedgeError

@@ -67,7 +67,7 @@ def test_a_split_is_fixed_by_its_seed_and_not_by_the_order_of_names(
 
 
 @quick
-@given(count=folds, blocks=st.integers(4, 12), share=shares, seed=seeds)
+@given(count=folds, blocks=st.integers(6, 12), share=shares, seed=seeds)
 def test_parts_see_the_same_range(count: int, blocks: int, share: float, seed: int) -> None:
     size = count * blocks
     order = np.random.default_rng(seed).permutation(size)

@@ -33,7 +33,6 @@ class Features:
     last: Tensor | None = None
 
 
-@torch.inference_mode()
 def extract(
     chain: Chain, windows: Tensor, *, last: bool = False, report: Report = quiet
 ) -> Features:
@@ -55,20 +54,19 @@ def extract(
     tokens: list[Tensor] = []
     report(0, len(parts))
     for number, part in enumerate(parts):
-        for cut, activation in enumerate(chain.activations(part)):
-            pooled[cut].append(pool(activation))
+        with torch.inference_mode():
+            for cut, activation in enumerate(chain.activations(part)):
+                pooled[cut].append(pool(activation))
         if last:
             tokens.append(activation)
         report(number + 1, len(parts))
-    # Clones leave inference mode, so that training may use them.
-    return Features(
-        [torch.cat(cut).clone() for cut in pooled],
-        torch.cat(tokens).clone() if last else None,
-    )
+    # Joined outside of inference mode, so that training may use them.
+    return Features([torch.cat(cut) for cut in pooled], torch.cat(tokens) if last else None)
 
 
-@torch.inference_mode()
 def tokens_at(chain: Chain, cut: int, windows: Tensor) -> Tensor:
     """Give the tokens [n, tokens, features] at one cut."""
     head = chain[:cut]
-    return torch.cat([head(part) for part in windows.split(BATCH)]).clone()
+    with torch.inference_mode():
+        parts = [head(part) for part in windows.split(BATCH)]
+    return torch.cat(parts)

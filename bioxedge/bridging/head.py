@@ -67,7 +67,9 @@ def train_head(
     Head
         Frozen.
     """
-    mean, spread = pooled.mean(0), pooled.std(0).clamp_min(1e-6)
+    mean, spread = pooled.mean(0), pooled.std(0)
+    # A feature that never moves here must not decide once it does.
+    spread = torch.where(spread > 1e-6, spread, 1.0)
     scaled = (pooled - mean) / spread
     torch.manual_seed(seed)
     head = Head(pooled.shape[1], len(weights))

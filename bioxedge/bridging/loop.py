@@ -73,25 +73,28 @@ def fit(
         done, history = saved["epoch"], saved["history"]
     saved_at = time.monotonic()
     report(done, epochs)
-    for epoch in range(done, epochs):
-        if cosine:
-            for group in adam.param_groups:
-                group["lr"] = 0.5 * rate * (1 + math.cos(math.pi * epoch / epochs))
-        generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
-        total, seen = 0.0, 0
-        for indices in torch.randperm(count, generator=generator).split(batch):
-            if len(indices) == 1 and count > 1:
-                continue
-            adam.zero_grad(set_to_none=True)
-            value = loss(indices, generator)
-            value.backward()
-            adam.step()
-            total, seen = total + value.item() * len(indices), seen + len(indices)
-        history.append(total / max(seen, 1))
-        report(epoch + 1, epochs)
-        if state is not None and time.monotonic() - saved_at > _SAVE_EVERY:
-            _save(state, module, adam, epoch + 1, history)
-            saved_at = time.monotonic()
+    with torch.random.fork_rng(devices=[]):
+        for epoch in range(done, epochs):
+            if cosine:
+                for group in adam.param_groups:
+                    group["lr"] = 0.5 * rate * (1 + math.cos(math.pi * epoch / epochs))
+            own = (seed * 1_000_003 + epoch) % 2**63
+            generator = torch.Generator().manual_seed(own)
+            torch.manual_seed(2**63 - own)  # dropout knows no other generator
+            total, seen = 0.0, 0
+            for indices in torch.randperm(count, generator=generator).split(batch):
+                if len(indices) == 1 < min(batch, count):
+                    continue
+                adam.zero_grad(set_to_none=True)
+                value = loss(indices, generator)
+                value.backward()
+                adam.step()
+                total, seen = total + value.item() * len(indices), seen + len(indices)
+            history.append(total / max(seen, 1))
+            report(epoch + 1, epochs)
+            if state is not None and time.monotonic() - saved_at > _SAVE_EVERY:
+                _save(state, module, adam, epoch + 1, history)
+                saved_at = time.monotonic()
     if state is not None:
         state.unlink(missing_ok=True)
     return history

@@ -78,7 +78,10 @@ def pretrain(
     reference = rhythm(standardise(played))
     mean, spread = reference.mean(0), reference.std(0).clamp_min(1e-6)
     features = chain.cut(chain.last, samples).features
-    task = nn.ModuleDict({"chain": chain, "answer": nn.Linear(features, reference.shape[1])})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        answer = nn.Linear(features, reference.shape[1])
+    task = nn.ModuleDict({"chain": chain, "answer": answer})
     pool = TokenMean()
     chain.train()
 
@@ -87,8 +90,8 @@ def pretrain(
         stretched = standardise(stretch(windows[indices], factors, generator))
         wanted = (rhythm(stretched) - mean) / spread
         disturbed = standardise(disturb(stretched, rate, generator))
-        answer: Tensor = task["answer"](pool(chain(disturbed)))
-        return (answer - wanted).square().mean()
+        answered: Tensor = answer(pool(chain(disturbed)))
+        return (answered - wanted).square().mean()
 
     history = fit(
         task,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -11,7 +12,8 @@ from rich.console import Console
 from bioxedge import recipes
 from bioxedge.bridging.evaluate import Score
 from bioxedge.building import report
-from bioxedge.building.learn import Learnt, learn, prepare, recordings
+from bioxedge.building.learn import Learnt, learn
+from bioxedge.building.prepare import prepare, recordings
 from bioxedge.building.progress import Steps
 from bioxedge.building.ship import ship
 from bioxedge.building.store import Store
@@ -40,6 +42,17 @@ class Built:
     scores: list[Score]
     proof: Report
     pictures: list[Path]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "bundle": str(self.bundle.path),
+            "source_cut": self.learnt.source_cut,
+            "target_cut": self.learnt.target_cut,
+            "scores": [score.to_dict() for score in self.scores],
+            "proof": self.proof.to_dict(),
+            "pictures": [str(path) for path in self.pictures],
+        }
 
 
 def build(

@@ -176,10 +176,12 @@ def _values(
         last = math.ceil((start + seconds - reference.t0) * reference.rate)
         inside = track[max(first, 0) : max(last, 0)]
         known = inside[np.isfinite(inside)]
+        if len(known) == 0:
+            continue
         wanted = task.coverage * (last - first)
         if task.rule == "bands" and len(known) >= wanted:
             values[number] = known.mean()
-        elif task.rule == "classes" and len(known):
+        elif task.rule == "classes":
             classes, counts = np.unique(known, return_counts=True)
             if counts.max() >= wanted:
                 values[number] = classes[counts.argmax()]

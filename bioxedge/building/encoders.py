@@ -1,0 +1,133 @@
+"""The two frozen encoders and the teacher's head: loaded, or trained from the windows at hand."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bioxedge import models
+from bioxedge.bridging.augment import Targets, stretch
+from bioxedge.bridging.features import extract
+from bioxedge.bridging.head import Head, train_head
+from bioxedge.bridging.pretrain import pretrain
+from bioxedge.building.prepare import Prepared, seed_of
+from bioxedge.building.store import Store, Values, key_of
+from bioxedge.datasets.windowed import streamed_rate
+from bioxedge.errors import ModelError
+from bioxedge.models import checkpoint
+from bioxedge.models.chain import Chain
+from bioxedge.recipes import Recipe, Side, section
+
+
+def encoder(
+    recipe: Recipe, prepared: Prepared, store: Store, base: Path, side: str
+) -> tuple[Chain, str]:
+    """Load a side's encoder, or pretrain it on unlabelled windows of its sensor."""
+    about: Side = getattr(recipe, side)
+    wanted = about.model
+    if wanted.checkpoint != "pretrain":
+        return _loaded(about, base)
+    seed = seed_of(recipe, side)
+    # The test people's windows stay out, unlabelled as they would be.
+    windows = getattr(prepared.windows, side)[prepared.of("head", "pair")]
+    # Keyed by the windows themselves: recipes that share a sensor share its encoder.
+    content = hashlib.sha256(windows.tobytes()).hexdigest()
+    key = key_of(side, section(wanted), streamed_rate(about), content, seed)
+    torch.manual_seed(seed)
+    chain = models.create(wanted.name, **wanted.config)
+
+    def make(report: Any, state: Path) -> Values:
+        pretrain(
+            chain,
+            torch.from_numpy(windows),
+            rate=streamed_rate(about),
+            epochs=wanted.epochs,
+            batch=wanted.batch,
+            learning_rate=wanted.learning_rate,
+            seed=seed,
+            state=state,
+            report=report,
+        )
+        return {"chain": chain.state_dict()}
+
+    modality = about.sensor.modality.upper()
+    title = f"The {modality} encoder ({wanted.name}), from unlabelled windows"
+    chain.load_state_dict(store.step(side, title, key, make)["chain"])
+    return chain.freeze(), key
+
+
+def teacher_head(
+    recipe: Recipe, prepared: Prepared, store: Store, target: Chain, target_key: str
+) -> tuple[Head, str]:
+    """Train the teacher's head on the head people's labels."""
+    seed = seed_of(recipe, "head")
+    seen = prepared.of("head", labelled=True)
+    targets = _targets(recipe, prepared, seen)
+    windows = torch.from_numpy(prepared.windows.target[seen])
+    key = key_of("head", section(recipe.head, recipe.task), target_key, prepared.key, seed)
+
+    def make(report: Any, _: Path) -> Values:
+        copies, labels = _copies(windows, targets, recipe.head.copies, seed)
+        trained = train_head(
+            extract(target, copies, report=report).pooled[-1],
+            labels,
+            targets.weights(seed=seed),
+            epochs=recipe.head.epochs,
+            learning_rate=recipe.head.learning_rate,
+            seed=seed,
+        )
+        return {"head": trained.state_dict()}
+
+    modality = recipe.target.sensor.modality.upper()
+    values = store.step("head", f"The {modality} teacher's head, on labelled windows", key, make)
+    head = Head(target.cut(target.last, recipe.target.length).features, targets.classes)
+    head.load_state_dict(values["head"])
+    return head.requires_grad_(False).eval(), key
+
+
+def _targets(recipe: Recipe, prepared: Prepared, seen: npt.NDArray[np.intp]) -> Targets:
+    """What the head people's windows teach."""
+    bounds = prepared.bounds
+    values = prepared.labels[seen] if bounds is None else prepared.windows.value[seen]
+    return Targets(
+        values=torch.from_numpy(values).float(),
+        classes=len(recipe.task.labels),
+        bounds=None if bounds is None else torch.from_numpy(bounds).float(),
+        rate=recipe.task.rate,
+    )
+
+
+def _copies(windows: Tensor, targets: Targets, copies: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Windows and, where their labels can follow, copies played at other rates."""
+    everyone = torch.arange(len(windows))
+    plain = torch.ones(len(windows))
+    found, labels = [windows], [targets.of(everyone, plain)]
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(copies if targets.rate else 0):
+        factors = targets.factors(len(windows), generator)
+        found.append(stretch(windows, factors, generator))
+        labels.append(targets.of(everyone, factors))
+    return torch.cat(found), torch.cat(labels)
+
+
+def _loaded(side: Side, base: Path) -> tuple[Chain, str]:
+    """Load a published model and hold its file to the recipe's hash."""
+    wanted = side.model
+    if wanted.checkpoint == "pip:openecg":
+        chain = models.load(wanted.name, wanted.checkpoint)
+    else:
+        path = base / wanted.checkpoint
+        found = checkpoint.sha256(path)
+        if found != wanted.sha256:
+            raise ModelError(
+                f"{path} has sha256 {found}, the recipe says {wanted.sha256}: get the file that "
+                "the recipe was written for, or correct the recipe if you trust this one"
+            )
+        chain = models.load(wanted.name, path, **wanted.config)
+    return chain.freeze(), key_of(wanted.name, chain.sha256)
