@@ -22,6 +22,7 @@ from bioxedge.spec import (
     Filter,
     Input,
     Positive,
+    Rate,
     Resample,
     StreamSpec,
     Struct,
@@ -100,7 +101,7 @@ class ModelPart(Struct, frozen=True):
 
 
 class BridgePart(Struct, frozen=True):
-    """The trained part."""
+    """The trained part, and what its logits are divided by."""
 
     in_features: Positive
     out_features: Positive
@@ -108,6 +109,7 @@ class BridgePart(Struct, frozen=True):
     rank: Positive
     prototypes: Positive
     trained_parameters: Positive
+    temperature: Rate = 1.0
 
 
 class DataPart(Struct, frozen=True):

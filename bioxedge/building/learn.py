@@ -7,7 +7,7 @@ features of both, once → cuts → bridge (pair people, no labels) → answers 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from bioxedge.bridging.bridge import PrototypeBridge
+from bioxedge.bridging.calibrate import temperature
 from bioxedge.bridging.features import extract, tokens_at
 from bioxedge.bridging.head import Head
 from bioxedge.bridging.positions import Positions, select_positions
@@ -51,6 +52,8 @@ class Learnt:
         The teacher's logits on the labelled test windows' target signal.
     teacher_pair : Tensor
         What the bridge was aligned with [n, tokens, features].
+    temperature : float
+        What the bridged logits are divided by in the bundle.
     """
 
     recipe: Recipe
@@ -65,6 +68,7 @@ class Learnt:
     pooled: dict[str, list[Tensor]]
     teacher_test: Tensor
     teacher_pair: Tensor
+    temperature: float = 1.0
 
     @property
     def tail(self) -> Chain:
@@ -139,7 +143,7 @@ def learn(recipe: Recipe, prepared: Prepared, store: Store, base: Path) -> Learn
     )
     bridge.load_state_dict(values["bridge"])
     bridge.requires_grad_(False).eval()
-    return Learnt(
+    learnt = Learnt(
         recipe=recipe,
         prepared=prepared,
         source=source,
@@ -153,6 +157,9 @@ def learn(recipe: Recipe, prepared: Prepared, store: Store, base: Path) -> Learn
         teacher_test=teacher_test,
         teacher_pair=wanted,
     )
+    with torch.inference_mode():
+        sure = temperature(learnt.answers(bridge, "pair"), head.of_pooled(seen["pair"][-1]))
+    return replace(learnt, temperature=sure)
 
 
 def _features(

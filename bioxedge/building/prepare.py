@@ -117,9 +117,11 @@ def prepare(recipe: Recipe, data: Path | None, store: Store) -> Prepared:
         }
     )
     split = recipe.split
+    known = np.isfinite(windows.value)
     mean = {
-        str(person): float(np.nan_to_num(np.nanmean(windows.value[windows.person == person])))
+        str(person): float(own.mean()) if len(own) else 0.0
         for person in np.unique(windows.person)
+        for own in [windows.value[known & (windows.person == person)]]
     }
     people = split_people(
         mean, folds=split.folds, fold=split.fold, head_share=split.head_share, seed=split.seed

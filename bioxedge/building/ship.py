@@ -28,6 +28,7 @@ from bioxedge.windows import WindowStream
 
 MODEL, GOLDEN = "model.onnx", "golden.npz"
 PIECES, WINDOWS_PER_PIECE = 6, 3
+PRETRAINED = "pretrained by bioxedge for this bundle"
 _PENDING = "0" * 64  # hashes that are filled in when the files are there
 
 
@@ -168,6 +169,7 @@ def _made_by(learnt: Learnt, scores: list[Score]) -> manifest.MadeBy:
             rank=bridge.rank,
             prototypes=len(bridge.prototypes),
             trained_parameters=trained_parameters(bridge),
+            temperature=learnt.temperature,
         ),
         data=manifest.DataPart(
             name=recipe.data.folder or recipe.data.dataset,
@@ -192,7 +194,7 @@ def _part(chain: Chain, cut: int, wanted: Model) -> manifest.ModelPart:
         model=chain.name,
         cut=cut,
         blocks=len(chain),
-        checkpoint=wanted.checkpoint if wanted.checkpoint != "pretrain" else chain.origin,
+        checkpoint=wanted.checkpoint if wanted.checkpoint != "pretrain" else PRETRAINED,
         checkpoint_sha256=chain.sha256 or weights_sha256(chain),
         parameters=sum(parameter.numel() for parameter in chain.parameters()),
     )
@@ -210,7 +212,7 @@ def weights_sha256(chain: Chain) -> str:
 def _licence(side: str, chain: Chain, wanted: Model) -> manifest.Licence:
     """State the licence of one model's weights."""
     if wanted.checkpoint == "pretrain":
-        return manifest.Licence(part=side, licence="trained from the data for this bundle")
+        return manifest.Licence(part=side, licence=f"{PRETRAINED}, from the data")
     return manifest.Licence(
         part=side,
         licence=wanted.licence or chain.licence,

@@ -8,10 +8,9 @@ what they go through, and what the sensors make of it.
 The PPG has what spoils a wrist's: motion in its own frequency band, lost contact, lost packets.
 A Muse 2 sends infrared light as whole counts, 64 a second, six to a packet; the offset, the
 size of the pulse and every rate and size of a fault are our judgement. So is the pulse's sign:
-blood volume points upwards. Across people the task is deliberately imperfect: one person's heart
-rate under stress is another's at rest, some hardly respond, and people move at rest, too. With
-the true beats' mean rate and RMSSD and the pulse's amplitude in 10 s windows, a logistic
-regression reaches 0.88 balanced accuracy on people it has not seen (60 wearers, seed 0).
+blood volume points upwards; and a Muse is worn on the forehead, where people move less. Across
+people the task is deliberately imperfect: one person's heart rate under stress is another's at
+rest, some hardly respond, and people move at rest, too.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+
+import torch
 from torch import Tensor, nn
 
 from bioxedge.bridging.bridge import PrototypeBridge, TokenMean
@@ -22,6 +25,8 @@ class BridgedModel(nn.Module):
     tail : Chain
         ``target[j:]``.
     head : Head
+    temperature : float
+        What the logits are divided by; folded into a copy of the head.
 
     Raises
     ------
@@ -29,7 +34,15 @@ class BridgedModel(nn.Module):
         Parts that do not fit each other.
     """
 
-    def __init__(self, source: Chain, bridge: PrototypeBridge, tail: Chain, head: Head) -> None:
+    def __init__(
+        self,
+        source: Chain,
+        bridge: PrototypeBridge,
+        tail: Chain,
+        head: Head,
+        *,
+        temperature: float = 1.0,
+    ) -> None:
         super().__init__()
         if source.stem is None:
             raise ModelError("the source must start at its stem: slice it as source[:i]")
@@ -44,7 +57,10 @@ class BridgedModel(nn.Module):
         self.pool = TokenMean()
         self.bridge = bridge.fold()
         self.tail = tail
-        self.head = head
+        self.head = copy.deepcopy(head)
+        with torch.no_grad():
+            self.head.linear.weight /= temperature
+            self.head.linear.bias /= temperature
         self.eval()
         self.requires_grad_(False)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -60,20 +61,19 @@ class Engine:
                 f"this ONNX Runtime has no {', '.join(sorted(absent))}: it has "
                 f"{', '.join(onnxruntime.get_available_providers())}"
             )
-        try:
+        with _refused(part.file):
             self._session = onnxruntime.InferenceSession(
                 bundle.model(variant), _options(threads), providers=wanted
             )
-        except Exception as error:  # ONNX Runtime's errors share no base class
-            said = " ".join(str(error).split())[:300]
-            raise BundleError(
-                f"ONNX Runtime {onnxruntime.__version__} refuses {part.file}: {said}"
-            ) from error
         self._check(part.input.name, part.input.shape, self._session.get_inputs())
         self._check(part.output.name, part.output.shape, self._session.get_outputs())
         self.provider: str = self._session.get_providers()[0]
         self._input, self._outputs = part.input.name, [part.output.name]
         self._buffer = np.zeros(part.input.shape, np.float32)
+        # A first run here: some versions notice only then that shapes do not fit, and the
+        # first live window must not pay for memory that all the others reuse.
+        with _refused(part.file):
+            self._session.run(self._outputs, {self._input: self._buffer})
 
     def _check(self, name: str, shape: tuple[int, ...], found: Sequence[Any]) -> None:
         """Hold the graph's one input or output to the manifest."""
@@ -114,6 +114,18 @@ class Engine:
             said = " ".join(str(error).split())[:300]
             raise BundleError(f"ONNX Runtime failed on a window: {said}") from error
         return np.array(answer[0], np.float32)
+
+
+@contextmanager
+def _refused(file: str) -> Iterator[None]:
+    """Turn whatever ONNX Runtime raises into one line."""
+    try:
+        yield
+    except Exception as error:  # its errors share no base class
+        said = " ".join(str(error).split())[:300]
+        raise BundleError(
+            f"ONNX Runtime {onnxruntime.__version__} refuses {file}: {said}"
+        ) from error
 
 
 def _options(threads: int) -> Any:

@@ -1,0 +1,495 @@
+"""From a recipe to a proven bundle: what is built, from whom, and that it can be stopped."""
+
+# ruff: noqa: E402 - without torch the module is skipped before it imports anything of ours
+from __future__ import annotations
+
+import importlib
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", exc_type=ImportError)
+
+from rich.console import Console
+
+import bioxedge
+from bioxedge import recipes
+from bioxedge.bridging import loop
+from bioxedge.building import Built, build
+from bioxedge.building.learn import Learnt, learn
+from bioxedge.building.prepare import Prepared, prepare, recordings
+from bioxedge.building.progress import Steps
+from bioxedge.building.store import Store
+from bioxedge.datasets import Pair
+from bioxedge.datasets.windowed import as_worn
+from bioxedge.errors import BundleError, DatasetError, ExportError, RecipeError
+from bioxedge.exporting.parity import answers
+from bioxedge.recording import save
+from bioxedge.runtime import ReplaySource, verify
+
+pytestmark = pytest.mark.train
+
+ship = importlib.import_module("bioxedge.building.ship")  # the package has a function of the name
+
+RECIPE = """\
+name = "tiny"
+
+[data]
+dataset = "simulated"
+wearers = 8
+minutes = 2.0
+seed = 1
+licence = "Apache-2.0 (simulated)"
+
+[task]
+channel = "class"
+rule = "classes"
+labels = ["rest", "stress"]
+
+[split]
+folds = 4
+
+[source]
+length = 320
+hop = 128
+max_gap = 32
+stages = [{ stage = "filter", design = "butterworth", cutoff = [0.5, 8.0] }]
+then = [{ stage = "zscore" }]
+
+[source.sensor]
+modality = "ppg"
+column = "ppg_2"
+channel = "ppg_2"
+unit = "a.u."
+rate = 64.0
+
+[source.model]
+name = "papagei"
+config = { base_filters = 4, blocks = 4 }
+epochs = 2
+
+[target]
+length = 625
+stages = [{ stage = "filter", design = "butterworth", cutoff = [0.5, 40.0] }]
+then = [{ stage = "zscore" }]
+
+[target.sensor]
+modality = "ecg"
+column = "II"
+channel = "II"
+unit = "mV"
+rate = 125.0
+
+[target.model]
+name = "ecg_transformer"
+config = { samples = 625, patch = 50, width = 16, blocks = 2, heads = 2, dropout = 0.1 }
+epochs = 2
+
+[head]
+epochs = 10
+
+[bridge]
+source_cut = "auto"
+target_cut = 1
+rank = 2
+prototypes = 4
+epochs = 3
+"""
+
+METHODS = ["teacher", "bridge", "untrained bridge", "random bridge", "majority"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished build."""
+
+    recipe: Path
+    out: Path
+    built: Built
+    said: str
+    pairs: list[Pair]
+
+    @property
+    def learnt(self) -> Learnt:
+        return self.built.learnt
+
+
+def run(recipe: Path, out: Path, **options) -> tuple[Built, str]:
+    """Build, and give what was shown as well."""
+    console = Console(file=io.StringIO(), width=160)
+    built = build(recipe, out, console=console, **options)
+    return built, console.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("building")
+    recipe = folder / "tiny.toml"
+    recipe.write_text(RECIPE)
+    built, said = run(recipe, folder / "out")
+    read, _ = recordings(built.learnt.recipe, None)
+    return Done(recipe, folder / "out", built, said, read())
+
+
+def weights(learnt: Learnt) -> dict[str, bytes]:
+    """Everything that was learnt and is shipped, as bytes."""
+    return {"temperature": np.float64(learnt.temperature).tobytes()} | {
+        f"{part}.{name}": value.numpy().tobytes()
+        for part in ("source", "target", "head", "bridge")
+        for name, value in getattr(learnt, part).state_dict().items()
+    }
+
+
+def relearn(done: Done, prepared: Prepared, folder: Path) -> Learnt:
+    """Learn from other windows or labels, without any finished step."""
+    store = Store(folder, Steps(Console(file=io.StringIO())))
+    return learn(done.learnt.recipe, prepared, store, done.recipe.parent)
+
+
+# -- what is there ----------------------------------------------------------------------------
+
+
+def test_the_bundle_opens_and_is_proven(done: Done) -> None:
+    bundle = bioxedge.Bundle.open(done.out / "bundle")
+    assert sorted(path.name for path in (done.out / "bundle").iterdir()) == [
+        "golden.npz", "manifest.json", "model.onnx",
+    ]  # fmt: skip
+    report = verify(bundle)
+    assert report.dsp_bitwise and report.difference <= 1e-5
+    assert "PASS" in done.said
+    assert bundle.manifest.output.labels == ("rest", "stress")
+
+
+def test_every_method_has_a_score(done: Done) -> None:
+    scores = {score.method: score for score in done.built.scores}
+    assert list(scores) == METHODS
+    labelled = len(done.learnt.prepared.of("test", labelled=True))
+    for score in scores.values():
+        assert 0 <= score.balanced_accuracy <= 1 and 0 <= score.macro_f1 <= 1
+        assert score.confusion.sum() == labelled > 0
+        assert score.method in done.said
+    size = sum(parameter.numel() for parameter in done.learnt.bridge.parameters())
+    assert scores["bridge"].parameters == size
+
+
+def test_an_untrained_bridge_answers_one_class_for_everything(done: Done) -> None:
+    score = next(score for score in done.built.scores if score.method == "untrained bridge")
+    assert (score.confusion.sum(axis=0) > 0).sum() == 1
+    assert score.balanced_accuracy == 0.5
+    assert score.parameters == 0
+
+
+def test_the_report_is_there_to_read_and_to_look_at(done: Done) -> None:
+    facts = json.loads((done.out / "report" / "report.json").read_text())
+    assert [score["method"] for score in facts["scores"]] == METHODS
+    assert facts["target_cut"] == 1 and facts["source_cut"] == done.learnt.source_cut
+    assert len(facts["source_scores"]) == 5
+    assert {path.name for path in done.built.pictures} == {"confusion.png", "positions.png"}
+    for path in done.built.pictures:
+        raw = path.read_bytes()
+        assert raw.startswith(b"\x89PNG\r\n\x1a\n") and raw.endswith(b"IEND\xaeB`\x82")
+
+
+def test_the_manifest_says_who_was_in_which_part(done: Done) -> None:
+    split = done.built.bundle.manifest.made_by.data.split
+    people = done.learnt.prepared.people
+    assert split == {"head": people.head, "pair": people.pair, "test": people.test}
+    everyone = [name for part in split.values() for name in part]
+    assert sorted(everyone) == sorted(pair.person for pair in done.pairs)
+    assert all(split.values())
+
+
+def test_the_manifest_says_what_was_built(done: Done) -> None:
+    made_by, learnt = done.built.bundle.manifest.made_by, done.learnt
+    assert (made_by.source.model, made_by.target.model) == ("papagei", "ecg_transformer")
+    assert (made_by.source.cut, made_by.target.cut) == (learnt.source_cut, 1)
+    assert set(made_by.metrics) == set(METHODS)
+    bridge = next(score for score in done.built.scores if score.method == "bridge")
+    assert made_by.metrics["bridge"]["balanced_accuracy"] == bridge.balanced_accuracy
+    assert made_by.bridge.trained_parameters == bridge.parameters
+    assert not made_by.non_commercial
+    assert {licence.part for licence in made_by.licences} == {"source", "target", "data"}
+
+
+# -- who was learnt from ----------------------------------------------------------------------
+
+
+def test_nothing_is_trained_on_test_people(done: Done, tmp_path: Path) -> None:
+    prepared = done.learnt.prepared
+    rng = np.random.default_rng(0)
+    source, target = prepared.windows.source.copy(), prepared.windows.target.copy()
+    test = prepared.of("test")
+    source[test] = rng.normal(size=source[test].shape)
+    target[test] = rng.normal(size=target[test].shape)
+    noisy = replace(prepared, windows=replace(prepared.windows, source=source, target=target))
+    found = relearn(done, noisy, tmp_path)
+    assert weights(found) == weights(done.learnt)
+    assert (found.source_cut, found.target_cut) == (done.learnt.source_cut, 1)
+    assert not torch.equal(found.teacher_test, done.learnt.teacher_test)  # the noise was there
+
+
+def test_labels_of_pair_and_test_people_are_not_read(done: Done, tmp_path: Path) -> None:
+    prepared = done.learnt.prepared
+    rng = np.random.default_rng(0)
+    labels, value = prepared.labels.copy(), prepared.windows.value.copy()
+    pair, test = prepared.of("pair"), prepared.of("test", labelled=True)
+    labels[pair] = rng.integers(-1, 2, len(pair))
+    value[pair] = rng.integers(0, 2, len(pair))
+    labels[test] = 1 - labels[test]
+    scrambled = replace(prepared, labels=labels, windows=replace(prepared.windows, value=value))
+    assert weights(relearn(done, scrambled, tmp_path)) == weights(done.learnt)
+
+
+def test_labels_of_head_people_are(done: Done, tmp_path: Path) -> None:
+    prepared = done.learnt.prepared
+    labels = prepared.labels.copy()
+    head = prepared.of("head", labelled=True)
+    labels[head] = 1 - labels[head]
+    found = relearn(done, replace(prepared, labels=labels), tmp_path)
+    changed = {
+        name.partition(".")[0]
+        for name, value in weights(found).items()
+        if value != weights(done.learnt)[name]
+    }
+    # The encoders never saw a label. The bridge imitates an encoder's tokens.
+    assert "head" in changed and not changed & {"source", "target"}
+
+
+# -- steps ------------------------------------------------------------------------------------
+
+
+def test_a_second_build_finds_every_step(done: Done) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in (done.out / "steps").iterdir()}
+    assert before and all(name.endswith(".pt") for name in before)
+    model = (done.out / "bundle" / "model.onnx").read_bytes()
+    built, said = run(done.recipe, done.out)
+    after = {path.name: path.stat().st_mtime_ns for path in (done.out / "steps").iterdir()}
+    assert after == before
+    assert said.count("already done") == len(before)
+    assert "already done" not in done.said
+    assert weights(built.learnt) == weights(done.learnt)
+    assert (done.out / "bundle" / "model.onnx").read_bytes() == model
+
+
+@contextmanager
+def interrupted(monkeypatch: pytest.MonkeyPatch, title: str, epoch: int) -> Iterator[None]:
+    """Press Ctrl-C in a step, once it reports that many epochs."""
+    running = Steps.running
+
+    @contextmanager
+    def watched(self: Steps, name: str) -> Iterator[loop.Report]:
+        with running(self, name) as report:
+
+            def tell(done: int, total: int) -> None:
+                if title in name and done >= epoch:
+                    raise KeyboardInterrupt
+                report(done, total)
+
+            yield tell
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Steps, "running", watched)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+def test_a_build_that_was_stopped_ends_as_one_that_was_not(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 0)
+    out = tmp_path / "out"
+    for title, epoch in (("ECG encoder", 2), ("The bridge", 3)):
+        with interrupted(monkeypatch, title, epoch):
+            run(done.recipe, out)
+        assert not (out / "bundle").exists()
+        assert len(list((out / "steps").glob("*.state"))) == 1
+    built, said = run(done.recipe, out)
+    assert "already done" in said
+    assert weights(built.learnt) == weights(done.learnt)
+    for name in ("model.onnx", "golden.npz"):
+        assert (out / "bundle" / name).read_bytes() == (done.out / "bundle" / name).read_bytes()
+    assert {path.name for path in (out / "steps").iterdir()} == {
+        path.name for path in (done.out / "steps").iterdir()
+    }
+
+
+def test_another_seed_gives_another_bridge_for_the_same_people(done: Done, tmp_path: Path) -> None:
+    recipe = msgspec.structs.replace(done.learnt.recipe, seed=1)
+    store = Store(done.out / "steps", Steps(Console(file=io.StringIO())))
+    prepared = prepare(recipe, None, store)
+    assert prepared.key == done.learnt.prepared.key
+    other = Store(tmp_path, Steps(Console(file=io.StringIO())))
+    found = learn(recipe, prepared, other, done.recipe.parent)
+    assert not torch.equal(found.bridge.A, done.learnt.bridge.A)
+    assert weights(found).keys() == weights(done.learnt).keys()
+
+
+# -- the device sees what torch saw -----------------------------------------------------------
+
+
+def test_streamed_answers_on_a_held_out_wearer_are_torchs(done: Done) -> None:
+    learnt, bundle = done.learnt, done.built.bundle
+    prepared = learnt.prepared
+    person = prepared.people.test[0]
+    pair = next(pair for pair in done.pairs if pair.person == person)
+    worn = as_worn(pair.source, learnt.recipe.source.sensor)
+    stream, cutter = bioxedge.Stream(bundle), bundle.windows()
+    live, predictions = [], []
+    with ReplaySource(worn, speed=float("inf"), chunk=13) as source:
+        for chunk in iter(source.read, None):
+            live += cutter.push(chunk)
+            predictions += stream.push(chunk)
+    assert len(live) == len(predictions)
+
+    own = np.flatnonzero(prepared.windows.person == person)
+    wanted = answers(ship.bridged(learnt), prepared.windows.source[own])
+    at = {worn.t0 + float(window.start) / worn.rate: n for n, window in enumerate(live)}
+    assert len(own) > 20
+    for row, index in zip(wanted, own, strict=True):
+        number = at[prepared.windows.start[index]]
+        assert live[number].samples.tobytes() == prepared.windows.source[index].tobytes()
+        found = [*predictions[number].probabilities.values()]
+        np.testing.assert_allclose(found, row, atol=1e-5)
+        assert predictions[number].label == ("rest", "stress")[int(row.argmax())]
+
+
+# -- nothing unproven is written --------------------------------------------------------------
+
+
+def shipped_wrong(done: Done, monkeypatch: pytest.MonkeyPatch, out: Path, off: float) -> None:
+    """Ship the graph of the finished bundle as if torch answered otherwise."""
+
+    def elsewhere(model, windows):
+        wanted = answers(model, windows)
+        wanted[0, 0] += off
+        return wanted
+
+    raw = (done.out / "bundle" / "model.onnx").read_bytes()
+    monkeypatch.setattr(ship, "to_onnx", lambda *_: raw)
+    monkeypatch.setattr(ship, "answers", elsewhere)
+    ship.ship(done.learnt, done.pairs, done.built.scores, out)
+
+
+@pytest.mark.parametrize("off", [2e-4, float("nan")])
+def test_an_export_that_is_off_is_not_written(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: float
+) -> None:
+    with pytest.raises(ExportError, match="nothing was written"):
+        shipped_wrong(done, monkeypatch, tmp_path / "bundle", off)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_that_is_off_leaves_the_old_bundle(
+    done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = done.out / "bundle"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ExportError):
+        shipped_wrong(done, monkeypatch, folder, 2e-4)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert sorted(path.name for path in done.out.iterdir()) == ["bundle", "report", "steps"]
+
+
+def test_a_folder_with_other_things_is_not_overwritten(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "thesis.tex").write_text("two years")
+    with pytest.raises(BundleError, match="holds other things than a bundle"):
+        shipped_wrong(done, monkeypatch, tmp_path / "bundle", 0.0)
+    assert (tmp_path / "bundle" / "thesis.tex").read_text() == "two years"
+
+
+# -- recipes that cannot be followed ----------------------------------------------------------
+
+
+def prepared_from(done: Done, folder: Path, *changes: tuple[str, str]) -> Prepared:
+    text = RECIPE
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = folder / "other.toml"
+    path.write_text(text)
+    store = Store(folder / "steps", Steps(Console(file=io.StringIO())))
+    return prepare(recipes.read(path), None, store)
+
+
+def test_bands_are_set_by_the_head_people_alone(done: Done, tmp_path: Path) -> None:
+    prepared = prepared_from(
+        done,
+        tmp_path,
+        ('channel = "class"', 'channel = "HR"'),
+        ('rule = "classes"', 'rule = "bands"'),
+        ('["rest", "stress"]', '["slow", "middle", "fast"]'),
+    )
+    head = prepared.of("head", labelled=True)
+    values = prepared.windows.value[head]
+    np.testing.assert_allclose(prepared.bounds, np.quantile(values, [1 / 3, 2 / 3]))
+    counts = np.bincount(prepared.labels[head], minlength=3)
+    assert counts.max() - counts.min() <= 1
+    known = np.isfinite(prepared.windows.value)
+    assert ((prepared.labels >= 0) == known).all()
+    wanted = np.digitize(prepared.windows.value[known], prepared.bounds)
+    assert (prepared.labels[known] == wanted).all()
+
+
+def from_folder(done: Done, pairs: list[Pair], folder: Path) -> Prepared:
+    """Prepare pairs that lie in a folder of one's own."""
+    for pair in pairs:
+        for part in ("source", "target", "reference"):
+            if getattr(pair, part) is not None:
+                save(getattr(pair, part), folder / "own" / pair.name / part)
+    recipe = done.learnt.recipe
+    data = msgspec.structs.replace(recipe.data, dataset="folder", folder="own")
+    store = Store(folder / "steps", Steps(Console(file=io.StringIO())))
+    return prepare(msgspec.structs.replace(recipe, data=data), folder, store)
+
+
+def test_ones_own_recordings_are_prepared_alike(done: Done, tmp_path: Path) -> None:
+    own, simulated = from_folder(done, done.pairs, tmp_path), done.learnt.prepared
+    assert own.people == simulated.people
+    assert own.windows.source.tobytes() == simulated.windows.source.tobytes()
+    assert own.windows.target.tobytes() == simulated.windows.target.tobytes()
+    assert np.array_equal(own.labels, simulated.labels)
+
+
+def test_people_without_labels_are_dealt_out_all_the_same(done: Done, tmp_path: Path) -> None:
+    pairs = [
+        pair if number % 2 else replace(pair, reference=None)
+        for number, pair in enumerate(done.pairs)
+    ]
+    prepared = from_folder(done, pairs, tmp_path)
+    people = prepared.people
+    assert sorted(people.head + people.pair + people.test) == [pair.person for pair in pairs]
+    known = {pair.person for pair in pairs if pair.reference is not None}
+    assert set(prepared.windows.person[prepared.labels >= 0]) == known
+
+
+def test_a_class_without_a_name_names_the_labels(done: Done, tmp_path: Path) -> None:
+    pairs = [
+        replace(pair, reference=replace(pair.reference, samples=pair.reference.samples + 1))
+        for pair in done.pairs
+        if pair.reference is not None
+    ]
+    with pytest.raises(RecipeError, match="holds class 2, the recipe names 2 labels"):
+        from_folder(done, pairs, tmp_path)
+
+
+def test_windows_longer_than_the_recordings_say_so(done: Done, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="record longer or shorten the windows"):
+        prepared_from(done, tmp_path, ("length = 320", "length = 32000"))
+
+
+def test_a_cut_that_is_not_there_names_the_path(done: Done, tmp_path: Path) -> None:
+    bridge = msgspec.structs.replace(done.learnt.recipe.bridge, target_cut=7)
+    recipe = msgspec.structs.replace(done.learnt.recipe, bridge=bridge)
+    store = Store(done.out / "steps", Steps(Console(file=io.StringIO())))
+    with pytest.raises(RecipeError, match=r"no cut 7: .* at `\$\.bridge\.target_cut`"):
+        learn(recipe, done.learnt.prepared, store, tmp_path)
