@@ -13,8 +13,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from bioxedge.errors import RecipeError
-from bioxedge.spec import Count, Positive, Rate, Stage, Struct, Text, WindowStage, numbers
+from bioxedge import dsp
+from bioxedge.errors import ManifestError, RecipeError
+from bioxedge.spec import (
+    ChannelSpec,
+    Count,
+    Input,
+    Positive,
+    Rate,
+    Stage,
+    Struct,
+    Text,
+    WindowStage,
+    numbers,
+)
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
@@ -38,14 +50,14 @@ class Data(Struct, frozen=True):
 class Split(Struct, frozen=True):
     """Who is in which part. ``fold`` of ``folds`` is tested; the others are dealt out.
 
-    ``balance`` names the reference channel whose mean per person is spread evenly.
+    Everyone's mean of the task's reference is spread evenly over the parts: that much of every
+    person's reference is read, to deal people out and for nothing else.
     """
 
     folds: Annotated[int, Meta(ge=2)] = 5
     fold: Count = 0
     seed: Count = 0
     head_share: Share = 0.5
-    balance: Text | None = None
 
 
 class Task(Struct, frozen=True):
@@ -78,6 +90,12 @@ class Sensor(Struct, frozen=True):
     rate: Rate
     board: str = ""
     preset: Literal["default", "auxiliary", "ancillary"] = "default"
+
+    @property
+    def input(self) -> Input:
+        """The sensor as a manifest describes it."""
+        channel = ChannelSpec(name=self.channel, unit=self.unit)
+        return Input(modality=self.modality, channels=(channel,), rate=self.rate)
 
 
 class Model(Struct, frozen=True):
@@ -209,7 +227,12 @@ def _check(recipe: Recipe) -> None:
     if recipe.data.dataset != "simulated" and not recipe.data.folder:
         raise RecipeError(f"{recipe.data.dataset} needs a folder - at `$.data.folder`")
     for side in ("source", "target"):
-        model: Model = getattr(recipe, side).model
+        about: Side = getattr(recipe, side)
+        try:
+            dsp.Stages(about.stages, about.sensor.input)
+        except ManifestError as error:
+            raise RecipeError(str(error).replace("$.stream", f"$.{side}")) from error
+        model = about.model
         published = model.checkpoint not in ("pretrain", "pip:openecg")
         if published and not model.sha256:
             raise RecipeError(

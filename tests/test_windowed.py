@@ -15,7 +15,6 @@ from bioxedge.datasets import Pair
 from bioxedge.datasets.simulated import wearers
 from bioxedge.datasets.windowed import (
     as_worn,
-    input_of,
     stream_of,
     streamed_rate,
     window_of,
@@ -71,7 +70,7 @@ def test_source_windows_are_bitwise_those_of_the_worn_recording(people: list[Pai
         own = found.source[found.session == pair.name]
         worn = as_worn(pair.source, sensor)
         assert np.isnan(worn.samples).any()  # lost packets are part of the test
-        cuts = cut(worn, input_of(sensor), stream_of(WORN.source), window_of(WORN.source))
+        cuts = cut(worn, sensor.input, stream_of(WORN.source), window_of(WORN.source))
         starts = [float(window.start) / 64.0 for window in cuts]
         expected = {start: window.samples for start, window in zip(starts, cuts, strict=True)}
         kept = found.start[found.session == pair.name]
@@ -83,7 +82,7 @@ def test_source_windows_are_bitwise_those_of_the_worn_recording(people: list[Pai
 def test_source_windows_are_bitwise_those_of_the_device(people: list[Pair]) -> None:
     found = windowed(people[:1], WORN)
     sensor = WORN.source.sensor
-    live = WindowStream(input_of(sensor), stream_of(WORN.source), window_of(WORN.source))
+    live = WindowStream(sensor.input, stream_of(WORN.source), window_of(WORN.source))
     worn = as_worn(people[0].source, sensor).samples
     windows = [
         window.samples
@@ -291,7 +290,7 @@ def test_warm_ups_are_filled_in() -> None:
     assert isinstance(stage, spec.Filter) and stage.warmup
     first = cut(
         recorded(np.zeros(1000), 64.0, "live_ppg_2"),
-        input_of(WORN.source.sensor),
+        WORN.source.sensor.input,
         stream_of(WORN.source),
         window_of(WORN.source),
     )[0]

@@ -31,6 +31,8 @@ def temperature(bridged: Tensor, teacher: Tensor) -> float:
     """
     wanted = teacher.double().softmax(1)
     logits = bridged.double()
+    if not logits.any():  # an untrained bridge: every temperature says the same
+        return 1.0
     low, high = -torch.tensor(RANGE).log().item(), torch.tensor(RANGE).log().item()
     # The cross-entropy is convex in 1/T, so it has one minimum in log T: golden sections do.
     ratio = (5**0.5 - 1) / 2

@@ -67,20 +67,33 @@ def teacher_head(
 ) -> tuple[Head, str]:
     """Train the teacher's head on the head people's labels."""
     seed = seed_of(recipe, "head")
-    seen = prepared.of("head", labelled=True)
-    targets = _targets(recipe, prepared, seen)
-    windows = torch.from_numpy(prepared.windows.target[seen])
+    labelled = prepared.of("head", labelled=True)
+    targets = _targets(recipe, prepared, labelled)
+    windows = torch.from_numpy(prepared.windows.target[labelled])
     key = key_of("head", section(recipe.head, recipe.task), target_key, prepared.key, seed)
+    copies, labels = _copies(windows, targets, recipe.head.copies, seed)
+    content = hashlib.sha256(copies.numpy().tobytes()).hexdigest()
+
+    def see(report: Any, _: Path) -> Values:
+        return {"pooled": extract(target, copies, report=report).pooled[-1]}
+
+    # A step of its own: without copies it is the same for every seed.
+    seen = store.step(
+        "head-features",
+        "The target model's features of the labelled windows",
+        key_of(target_key, content),
+        see,
+    )
 
     def make(report: Any, _: Path) -> Values:
-        copies, labels = _copies(windows, targets, recipe.head.copies, seed)
         trained = train_head(
-            extract(target, copies, report=report).pooled[-1],
+            seen["pooled"],
             labels,
             targets.weights(seed=seed),
             epochs=recipe.head.epochs,
             learning_rate=recipe.head.learning_rate,
             seed=seed,
+            report=report,
         )
         return {"head": trained.state_dict()}
 

@@ -15,7 +15,7 @@ from bioxedge.bridging.train import trained_parameters
 from bioxedge.building.learn import Learnt
 from bioxedge.bundle import Bundle, GoldenData, pack_golden, with_files, write
 from bioxedge.datasets.pair import Pair
-from bioxedge.datasets.windowed import as_worn, input_of, stream_of, window_of
+from bioxedge.datasets.windowed import as_worn, stream_of, window_of
 from bioxedge.errors import ExportError
 from bioxedge.exporting.onnx import INPUT, OUTPUT, to_onnx
 from bioxedge.exporting.parity import TOLERANCE, answers, prove
@@ -62,7 +62,7 @@ def ship(
     about = manifest.Manifest(
         format=manifest.FORMAT,
         name=learnt.recipe.name,
-        input=input_of(side.sensor),
+        input=side.sensor.input,
         stream=stream_of(side),
         window=window_of(side),
         model={
@@ -96,7 +96,7 @@ def bridged(learnt: Learnt) -> BridgedModel:
 def _golden_signal(learnt: Learnt, pairs: list[Pair]) -> tuple[Samples, npt.NDArray[np.float32]]:
     """Take short stretches of pair people's recordings, and cut them as the device does."""
     side = learnt.recipe.source
-    about, stream, window = input_of(side.sensor), stream_of(side), window_of(side)
+    about, stream, window = side.sensor.input, stream_of(side), window_of(side)
     pieces: list[Samples] = []
     cuts: list[npt.NDArray[np.float32]] = []
     members = [pair for pair in pairs if pair.person in learnt.prepared.people.pair]

@@ -45,15 +45,9 @@ class PairedWindows:
         return len(self.value)
 
 
-def input_of(sensor: Sensor) -> spec.Input:
-    """Describe a sensor as a manifest does."""
-    channel = spec.ChannelSpec(name=sensor.channel, unit=sensor.unit)
-    return spec.Input(modality=sensor.modality, channels=(channel,), rate=sensor.rate)
-
-
 def stream_of(side: Side) -> spec.StreamSpec:
     """Describe a side's causal stages, warm-ups filled in."""
-    stages = dsp.settle(side.stages, input_of(side.sensor))
+    stages = dsp.settle(side.stages, side.sensor.input)
     return spec.StreamSpec(stages=stages, max_gap=side.max_gap)
 
 
@@ -64,7 +58,7 @@ def window_of(side: Side) -> spec.WindowSpec:
 
 def streamed_rate(side: Side) -> float:
     """Rate of a side's windows in Hz."""
-    return dsp.Stages(side.stages, input_of(side.sensor)).rate
+    return dsp.Stages(side.stages, side.sensor.input).rate
 
 
 def as_worn(recording: Recording, sensor: Sensor) -> Recording:
@@ -133,11 +127,11 @@ def _of_pair(pair: Pair, recipe: Recipe) -> PairedWindows:
     """Cut one pair."""
     source, target = recipe.source, recipe.target
     worn = as_worn(pair.source, source.sensor)
-    cuts = cut(worn, input_of(source.sensor), stream_of(source), window_of(source))
+    cuts = cut(worn, source.sensor.input, stream_of(source), window_of(source))
     starts = [worn.t0 + float(window.start) / worn.rate for window in cuts]
     others = cut_at(
         as_worn(pair.target, target.sensor),
-        input_of(target.sensor),
+        target.sensor.input,
         stream_of(target),
         window_of(target),
         starts,
