@@ -48,12 +48,14 @@ def main() -> int:
         f"{given.device}: import torch "
         + ("fails, as it should" if absent.returncode else "works (not a device install)")
     )
+    bioxedge = str(Path(given.device).with_name("bioxedge"))
+    bundle = str(given.out / "bundle")
     command = [
-        given.device, "-m", "bioxedge.cli", "run", str(built.bundle.path),
+        bioxedge, "run", bundle,
         "--source", f"playback:{worn}", "--board", recipe.source.sensor.board,
         "--preset", recipe.source.sensor.preset, "--speed", SPEED, "--seconds", SECONDS,
     ]  # fmt: skip
-    console.print("$ bioxedge " + " ".join(command[3:]), style="bold", soft_wrap=True)
+    console.print("$ " + " ".join(command), style="bold", soft_wrap=True)
     live = subprocess.run(command, check=False)
     if live.returncode:
         return live.returncode
@@ -63,9 +65,8 @@ def main() -> int:
     console.print("pictures:", *(f"\n  {path}" for path in built.pictures))
     console.print(
         f"\ndone in {time.monotonic() - began:.0f} s. What to type next:\n"
-        f"  {given.device} -m bioxedge.cli verify {built.bundle.path}\n"
-        f"  {given.device} -m bioxedge.cli run {built.bundle.path} --source brainflow:muse_2"
-        "   # with a Muse 2 on\n"
+        f"  {bioxedge} verify {bundle}\n"
+        f"  {bioxedge} run {bundle} --source brainflow:muse_2   # with a Muse 2 on\n"
         "  README.md: from your own recordings to your own bundle",
         soft_wrap=True,
     )
