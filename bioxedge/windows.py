@@ -181,6 +181,31 @@ def cut_at(
     return found
 
 
+def samples_needed(
+    source: spec.Input, stream: spec.StreamSpec, window: spec.WindowSpec, *, windows: int = 1
+) -> int:
+    """Count the input samples, none missing, that it takes to give that many windows.
+
+    Parameters
+    ----------
+    source, stream, window : parts of a manifest
+    windows : int
+    """
+    width = len(source.channels)
+
+    def count(step: int, start: int) -> int:
+        """Push zeros, ``start`` at once and then by steps, until all windows are there."""
+        cutter = WindowStream(source, stream, window)
+        pushed, found, size = 0, 0, start or step
+        while found < windows:
+            found += len(cutter.push(Chunk(np.zeros((width, size)), pushed, source.rate)))
+            pushed, size = pushed + size, step
+        return pushed
+
+    block = max(round(source.rate / 4), 1)
+    return count(1, count(block, 0) - block)
+
+
 def as_chunk(recording: Recording, source: spec.Input) -> Chunk:
     """Present a recording as the one chunk that a source with these channels would give.
 

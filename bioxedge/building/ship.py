@@ -24,7 +24,7 @@ from bioxedge.models.chain import Chain
 from bioxedge.recipes import Model
 from bioxedge.runtime import Report, verify
 from bioxedge.signals import Chunk, Samples
-from bioxedge.windows import WindowStream
+from bioxedge.windows import WindowStream, samples_needed
 
 MODEL, GOLDEN = "model.onnx", "golden.npz"
 PIECES, WINDOWS_PER_PIECE = 6, 3
@@ -99,10 +99,10 @@ def _golden_signal(learnt: Learnt, pairs: list[Pair]) -> tuple[Samples, npt.NDAr
     about, stream, window = side.sensor.input, stream_of(side), window_of(side)
     pieces: list[Samples] = []
     cuts: list[npt.NDArray[np.float32]] = []
+    needed = samples_needed(about, stream, window, windows=WINDOWS_PER_PIECE)
     members = [pair for pair in pairs if pair.person in learnt.prepared.people.pair]
     for pair in members:
         worn = as_worn(pair.source, side.sensor).samples
-        needed = _samples_needed(WindowStream(about, stream, window), worn.shape[0], about.rate)
         start = _unbroken(worn, needed)
         if start is None:
             continue
@@ -118,15 +118,6 @@ def _golden_signal(learnt: Learnt, pairs: list[Pair]) -> tuple[Samples, npt.NDAr
             f"of {WINDOWS_PER_PIECE} windows to prove the export with; nothing was written"
         )
     return np.stack(pieces), np.stack(cuts)
-
-
-def _samples_needed(stream: WindowStream, channels: int, rate: float) -> int:
-    """Count the input samples that give WINDOWS_PER_PIECE windows from a fresh start."""
-    count = found = 0
-    while found < WINDOWS_PER_PIECE:
-        found += len(stream.push(Chunk(np.zeros((channels, 1)), count, rate)))
-        count += 1
-    return count
 
 
 def _unbroken(samples: Samples, needed: int) -> int | None:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from bioxedge import windows
 from bioxedge.bundle import Bundle
 from bioxedge.runtime.sinks import Sink
 from bioxedge.runtime.sources import Source
 from bioxedge.runtime.stream import Prediction, Stream
 from bioxedge.signals import Chunk
-from bioxedge.windows import WindowStream
 
 # How long to wait where nothing is new: short beside any hop, and about 1 % of a core.
 POLL = 0.005
@@ -148,18 +148,8 @@ def run(
 
 def samples_needed(bundle: Bundle) -> int:
     """Count the input samples, none missing, that it takes to give a first window."""
-    width, rate = len(bundle.manifest.input.channels), bundle.manifest.input.rate
-    block = max(round(rate / 4), 1)
-
-    def first(windows: WindowStream, count: int, step: int) -> int:
-        while not windows.push(Chunk(np.zeros((width, step)), count, rate)):
-            count += step
-        return count
-
-    almost = first(bundle.windows(), 0, block)
-    windows = bundle.windows()
-    windows.push(Chunk(np.zeros((width, almost)), 0, rate))
-    return first(windows, almost, 1) + 1
+    about = bundle.manifest
+    return windows.samples_needed(about.input, about.stream, about.window)
 
 
 def _trim(chunk: Chunk, limit: int | None) -> Chunk:
