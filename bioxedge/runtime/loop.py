@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,8 +143,9 @@ def run(
             if not chunk.samples.shape[1]:
                 time.sleep(POLL)
                 continue
-            _step(_trim(chunk, limit), stream, sinks, tally)
-            tally.loss = source.loss
+            with _uninterrupted():
+                _step(_trim(chunk, limit), stream, sinks, tally)
+                tally.loss = source.loss
     return tally
 
 
@@ -150,6 +153,22 @@ def samples_needed(bundle: Bundle) -> int:
     """Count the input samples, none missing, that it takes to give a first window."""
     about = bundle.manifest
     return windows.samples_needed(about.input, about.stream, about.window)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back, so that what a sink was given and what is counted stay the same."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread only
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    if caught:
+        raise KeyboardInterrupt
 
 
 def _trim(chunk: Chunk, limit: int | None) -> Chunk:
