@@ -40,6 +40,7 @@ class Steps:
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,  # a log gets the line below, no blank ones
         )
         with bars:
             task = bars.add_task(title, total=None)
