@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import torch
 from rich.table import Table
 
+from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.evaluate import Score, score
 from bioxedge.bridging.train import trained_parameters
 from bioxedge.building.learn import Learnt, new_bridge
@@ -49,17 +50,15 @@ def evaluate(learnt: Learnt) -> list[Score]:
 
 def trained_teacher(learnt: Learnt) -> int:
     """Parameters that were trained for the teacher."""
-    parts = [learnt.head]
+    count = trained_parameters(learnt.head)
     if learnt.recipe.target.model.checkpoint == "pretrain":
-        parts.append(learnt.target)  # type: ignore[arg-type]
-    return sum(trained_parameters(part) for part in parts)
+        count += trained_parameters(learnt.target)
+    return count
 
 
-def untrained(learnt: Learnt, b_std: float) -> Any:
+def untrained(learnt: Learnt, b_std: float) -> PrototypeBridge:
     """Make the bridge as it stood before training, with B at N(0, b_std²)."""
     pair = learnt.prepared.of("pair")
-    import torch
-
     return new_bridge(
         learnt.recipe,
         learnt.pooled["pair"][learnt.source_cut],
