@@ -493,3 +493,16 @@ def test_a_cut_that_is_not_there_names_the_path(done: Done, tmp_path: Path) -> N
     store = Store(done.out / "steps", Steps(Console(file=io.StringIO())))
     with pytest.raises(RecipeError, match=r"no cut 7: .* at `\$\.bridge\.target_cut`"):
         learn(recipe, done.learnt.prepared, store, tmp_path)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_cut_that_does_not_exist_is_refused_before_anything_is_trained(tmp_path, side) -> None:
+    lines = [
+        f"{side}_cut = 42" if line.startswith(f"{side}_cut") else line
+        for line in RECIPE.splitlines()
+    ]
+    (tmp_path / "r.toml").write_text("\n".join(lines))
+    with pytest.raises(RecipeError, match=rf"no cut 42.*\$\.bridge\.{side}_cut"):
+        build(tmp_path / "r.toml", tmp_path / "out")
+    kept = {path.name.split("-")[0] for path in (tmp_path / "out" / "steps").iterdir()}
+    assert kept == {"windows"}

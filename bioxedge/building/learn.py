@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bioxedge import models
 from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.calibrate import temperature
 from bioxedge.bridging.features import extract, tokens_at
@@ -98,11 +99,14 @@ def learn(recipe: Recipe, prepared: Prepared, store: Store, base: Path) -> Learn
     ------
     DatasetError
         No labelled window of the test people.
+    RecipeError
+        A cut that a model does not have.
     """
     if len(prepared.of("test", labelled=True)) == 0:
         raise DatasetError(
             f"no window of the test people {', '.join(prepared.people.test)} is labelled"
         )
+    _require_cuts(recipe)
     source, source_key = encoder(recipe, prepared, store, base, "source")
     target, chain_key = encoder(recipe, prepared, store, base, "target")
     head, target_key = teacher_head(recipe, prepared, store, target, chain_key)
@@ -247,6 +251,27 @@ def new_bridge(
     )
 
 
+def _require_cuts(recipe: Recipe) -> None:
+    """Refuse cuts that do not exist before anything is trained.
+
+    A file from outside brings its own number of blocks; its cuts are held to it once loaded.
+    """
+    for side in ("source", "target"):
+        model = getattr(recipe, side).model
+        if model.checkpoint in ("pretrain", "pip:openecg"):
+            blocks = models.create(model.name, **model.config).config.blocks
+            name = f"{side}_cut"
+            _require_cut(name, getattr(recipe.bridge, name), blocks)
+
+
+def _require_cut(name: str, cut: int | str, last: int) -> None:
+    """Hold a recipe's cut to the model's last one."""
+    if isinstance(cut, int) and not 0 <= cut <= last:
+        raise RecipeError(
+            f"there is no cut {cut}: the model has cuts 0 to {last} - at `$.bridge.{name}`"
+        )
+
+
 def _cuts(
     recipe: Recipe,
     store: Store,
@@ -259,14 +284,8 @@ def _cuts(
     """Take the recipe's cuts, or choose them from the pairs' features, by person."""
     wanted = recipe.bridge
     last = len(target) - 1
-    for name, cut, cuts in (
-        ("source_cut", wanted.source_cut, len(source)),
-        ("target_cut", wanted.target_cut, len(target)),
-    ):
-        if isinstance(cut, int) and not 0 <= cut < cuts:
-            raise RecipeError(
-                f"there is no cut {cut}: the model has cuts 0 to {cuts - 1} - at `$.bridge.{name}`"
-            )
+    _require_cut("source_cut", wanted.source_cut, len(source) - 1)
+    _require_cut("target_cut", wanted.target_cut, last)
     if "auto" not in (wanted.source_cut, wanted.target_cut):
         assert isinstance(wanted.source_cut, int)
         return None, wanted.source_cut, last if wanted.target_cut == "head" else wanted.target_cut
