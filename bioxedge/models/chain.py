@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from operator import index
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -11,7 +11,17 @@ from torch import Tensor, nn
 
 from bioxedge.errors import ModelError
 
-__all__ = ["Chain", "Config", "Cut", "configure"]
+__all__ = [
+    "FEATURES_FIRST",
+    "TOKENS",
+    "Chain",
+    "Config",
+    "Cut",
+    "FeaturesFirst",
+    "Grouped",
+    "Layout",
+    "configure",
+]
 
 
 class Cut(NamedTuple):
@@ -53,6 +63,65 @@ def configure(kind: type[C], name: str, options: dict[str, Any]) -> C:
     return kind(**options)
 
 
+class Layout:
+    """How a model keeps what passes between its blocks: here as ``[batch, tokens, features]``.
+
+    Everything is contiguous at a cut: the strides choose the kernel, and with it the last
+    bits, so a block must meet the same strides in a slice as in the whole.
+    """
+
+    def enter(self, tokens: Tensor) -> Any:
+        """``[batch, tokens, features]`` to the model's own layout."""
+        return tokens.contiguous()
+
+    def leave(self, native: Any) -> Tensor:
+        """Give the model's own layout as ``[batch, tokens, features]``."""
+        tokens: Tensor = native
+        return tokens
+
+    def settle(self, native: Any) -> Any:
+        """Make what a stem or a block gave contiguous."""
+        return native.contiguous()
+
+    def tailless(self) -> str | None:
+        """Say why no tail can run from tokens alone; None where one can."""
+        return None
+
+
+class FeaturesFirst(Layout):
+    """``[batch, features, tokens]``, as one-dimensional convolutions have it."""
+
+    def enter(self, tokens: Tensor) -> Tensor:
+        """Transpose."""
+        return tokens.transpose(1, 2).contiguous()
+
+    def leave(self, native: Tensor) -> Tensor:
+        """Transpose back."""
+        return native.transpose(1, 2).contiguous()
+
+
+@dataclass(frozen=True)
+class Grouped(Layout):
+    """``[batch · groups, tokens a group, features]``: each group is seen on its own."""
+
+    groups: int
+
+    def enter(self, tokens: Tensor) -> Tensor:
+        """``[batch, groups · tokens, features]``, group after group, to a row for each."""
+        batch, count, features = tokens.shape
+        shape = (batch * self.groups, count // self.groups, features)
+        return tokens.reshape(shape).contiguous()
+
+    def leave(self, native: Tensor) -> Tensor:
+        """Join a sample's groups again."""
+        rows, count, features = native.shape
+        shape = (rows // self.groups, self.groups * count, features)
+        return native.reshape(shape)
+
+
+TOKENS, FEATURES_FIRST = Layout(), FeaturesFirst()
+
+
 class Chain(nn.Module):
     """A stem, then blocks: ``chain[:k]`` produces cut k, ``chain[k:]`` consumes it.
 
@@ -80,9 +149,9 @@ class Chain(nn.Module):
         The dimensions of the *whole* model.
     origin, licence : str
         Where the weights come from and on what terms (SPDX where there is one).
-    features_first : bool
-        The model's own layout is ``[batch, features, tokens]``; a run through many blocks
-        then transposes at its two ends only.
+    layout : Layout
+        How the blocks keep what passes between them; it is changed at the two ends of a run
+        only.
     first : int
         The number of the cut that the first block consumes.
 
@@ -101,7 +170,7 @@ class Chain(nn.Module):
         config: Config,
         origin: str,
         licence: str,
-        features_first: bool = False,
+        layout: Layout = TOKENS,
         first: int = 0,
     ) -> None:
         super().__init__()
@@ -112,7 +181,7 @@ class Chain(nn.Module):
         self.channels = config.channels
         self.origin = origin
         self.licence = licence
-        self.features_first = features_first
+        self.layout = layout
         self.first = first
         self.last = first + len(self.blocks)
         self.sha256: str | None = None
@@ -122,16 +191,16 @@ class Chain(nn.Module):
         """``[batch, channels, samples]``, or the tokens of cut `first`, to those of `last`."""
         h = self._enter(x)
         for block in self.blocks:
-            h = block(h)
-        return self._leave(h)
+            h = self.layout.settle(block(h))
+        return self.layout.leave(h)
 
     def activations(self, x: Tensor) -> Iterator[Tensor]:
         """Give every cut from `first` to `last`, ``[batch, tokens, features]``, in one pass."""
         h = self._enter(x)
-        yield self._leave(h)
+        yield self.layout.leave(h)
         for block in self.blocks:
-            h = block(h)
-            yield self._leave(h)
+            h = self.layout.settle(block(h))
+            yield self.layout.leave(h)
 
     def cut(self, k: int, samples: int) -> Cut:
         """Say what stands at cut `k` when the whole chain is given that many samples.
@@ -183,6 +252,8 @@ class Chain(nn.Module):
         stop = self.last if part.stop is None else self._bound(part.stop)
         if start > stop:
             raise ModelError(f"cut {start} comes after cut {stop}: swap the ends of the slice")
+        if part.start is not None and (why := self.layout.tailless()) is not None:
+            raise ModelError(f"{self.name} has no part that starts from tokens: {why}")
         piece = Chain(
             self.stem if part.start is None else None,
             list(self.blocks)[start - self.first : stop - self.first],
@@ -190,7 +261,7 @@ class Chain(nn.Module):
             config=self.config,
             origin=self.origin,
             licence=self.licence,
-            features_first=self.features_first,
+            layout=self.layout,
             first=start,
         )
         piece.sha256, piece.frozen = self.sha256, self.frozen
@@ -214,7 +285,7 @@ class Chain(nn.Module):
             )
         return k
 
-    def _enter(self, x: Tensor) -> Tensor:
+    def _enter(self, x: Tensor) -> Any:
         """To the model's own layout, through the stem if there is one."""
         if self.stem is not None:
             if x.ndim != 3 or x.shape[1] != self.channels:
@@ -222,16 +293,11 @@ class Chain(nn.Module):
                     f"{self.name} takes [batch, {self.channels}, samples], got {list(x.shape)}"
                 )
             self.config.tokens(0, x.shape[2])  # refuses a length that the model cannot take
-            h: Tensor = self.stem(x)
-            return h.contiguous()
+            return self.layout.settle(self.stem(x))
         features = self.config.features(self.first)
         if x.ndim != 3 or x.shape[2] != features:
             raise ModelError(
                 f"cut {self.first} of {self.name} is [batch, tokens, {features}], "
                 f"got {list(x.shape)}"
             )
-        # Always contiguous: the strides choose the kernel, and with it the last bits.
-        return (x.transpose(1, 2) if self.features_first else x).contiguous()
-
-    def _leave(self, h: Tensor) -> Tensor:
-        return (h.transpose(1, 2) if self.features_first else h).contiguous()
+        return self.layout.enter(x)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bioxedge.errors import ModelError
-from bioxedge.models.chain import Chain, configure
+from bioxedge.models.chain import FEATURES_FIRST, Chain, configure
 from bioxedge.models.checkpoint import agreed, fill, read, strip
 
 NAME = "papagei"
@@ -147,7 +147,7 @@ def create(**options: Any) -> Chain:
         config=config,
         origin=ORIGIN,
         licence=LICENCE,
-        features_first=True,
+        layout=FEATURES_FIRST,
     )
 
 
