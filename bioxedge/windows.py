@@ -227,11 +227,11 @@ def finish(samples: Samples, then: Sequence[spec.WindowStage]) -> npt.NDArray[np
     """Apply the pure stages to one window [channels, length]; float32, C order, a new array."""
     samples = np.ascontiguousarray(samples)
     for stage in then:
-        samples = _zscore(samples) if isinstance(stage, spec.ZScore) else _rank(samples)
+        samples = zscore(samples) if isinstance(stage, spec.ZScore) else rank(samples)
     return np.array(samples, dtype=np.float32, order="C")
 
 
-def _zscore(samples: Samples) -> Samples:
+def zscore(samples: Samples) -> Samples:
     """(x − mean) / std of each channel, by n; 0 where the deviation is 0."""
     centred = samples - samples.mean(axis=1, keepdims=True)
     spread = np.sqrt((centred * centred).mean(axis=1, keepdims=True))
@@ -241,7 +241,7 @@ def _zscore(samples: Samples) -> Samples:
     return np.where(flat, 0.0, centred / np.where(flat, 1.0, spread))
 
 
-def _rank(samples: Samples) -> Samples:
+def rank(samples: Samples) -> Samples:
     """Average ranks (0-based) over n − 1, mapped to [−1, 1]."""
     out = np.empty_like(samples)
     for row, values in enumerate(samples):

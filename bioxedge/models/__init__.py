@@ -14,7 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bioxedge.errors import MissingExtraError, ModelError
+from bioxedge.errors import MissingExtraError
+from bioxedge.models.cards import CARDS, card
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,15 +23,19 @@ if TYPE_CHECKING:
 
     from bioxedge.models.chain import Chain
 
-__all__ = ["create", "load", "names"]
+__all__ = ["card", "create", "load", "names"]
 
-_NAMES = ("ecg_transformer", "openecg", "papagei")  # each is a module of this package
-_EXTRAS = (("torch", "train"), ("safetensors", "train"), ("openecg", "openecg"))
+_EXTRAS = (
+    ("torch", "train"),
+    ("safetensors", "train"),
+    ("transformers", "train"),
+    ("openecg", "openecg"),
+)
 
 
 def names() -> tuple[str, ...]:
     """Give the names that `create` and `load` know, in alphabetical order."""
-    return _NAMES
+    return tuple(CARDS)
 
 
 def create(name: str, **config: Any) -> Chain:
@@ -42,8 +47,9 @@ def create(name: str, **config: Any) -> Chain:
         One of `names`.
     **config
         The model's dimensions, by the names of the fields of its configuration; what is
-        left out is as published. `openecg` takes ``pretrained`` only, and carries the
-        weights of its package unless that is False; all others start untrained.
+        left out is as published. ``size`` names one of the published sizes (`card`).
+        `openecg` takes ``pretrained`` only, and carries the weights of its package unless
+        that is False; all others start untrained.
 
     Returns
     -------
@@ -73,8 +79,9 @@ def load(name: str, checkpoint: str | Path, **config: Any) -> Chain:
         `bioxedge.models.checkpoint.save` wrote; ``"pip:openecg"`` is the file inside that
         package.
     **config
-        As for `create`. A file that `save` wrote brings its own; options given beside it
-        must agree.
+        As for `create`; what the file's shapes tell may be left out. A file that `save`
+        wrote, or one that stores its configuration, brings its own; options given beside
+        it must agree.
 
     Returns
     -------
@@ -93,10 +100,9 @@ def load(name: str, checkpoint: str | Path, **config: Any) -> Chain:
 
 
 def _module(name: str) -> ModuleType:
-    if name not in _NAMES:
-        raise ModelError(f"no model is called {name!r}: choose one of {', '.join(_NAMES)}")
+    module = card(name).name  # each is a module of this package
     try:
-        return import_module(f"{__name__}.{name}")
+        return import_module(f"{__name__}.{module}")
     except ModuleNotFoundError as error:
         for package, extra in _EXTRAS:
             if (error.name or "").partition(".")[0] == package:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from torch import Tensor, nn
 
 from bioxedge.errors import ModelError
+from bioxedge.models.cards import card
 
 __all__ = [
     "FEATURES_FIRST",
@@ -53,7 +54,23 @@ C = TypeVar("C")
 
 
 def configure(kind: type[C], name: str, options: dict[str, Any]) -> C:
-    """Build a configuration; an unknown option is a ModelError that names the known ones."""
+    """Build a configuration from options by name.
+
+    ``size`` names one of the model's published sizes; whatever else is given beside it wins.
+
+    Raises
+    ------
+    ModelError
+        An unknown option or size, naming the known ones.
+    """
+    if "size" in options:
+        sizes = {size.name: size.options for size in card(name).sizes}
+        if options["size"] not in sizes:
+            raise ModelError(
+                f"{name} has no size {options['size']!r}: choose one of {', '.join(sizes)}"
+            )
+        given = {key: value for key, value in options.items() if key != "size"}
+        options = {**sizes[options["size"]], **given}
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     unknown = sorted(set(options) - set(known))
     if unknown:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -19,9 +21,70 @@ from torch import Tensor, nn
 from bioxedge.errors import ModelError
 from bioxedge.models.chain import Chain
 
-__all__ = ["Checkpoint", "fill", "read", "save", "sha256", "strip"]
+__all__ = [
+    "Checkpoint",
+    "Inert",
+    "agreed",
+    "depth",
+    "fill",
+    "joined_weight_norm",
+    "keep",
+    "plain",
+    "read",
+    "renamed",
+    "save",
+    "sha256",
+    "strip",
+    "translated",
+]
 
 _OURS = "bioxedge"  # the metadata key under which `save` keeps name and configuration
+
+# Objects that training scripts store beside the weights: options, numbers, paths. They are
+# read as `Inert`, never as what they are called; anything else makes a file refused.
+_BESIDE = (
+    "argparse.Namespace",
+    "_codecs.encode",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "numpy.dtypes.*",
+    "pathlib.*Path",
+)
+
+
+class Inert:
+    """Stands for an object stored in a checkpoint: it holds what was stored and does nothing."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def plain(value: Any) -> Any:
+    """Give what an `Inert` object stored as plain values, nested ones too, where it is known.
+
+    An options object is its dictionary; a node of an OmegaConf configuration is its content.
+    """
+    if isinstance(value, Inert):
+        state = getattr(value, "state", None)
+        if isinstance(state, Mapping):
+            for key in ("_content", "_val"):
+                if key in state:
+                    return plain(state[key])
+            return plain(state)
+        return None
+    if isinstance(value, Mapping):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return value
 
 
 @dataclass(frozen=True)
@@ -60,7 +123,13 @@ def sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def read(path: str | Path, *, name: str, wrappers: Collection[str] = ()) -> Checkpoint:
+def read(
+    path: str | Path,
+    *,
+    name: str,
+    wrappers: Collection[str] = (),
+    inert: Collection[str] = (),
+) -> Checkpoint:
     """Read a checkpoint without running any code that it may carry.
 
     Parameters
@@ -73,6 +142,9 @@ def read(path: str | Path, *, name: str, wrappers: Collection[str] = ()) -> Chec
     wrappers : collection of str
         Keys under which this model's authors put the weights; without one of them the
         file itself is the state dict.
+    inert : collection of str
+        Full names (patterns as of `fnmatch`) of the objects that this model's authors store
+        beside the weights. They are read as `Inert`, which does nothing.
 
     Raises
     ------
@@ -90,11 +162,11 @@ def read(path: str | Path, *, name: str, wrappers: Collection[str] = ()) -> Chec
             raise ModelError(f"{path} is not a safetensors file: {error}") from error
         return Checkpoint(weights, digest, config=_config(metadata, path, name))
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, BadZipFile) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is empty"
+        with torch.serialization.safe_globals(_stand_ins(path, (*_BESIDE, *inert))):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, BadZipFile, ValueError) as error:
         raise ModelError(
-            f"{path} cannot be read as weights alone ({reason}): ask its authors for "
+            f"{path} cannot be read as weights alone ({_reason(error)}): ask its authors for "
             f"a state dict or a safetensors file"
         ) from error
     beside: dict[str, Any] = {}
@@ -112,6 +184,95 @@ def read(path: str | Path, *, name: str, wrappers: Collection[str] = ()) -> Chec
             + (f", bare or under {', '.join(wrappers)}" if wrappers else "")
         )
     return Checkpoint(dict(content), digest, beside)
+
+
+def _stand_ins(path: str | Path, allowed: Collection[str]) -> list[Any]:
+    """Map each allowed object that a file holds to `Inert`."""
+    try:
+        held = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except (UnpicklingError, RuntimeError, EOFError, BadZipFile, ValueError):
+        return []  # not of the current format: it is read, or refused, with nothing allowed
+    return [
+        (Inert, name) for name in held if any(fnmatchcase(name, pattern) for pattern in allowed)
+    ]
+
+
+def _reason(error: Exception) -> str:
+    """Say in a few words why a file was refused; torch's own words advise to run it."""
+    text = str(error)
+    held = re.search(r"Unsupported (?:global|class)[^:]*: (?:GLOBAL )?(\S+)", text)
+    if held:
+        return f"it holds {held[1]}, which may run code"
+    return text.strip().splitlines()[0] if text.strip() else "it is empty"
+
+
+def keep(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take what stands under a prefix, without it; all of it where nothing does.
+
+    Training scripts store a model inside another (a student, a backbone, an encoder); what
+    stands beside it is not the model's.
+    """
+    if any(key.startswith(prefix) for key in weights):
+        return {
+            key.removeprefix(prefix): value
+            for key, value in weights.items()
+            if key.startswith(prefix)
+        }
+    return dict(weights)
+
+
+def renamed(
+    weights: Mapping[str, Tensor],
+    rules: Sequence[tuple[str, str]],
+    *,
+    dropped: tuple[str, ...] = (),
+) -> dict[str, Tensor]:
+    """Give the authors' keys our names.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+    rules : sequence of (pattern, replacement)
+        Regular expressions, all tried in order on every key.
+    dropped : tuple of str
+        Beginnings of the keys that are stored and part of no block.
+    """
+    ours = {}
+    for key, value in weights.items():
+        if key.startswith(dropped or ("\0",)):
+            continue
+        for pattern, replacement in rules:
+            key = re.sub(pattern, replacement, key)
+        ours[key] = value
+    return ours
+
+
+def depth(weights: Mapping[str, Tensor]) -> int:
+    """Count the blocks of a state dict under our key names; 0 where there is none."""
+    numbers = [int(m[1]) for key in weights if (m := re.match(r"blocks\.(\d+)\.", key))]
+    return max(numbers, default=-1) + 1
+
+
+def joined_weight_norm(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Give a weight-normed convolution its plain weight, ``g · v / ‖v‖``.
+
+    The norm is taken over all dimensions in which the gain has one entry (Salimans and Kingma,
+    2016). Reads both ways in which torch has stored it: ``weight_g`` and ``weight_v``, or
+    ``parametrizations.weight.original0`` and ``1``. Weights without them come back as they are.
+    """
+    out = dict(weights)
+    for gain, direction in (
+        ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+        ("weight_g", "weight_v"),
+    ):
+        g, v = out.get(prefix + gain), out.get(prefix + direction)
+        if g is None or v is None or g.ndim != v.ndim:
+            continue
+        over = [dim for dim in range(v.ndim) if g.shape[dim] == 1]
+        norm = v.double().square().sum(over, keepdim=True).sqrt()
+        out[prefix + "weight"] = (g.double() * v.double() / norm).to(v.dtype)
+        del out[prefix + gain], out[prefix + direction]
+    return out
 
 
 def strip(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -187,11 +348,55 @@ def agreed(found: Checkpoint, options: dict[str, Any], *, source: str) -> dict[s
     if found.config is None:
         return options
     for key, value in options.items():
-        if key in found.config and found.config[key] != value:
+        if key in found.config and found.config[key] != _plain_list(value):
             raise ModelError(
                 f"{source} was saved with {key}={found.config[key]}, not {value}: leave it out"
             )
     return {**found.config, **options}
+
+
+def translated(
+    stored: Mapping[str, Any],
+    options: Mapping[str, Any],
+    *,
+    names: Mapping[str, str],
+    fixed: Mapping[str, Any],
+    source: str,
+) -> dict[str, Any]:
+    """Give the configuration that authors stored under our options' names.
+
+    Parameters
+    ----------
+    stored, options : mapping
+        What the file says and what the user said.
+    names : mapping of str to str
+        The authors' name of each of our options.
+    fixed : mapping
+        Settings, by the authors' names, that a chain cannot follow if they are others.
+    source : str
+        What to call the checkpoint in an error.
+
+    Raises
+    ------
+    ModelError
+        Another fixed setting, or an option that contradicts the file.
+    """
+    for key, wanted in fixed.items():
+        if stored.get(key, wanted) != wanted:
+            raise ModelError(
+                f"{source} was trained with {key}={stored[key]!r}: only {wanted!r} is known here"
+            )
+    found = {names[key]: value for key, value in stored.items() if key in names}
+    for key, value in options.items():
+        if key in found and _plain_list(found[key]) != _plain_list(value):
+            raise ModelError(
+                f"{source} was trained with {key}={found[key]}, not {value}: leave it out"
+            )
+    return found
+
+
+def _plain_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _config(metadata: dict[str, str], path: str | Path, name: str) -> dict[str, Any] | None:

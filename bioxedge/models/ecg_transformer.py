@@ -16,12 +16,12 @@ from torch.nn import functional
 
 from bioxedge.errors import ModelError
 from bioxedge.models.attention import attend
+from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain, configure
 from bioxedge.models.checkpoint import agreed, fill, read
 
 NAME = "ecg_transformer"
-ORIGIN = "trained by bioxedge"
-LICENCE = "Apache-2.0"
+CARD = card(NAME)
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def create(**options: Any) -> Chain:
         ],
         name=NAME,
         config=config,
-        origin=ORIGIN,
-        licence=LICENCE,
+        origin=CARD.origin,
+        licence=CARD.licence,
     )
 
 

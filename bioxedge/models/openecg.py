@@ -18,12 +18,12 @@ from torch.nn import functional
 
 from bioxedge.errors import MissingExtraError, ModelError
 from bioxedge.models.attention import attend
+from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain
 from bioxedge.models.checkpoint import Checkpoint, fill, read
 
 NAME = "openecg"
-ORIGIN = "OpenECG codec, pip install openecg"
-LICENCE = "Apache-2.0"
+CARD = card(NAME)
 PIP = "pip:openecg"
 ARCH = "vit_transformer_sample_res_convtok_mh_1ch"
 
@@ -211,6 +211,6 @@ def _chain(model: Any) -> Chain:
             blocks=len(lower) + len(upper),
             positions=model.pos_enc.shape[1],
         ),
-        origin=ORIGIN,
-        licence=LICENCE,
+        origin=CARD.origin,
+        licence=CARD.licence,
     )

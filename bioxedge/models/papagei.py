@@ -8,7 +8,7 @@ a chain.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bioxedge.errors import ModelError
+from bioxedge.models.cards import card
 from bioxedge.models.chain import FEATURES_FIRST, Chain, configure
-from bioxedge.models.checkpoint import agreed, fill, read, strip
+from bioxedge.models.checkpoint import agreed, depth, fill, read, renamed, strip
 
 NAME = "papagei"
-ORIGIN = "PaPaGei-S, zenodo.org/records/13983110"
-LICENCE = "BSD-3-Clause"
+CARD = card(NAME)
 
 # Stored in the published file, part of no block: the heads, and a norm that is never run.
 DROPPED = (
@@ -145,29 +145,36 @@ def create(**options: Any) -> Chain:
         ],
         name=NAME,
         config=config,
-        origin=ORIGIN,
-        licence=LICENCE,
+        origin=CARD.origin,
+        licence=CARD.licence,
         layout=FEATURES_FIRST,
     )
 
 
 def load(checkpoint: str | Path, **options: Any) -> Chain:
-    """Build a PaPaGei with the weights of a published file, or of one that `save` wrote."""
+    """Build a PaPaGei with the weights of a published file, or of one that `save` wrote.
+
+    What the file's shapes say need not be stated.
+    """
     found = read(checkpoint, name=NAME, wrappers=("state_dict", "model_state_dict"))
-    chain = create(**agreed(found, options, source=str(checkpoint)))
-    weights = found.weights if found.config else renamed(found.weights)
+    weights = found.weights if found.config else published(found.weights)
+    options = agreed(found, options, source=str(checkpoint))
+    chain = create(**{**inferred(weights), **options})
     fill(chain, weights, source=str(checkpoint), optional=OPTIONAL)
     chain.sha256 = found.sha256
     return chain.eval()
 
 
-def renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give the authors' keys our names, without what is `DROPPED`."""
-    ours = {}
-    for key, value in strip(weights, "module.").items():
-        if key.startswith(DROPPED):
-            continue
-        for pattern, replacement in _RENAMED:
-            key = re.sub(pattern, replacement, key)
-        ours[key] = value
-    return ours
+    return renamed(strip(weights, "module."), _RENAMED, dropped=DROPPED)
+
+
+def inferred(weights: Mapping[str, Tensor]) -> dict[str, int]:
+    """Read the dimensions off the shapes, as far as they tell."""
+    found = {"blocks": blocks} if (blocks := depth(weights)) else {}
+    if "stem.conv.weight" in weights and weights["stem.conv.weight"].ndim == 3:
+        found["base_filters"], found["channels"], found["kernel"] = weights[
+            "stem.conv.weight"
+        ].shape
+    return found

@@ -1,0 +1,408 @@
+"""What each foundation model is and what it must be fed: one frozen card for each, no torch.
+
+A card is the only place where a model's rate, unit, channels, window lengths, licence and
+address stand. Sources: the models' papers and repositories, and Li et al., *BioX-Bridge*,
+ICLR 2026, for how the bridging experiments fed them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Any
+
+from bioxedge import spec
+from bioxedge.errors import ModelError
+from bioxedge.models.reference import (
+    ForwardBackwardChebyshev,
+    ForwardBackwardFIR,
+    Fourier,
+    Linear,
+    Ranks,
+    Standardise,
+    Step,
+)
+
+TWELVE_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+# A ratio of rates with greater terms is a slip, not a sensor.
+_LARGEST_TERM = 1000
+# A filter's edge must stay clear of half the rate: beyond this share of the rate it is left out.
+_USABLE = 0.475
+
+
+@dataclass(frozen=True)
+class Size:
+    """One published size.
+
+    Attributes
+    ----------
+    name : str
+    blocks : int
+    features : str
+        At the cuts, for people.
+    millions : float
+        Parameters of the model as published, heads and decoders left out.
+    options : mapping
+        What `create` takes for it.
+    """
+
+    name: str
+    blocks: int
+    features: str
+    millions: float
+    options: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model must be fed, as published (``reference``) and on a device (``streaming``).
+
+    Attributes
+    ----------
+    modality : str
+    rate : float
+        In Hz, of the windows.
+    unit : str
+        ``uV``, or ``1`` where windows are standardised or ranked.
+    scale : str
+        What the graph does to the unit, for people; empty for nothing.
+    channels : tuple of str
+        Names in the order that the published weights expect; empty where one channel of any
+        name serves.
+    named : bool
+        Channels go by name, in any order and any choice.
+    shortest, longest, multiple : int
+        Window lengths that it accepts, in samples; ``longest`` is 0 where there is no bound.
+    windows : str
+        The same for people, with what was published.
+    reference : tuple of Step
+        Published preprocessing of a recording, exactly; not causal.
+    filters : tuple of spec.Filter
+        Their causal stand-ins, at ``rate``.
+    then : tuple of spec.WindowStage
+        On each window, in the streaming form.
+    """
+
+    modality: str
+    rate: float
+    unit: str
+    scale: str = ""
+    channels: tuple[str, ...] = ()
+    named: bool = False
+    shortest: int = 1
+    longest: int = 0
+    multiple: int = 1
+    windows: str = ""
+    reference: tuple[Step, ...] = ()
+    filters: tuple[spec.Filter, ...] = ()
+    then: tuple[spec.WindowStage, ...] = ()
+
+    def streaming(self, rate: float) -> tuple[tuple[spec.Stage, ...], tuple[spec.WindowStage, ...]]:
+        """Give what a device computes from a sensor: causal stages, then stages on a window.
+
+        Rational polyphase resampling where the rates differ, then the filters with carried
+        state. An edge at or beyond what the sensor can hold is left out: it has nothing there.
+
+        Parameters
+        ----------
+        rate : float
+            The sensor's, in Hz.
+
+        Raises
+        ------
+        ModelError
+            A ratio of rates that is not one of small whole numbers, or a sensor too slow for
+            the model's band.
+        """
+        stages: list[spec.Stage] = []
+        if rate != self.rate:
+            ratio = (Fraction(self.rate) / Fraction(rate)).limit_denominator(_LARGEST_TERM)
+            exact = math.isclose(float(ratio) * rate, self.rate, rel_tol=1e-9)
+            if not exact or max(ratio.numerator, ratio.denominator) > _LARGEST_TERM:
+                raise ModelError(
+                    f"a sensor at {rate:g} Hz cannot be brought to {self.rate:g} Hz: the ratio "
+                    f"must be one of whole numbers up to {_LARGEST_TERM}; state the stages"
+                )
+            stages.append(spec.Resample(up=ratio.numerator, down=ratio.denominator))
+        stages += [_held(each, min(rate, self.rate)) for each in self.filters]
+        return tuple(stages), self.then
+
+
+def _held(stage: spec.Filter, rate: float) -> spec.Filter:
+    """Leave out the upper edge of a band-pass that lies beyond what the rate can hold."""
+    low, *high = stage.cutoff
+    usable = _USABLE * rate
+    if low >= usable:
+        raise ModelError(
+            f"a sensor at {rate:g} Hz holds nothing of a band from {low:g} Hz on: use a faster "
+            "sensor or state the stages"
+        )
+    if not high or high[0] < usable:
+        return stage
+    return spec.Filter(design="butterworth", kind="highpass", cutoff=(low,), order=stage.order)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One foundation model.
+
+    Attributes
+    ----------
+    name : str
+        For `create` and `load`.
+    title : str
+        What its authors call it.
+    paper : str
+    origin : str
+        Where its authors publish the weights.
+    licence : str
+        Of the weights: SPDX where there is one.
+    non_commercial : bool
+    sizes : tuple of Size
+    contract : Contract
+    target : bool
+        A tail can run from tokens alone, so that it can be bridged to.
+    """
+
+    name: str
+    title: str
+    paper: str
+    origin: str
+    licence: str
+    sizes: tuple[Size, ...]
+    contract: Contract
+    non_commercial: bool = False
+    target: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        contract = self.contract
+        return {
+            "name": self.name,
+            "title": self.title,
+            "paper": self.paper,
+            "origin": self.origin,
+            "licence": self.licence,
+            "non_commercial": self.non_commercial,
+            "roles": ["source", "target"] if self.target else ["source"],
+            "sizes": [
+                {
+                    "name": size.name,
+                    "blocks": size.blocks,
+                    "features": size.features,
+                    "million_parameters": size.millions,
+                    "options": dict(size.options),
+                }
+                for size in self.sizes
+            ],
+            "input": {
+                "modality": contract.modality,
+                "rate": contract.rate,
+                "unit": contract.unit,
+                "scale": contract.scale,
+                "channels": list(contract.channels),
+                "by_name": contract.named,
+                "windows": {
+                    "shortest": contract.shortest,
+                    "longest": contract.longest or None,
+                    "multiple": contract.multiple,
+                    "about": contract.windows,
+                },
+                "reference": [f"{step}" for step in contract.reference],
+                "streaming": [f"{stage}" for stage in (*contract.filters, *contract.then)],
+            },
+        }
+
+
+def _band(low: float, high: float, *, order: int = 2) -> spec.Filter:
+    return spec.Filter(design="butterworth", kind="bandpass", cutoff=(low, high), order=order)
+
+
+_ZSCORE = (spec.ZScore(),)
+_HUBERT_FILTER = ForwardBackwardFIR(0.05, 47.0, taps=151, pad=453)
+
+_CARDS = (
+    Card(
+        name="ecg_dualnet",
+        title="ECG-DualNet++ XL",
+        paper="Rohr et al., Physiological Measurement 2022",
+        origin="github.com/ChristophReich1996/ECG_Classification",
+        licence="MIT",
+        sizes=(Size("XL", 5, "128, 256, 512, 512, 256", 8.2),),
+        contract=Contract(
+            modality="ecg",
+            rate=300.0,
+            unit="1",
+            scale="log spectrogram and frames inside the graph",
+            shortest=18_000,
+            longest=18_000,
+            windows="60 s, no other",
+            reference=(Linear(500.0), _HUBERT_FILTER, Linear(300.0), Standardise()),
+            filters=(_band(0.05, 47.0),),
+            then=_ZSCORE,
+        ),
+        target=False,
+    ),
+    Card(
+        name="ecg_fm",
+        title="ECG-FM",
+        paper="McKeen et al., arXiv 2408.05178",
+        origin="huggingface.co/wanglab/ecg-fm-preprint",
+        licence="MIT",
+        sizes=(Size("base", 12, "768", 90.9),),
+        contract=Contract(
+            modality="ecg",
+            rate=500.0,
+            unit="1",
+            scale="missing leads are zero (or repeats of one) inside the graph",
+            channels=TWELVE_LEADS,
+            named=True,
+            shortest=16,
+            windows="any from 16 samples on; pretrained on 5 s",
+            reference=(Linear(500.0), Standardise()),
+            then=_ZSCORE,
+        ),
+    ),
+    Card(
+        name="ecg_transformer",
+        title="a small ECG transformer",
+        paper="after Dosovitskiy et al., ICLR 2021",
+        origin="trained by bioxedge",
+        licence="Apache-2.0",
+        sizes=(Size("small", 4, "64", 0.14),),
+        contract=Contract(
+            modality="ecg",
+            rate=125.0,
+            unit="1",
+            windows="the length that it was created for; 1250 samples by default",
+            filters=(_band(0.5, 40.0),),
+            then=_ZSCORE,
+        ),
+    ),
+    Card(
+        name="hubert_ecg",
+        title="HuBERT-ECG",
+        paper="Coppola et al., medRxiv 2024.11.14.24317328",
+        origin="huggingface.co/Edoardo-BS/HuBERT-ECG-SSL-Pretrained",
+        licence="CC-BY-NC-4.0",
+        non_commercial=True,
+        sizes=(
+            Size("small", 8, "512", 30.2),
+            Size("base", 12, "768", 93.0, {"width": 768, "blocks": 12, "heads": 12, "inner": 3072}),
+            Size(
+                "large", 16, "960", 188.0, {"width": 960, "blocks": 16, "heads": 16, "inner": 3840}
+            ),
+        ),
+        contract=Contract(
+            modality="ecg",
+            rate=100.0,
+            unit="1",
+            scale="several leads are joined in time inside the graph",
+            channels=TWELVE_LEADS,
+            shortest=82,
+            windows="any from 82 samples on (joined leads count together); pretrained on 5 s "
+            "of 12 leads, bridged with 30 s and 60 s of one",
+            reference=(Linear(500.0), _HUBERT_FILTER, Linear(100.0), Standardise()),
+            filters=(_band(0.05, 47.0),),
+            then=_ZSCORE,
+        ),
+    ),
+    Card(
+        name="labram",
+        title="LaBraM base",
+        paper="Jiang, Zhao and Lu, ICLR 2024",
+        origin="github.com/935963004/LaBraM, checkpoints/labram-base.pth",
+        licence="MIT",
+        sizes=(Size("base", 12, "200", 5.8),),
+        contract=Contract(
+            modality="eeg",
+            rate=200.0,
+            unit="uV",
+            scale="µV / 100 inside the graph",
+            channels=("F3", "C3", "O1", "F4", "C4", "O2"),
+            named=True,
+            shortest=200,
+            longest=3200,
+            multiple=200,
+            windows="whole seconds up to the time table's rows: 16 as published, 30 where "
+            "loaded with seconds=30",
+            filters=(_band(0.1, 75.0),),
+        ),
+    ),
+    Card(
+        name="normwear",
+        title="NormWear",
+        paper="Luo et al., arXiv 2412.09758",
+        origin="github.com/Mobile-Sensing-and-UbiComp-Laboratory/NormWear, release v1.0.0-alpha",
+        licence="Apache-2.0",
+        sizes=(Size("base", 12, "768", 128.0),),
+        contract=Contract(
+            modality="emg",
+            rate=130.0,
+            unit="1",
+            scale="differences and wavelet scalogram inside the graph",
+            shortest=11,
+            windows="any from 11 samples on; 390 fill the position table exactly",
+            reference=(Linear(130.0), Standardise()),
+            then=_ZSCORE,
+        ),
+    ),
+    Card(
+        name="openecg",
+        title="OpenECG codec v6",
+        paper="pip install openecg",
+        origin="OpenECG codec, pip install openecg",
+        licence="Apache-2.0",
+        sizes=(Size("v6", 8, "128", 1.16),),
+        contract=Contract(
+            modality="ecg",
+            rate=500.0,
+            unit="1",
+            shortest=10,
+            longest=5129,
+            windows="up to 512 tokens of 10 samples; 10 s as published",
+            reference=(Ranks(),),
+            filters=(_band(0.5, 40.0),),
+            then=(spec.Rank(),),
+        ),
+    ),
+    Card(
+        name="papagei",
+        title="PaPaGei-S",
+        paper="Pillai et al., ICLR 2025",
+        origin="PaPaGei-S, zenodo.org/records/13983110",
+        licence="BSD-3-Clause",
+        sizes=(Size("S", 18, "32 → 512", 5.8),),
+        contract=Contract(
+            modality="ppg",
+            rate=125.0,
+            unit="1",
+            windows="any; pretrained on 10 s, bridged with 60 s",
+            reference=(
+                Fourier(125.0),
+                ForwardBackwardChebyshev(0.5, 12.0, order=4, ripple=0.5, pad=27),
+                Standardise(),
+            ),
+            filters=(
+                spec.Filter(
+                    design="chebyshev1", kind="bandpass", cutoff=(0.5, 12.0), order=4, ripple=0.5
+                ),
+            ),
+            then=_ZSCORE,
+        ),
+    ),
+)
+
+CARDS: Mapping[str, Card] = MappingProxyType({each.name: each for each in _CARDS})
+"""Every card by its model's name, in alphabetical order."""
+
+
+def card(name: str) -> Card:
+    """Find a model's card; an unknown name is a ModelError that lists the known ones."""
+    if name not in CARDS:
+        raise ModelError(f"no model is called {name!r}: choose one of {', '.join(CARDS)}")
+    return CARDS[name]
