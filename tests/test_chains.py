@@ -455,6 +455,43 @@ def test_papagei_loads_wrapped_and_prefixed_files_and_drops_only_what_it_lists(
         models.load("papagei", papagei_golden, base_filters=32)
 
 
+# model, options, published parameters, what of them a chain drops, samples, tokens, features
+PUBLISHED = {
+    "labram": ("labram", {}, 5.8e6, 0, 600, 19, 200),
+    "labram for ISRUC": ("labram", {"seconds": 30}, 5.8e6, 0, 6000, 181, 200),
+    "hubert_ecg small": ("hubert_ecg", {"size": "small"}, 30.2e6, 512 + 128, 6000, 93, 512),
+    "hubert_ecg for ISRUC": ("hubert_ecg", {}, 30.2e6, 512 + 128, 3000, 46, 512),
+    "hubert_ecg base": ("hubert_ecg", {"size": "base"}, 93e6, 768 + 128, 6000, 93, 768),
+    "hubert_ecg large": ("hubert_ecg", {"size": "large"}, 188e6, 960 + 128, 6000, 93, 960),
+    # mask, gain, projections and a quantiser of 2 x 320 entries of 128
+    "ecg_fm": ("ecg_fm", {}, 90.9e6, 768 + 128 + 262_656 + 246_400, 30_000, 1875, 768),
+    "normwear": ("normwear", {"channels": 3}, 128e6, 2 * 768, 390, 1680, 768),
+}
+
+
+@pytest.mark.parametrize("key", PUBLISHED)
+def test_published_sizes_tokens_and_features(key: str):
+    name, options, published, dropped, samples, tokens, features = PUBLISHED[key]
+    with torch.device("meta"):  # shapes need no numbers
+        chain = models.create(name, **options)
+    whole = size(chain) + dropped
+    unit = 1e6 if published > 91e6 else 1e5  # as far as it was published
+    assert round(whole / unit) == round(published / unit)
+    cuts = [chain.cut(k, samples) for k in range(len(chain) + 1)]
+    assert cuts == [(tokens, features)] * (len(chain) + 1)
+
+
+def test_ecg_dualnet_has_the_published_size_and_shapes():
+    with torch.device("meta"):
+        chain = models.create("ecg_dualnet")
+    positions = 80 * 256  # came after the published count
+    classifier = 256 * 256 + 256 + 10 + 256 * 4 + 4
+    assert size(chain) - positions + classifier == 8_212_658
+    assert [chain.cut(k, 18_000) for k in range(6)] == [
+        (563 * 33, 1), (281 * 16, 128), (140 * 8, 256), (70 * 4, 512), (35 * 2, 512), (17, 256),
+    ]  # fmt: skip
+
+
 def test_papagei_has_the_published_size_and_shapes():
     chain = models.create("papagei")
     unused = 2 * 32  # block 0's first norm is stored and counted, but never run
@@ -471,6 +508,206 @@ def test_papagei_has_the_published_size_and_shapes():
 
 def test_papagei_block_zero_runs_no_first_norm():
     assert models.create("papagei", base_filters=4, blocks=2).blocks[0].norm1 is None
+
+
+# --- LaBraM ---------------------------------------------------------------------------
+
+
+def labram(electrodes, **options):
+    torch.manual_seed(0)
+    size = {"filters": 4, "blocks": 2, "heads": 5, "mlp": 1}
+    return models.create("labram", electrodes=electrodes, **size, **options).eval()
+
+
+def test_electrodes_go_by_name_and_not_by_place():
+    one, other = labram(("C3", "FP1", "O2")), labram(("o2", "c3", "Fp1"))
+    other.load_state_dict(one.state_dict())
+    x = torch.randn(1, 3, 400)
+    order = [2, 0, 1]
+    mine, others = one(x)[0], other(x[:, order])[0]
+    assert torch.allclose(mine[0], others[0], atol=1e-5)  # the class token saw the same
+    by_electrode = mine[1:].reshape(3, 2, -1)[order]
+    assert torch.allclose(by_electrode, others[1:].reshape(3, 2, -1), atol=1e-5)
+    assert not torch.allclose(one(x[:, order])[0, 0], mine[0], atol=1e-3)  # the names do count
+
+
+def test_electrodes_have_the_authors_rows():
+    from bioxedge.models.labram import rows
+
+    known = {
+        "FP1": 1, "F3": 18, "FZ": 20, "F4": 22, "C3": 40, "CZ": 42, "C4": 44, "PZ": 64, "O1": 81,
+        "OZ": 82, "O2": 83, "T3": 89, "M1": 93, "A1": 95, "P8-O2": 128,
+    }  # fmt: skip
+    assert rows(tuple(known)) == list(known.values())
+
+
+@pytest.mark.parametrize(
+    ("electrodes", "message"),
+    [
+        (("C3", "EEG Fp1"), "knows no electrode EEG FP1: name them as in the 10-20 system"),
+        (("FP1-F3",), "knows no electrode FP1-F3.* its table ends before FP1-F3"),
+        (("C3", "c3"), "named twice: C3, C3"),
+        ((), "no electrodes"),
+    ],
+)
+def test_an_electrode_without_a_row_is_refused(electrodes, message):
+    with pytest.raises(ModelError, match=message):
+        models.create("labram", electrodes=electrodes)
+
+
+@pytest.mark.parametrize("samples", [199, 201, 3400])
+def test_labram_takes_whole_seconds_up_to_its_table(samples: int):
+    with pytest.raises(ModelError, match="1 to 16 whole seconds of 200 samples"):
+        labram(("C3",)).cut(0, samples)
+
+
+def test_microvolts_are_scaled_inside():
+    chain = labram(("C3",), positions=False)
+    x = torch.randn(1, 1, 200)
+    patch = chain.stem.conv1(x.reshape(1, 1, 1, 200))
+    seen = []
+    chain.stem.conv1.register_forward_hook(lambda *call: seen.append(call[-1]))
+    chain(100 * x)
+    assert torch.allclose(seen[0], patch, atol=1e-6)
+
+
+# --- ECG-FM ---------------------------------------------------------------------------
+
+
+def test_leads_go_by_name_and_the_others_are_zero_or_repeats():
+    from bioxedge.models.ecg_fm import TWELVE_LEADS, Leads
+
+    x = torch.randn(2, 2, 20)
+    twelve = Leads(("V2", "II"), "zero")(x)
+    assert torch.equal(twelve[:, TWELVE_LEADS.index("V2")], x[:, 0])
+    assert torch.equal(twelve[:, TWELVE_LEADS.index("II")], x[:, 1])
+    assert twelve.count_nonzero() == x.count_nonzero()
+    assert torch.equal(Leads(("II",), "repeat")(x[:, :1]), x[:, :1].expand(2, 12, 20))
+    assert Leads(TWELVE_LEADS, "zero")(twelve) is twelve
+
+
+@pytest.mark.parametrize(
+    ("leads", "message"),
+    [
+        (("MCL1",), "knows no lead 'MCL1': name it one of I, II, III"),
+        (("II", "ii"), "name each lead of the ECG once"),
+        ((), "name each lead of the ECG once"),
+    ],
+)
+def test_a_lead_that_is_none_is_refused(leads, message):
+    with pytest.raises(ModelError, match=message):
+        models.create("ecg_fm", leads=leads)
+
+
+# --- NormWear -------------------------------------------------------------------------
+
+
+def test_positions_of_another_grid_are_interpolated_as_published():
+    from torch.nn import functional
+
+    chain = build("normwear")[0]
+    for grid in ((5, 3), (4, 3), (9, 2), (2, 7)):
+        table = chain.stem.positions[:, 1:].reshape(1, 5, 3, -1).permute(0, 3, 1, 2)
+        wanted = functional.interpolate(table, grid, mode="bicubic", align_corners=False)
+        wanted = wanted.flatten(2).transpose(1, 2)
+        assert torch.allclose(chain.stem.stretched(grid), wanted, atol=1e-6)
+
+
+@torch.no_grad()
+def test_variables_meet_in_their_class_tokens_alone():
+    chain = build("normwear")[0]
+    x = signal(chain, 50, batch=1)
+    other = x.clone()
+    other[:, 2] = torch.randn(50)
+    one, two = (chain[:1](each).reshape(3, -1, 24) for each in (x, other))
+    assert torch.equal(one[:2, 1:], two[:2, 1:])  # patches of the others: untouched
+    assert not torch.allclose(one[:2, 0], two[:2, 0])  # their class tokens: not
+
+
+# --- ECG-DualNet ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dualnet():
+    torch.manual_seed(0)
+    options = {"widths": (4, 8, 16, 16, 8), "groups": 4, "layers": 1, "inner": 16}
+    return models.create("ecg_dualnet", **options).eval()
+
+
+@torch.no_grad()
+def test_ecg_dualnet_is_cut_as_declared_and_bitwise_the_same(dualnet):
+    x = signal(dualnet, 18_000)
+    cuts = list(dualnet.activations(x))
+    assert len(cuts) == 6
+    for k, h in enumerate(cuts):
+        assert h.shape == (2, *dualnet.cut(k, 18_000)) and h.is_contiguous()
+        assert torch.equal(dualnet[:k](x), h)
+
+
+def test_ecg_dualnet_has_no_tail_and_says_why(dualnet):
+    for part in (slice(0, None), slice(2, None), slice(1, 4), slice(5, None)):
+        with pytest.raises(ModelError, match="conditioned on the raw ECG, which a bridge does not"):
+            dualnet[part]
+
+
+@pytest.mark.parametrize("samples", [17_999, 18_001, 9_000])
+def test_ecg_dualnet_takes_a_minute_and_nothing_else(dualnet, samples: int):
+    with pytest.raises(ModelError, match="takes 18000"):
+        dualnet.cut(0, samples)
+
+
+@torch.no_grad()
+def test_ecg_dualnets_spectrogram_is_torchs(dualnet):
+    x = signal(dualnet, 18_000)
+    window = torch.hann_window(64)
+    wanted = torch.stft(x[:, 0], 64, 32, 64, window, return_complex=True).abs()
+    wanted = (wanted / window.square().sum().sqrt()).clamp_min(1e-8).log()
+    found = dualnet.stem(x).image[:, 0]
+    assert found.shape == (2, 563, 33)
+    assert (found - wanted.transpose(1, 2)).abs().max() < 1e-2  # a logarithm near nothing
+    assert (found - wanted.transpose(1, 2)).abs().mean() < 1e-5
+
+
+def test_a_pade_unit_starts_as_a_leaky_relu():
+    from bioxedge.models.ecg_dualnet import Pade
+
+    x = torch.linspace(-3, 3, 200)
+    off = Pade()(x) - torch.nn.functional.leaky_relu(x, 0.01)
+    assert off.abs().max() < 0.1
+
+
+# --- cards ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", cases(*models.names()))
+def test_a_card_and_its_model_agree_on_what_is_taken(name: str):
+    contract = models.card(name).contract
+    with torch.device("cpu" if name == "openecg" else "meta"):
+        chain = models.create(name)
+    assert chain.origin == models.card(name).origin and chain.licence == models.card(name).licence
+    assert len(chain) == models.card(name).sizes[0].blocks
+    if name == "ecg_transformer":  # made for one length, whichever it is told
+        return
+    taken = [contract.shortest, *([contract.longest] if contract.longest else [])]
+    for samples in taken:
+        assert chain.cut(len(chain), samples).tokens >= 1
+    refused = [contract.shortest - 1, *([contract.longest + 1] if contract.longest else [])]
+    if contract.multiple > 1:
+        refused.append(contract.shortest + 1)
+    for samples in refused:
+        with pytest.raises(ModelError):
+            chain.cut(0, samples)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_published_size_can_be_made(name: str):
+    for published in models.card(name).sizes:
+        if name == "openecg":  # carries its own
+            continue
+        with torch.device("meta"):
+            chain = models.create(name, size=published.name)
+        assert len(chain) == published.blocks
+        assert size(chain) / 1e6 == pytest.approx(published.millions, rel=0.2)
 
 
 # --- ECG transformer ------------------------------------------------------------------
