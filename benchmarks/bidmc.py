@@ -46,14 +46,7 @@ def distilled(learnt: Learnt, store: Store, data_key: str) -> tuple[np.ndarray, 
     recipe, prepared = learnt.recipe, learnt.prepared
     pair, test = prepared.of("pair"), prepared.of("test", labelled=True)
     windows = prepared.windows
-    bridge = new_bridge(
-        recipe,
-        learnt.pooled["pair"][-1],
-        learnt.target,
-        learnt.target_cut,
-        torch.from_numpy(windows.target[pair]),
-        learnt.teacher_pair,
-    )
+    bridge = new_bridge(learnt.seen, len(learnt.source), learnt.target_cut)
     student = Student(learnt.source, bridge, learnt.tail)
 
     def make(report: Any, state: Path) -> Values:

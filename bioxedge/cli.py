@@ -36,30 +36,61 @@ def cli(context: click.Context) -> None:
 # -- desktop --------------------------------------------------------------------------------
 
 
-@cli.command()
-@click.argument("recipe", type=_FOLDER)
-@click.option("--out", required=True, type=_FOLDER, help="Gets bundle/, report/ and steps/.")
-@click.option("--data", type=_FOLDER, help="Directory that holds the recipe's recordings.")
-@click.option("--seed", type=click.IntRange(min=0), help="In place of the recipe's seed.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
-def build(recipe: Path, out: Path, data: Path | None, seed: int | None, as_json: bool) -> None:
-    """Build a bundle from a recipe (needs the [train] extra).
+def _on_a_recipe(verb: Any) -> Any:
+    """Give a verb what every desktop verb takes."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON."),
+        click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Of frozen models."),
+        click.option("--device", help="auto, cpu, cuda …, in place of the recipe's."),
+        click.option("--seed", type=click.IntRange(min=0), help="In place of the recipe's seed."),
+        click.option("--data", type=_FOLDER, help="Directory that holds the recipe's recordings."),
+        click.option(
+            "--out", required=True, type=_FOLDER, help="Gets report/ and steps/ (bundle/)."
+        ),
+        click.argument("recipe", type=_FOLDER),
+    ):
+        verb = option(verb)
+    return verb
 
-    Finished steps are kept below OUT/steps: what was stopped goes on from there.
-    """
+
+def _desktop(verb: str, recipe: Path, out: Path, as_json: bool, **options: Any) -> None:
+    """Run a verb of the desktop leaf, which is imported now."""
     try:
         building = importlib.import_module("bioxedge.building")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("bioxedge"):
             raise
         raise MissingExtraError(error.name or "torch", "train") from error
+    chosen = {key: options.pop(key) for key in ("device", "precision")}
+    compute = {key: value for key, value in chosen.items() if value}
     try:
-        built = building.build(recipe, out, data, seed)
+        found = getattr(building, verb)(recipe, out, compute=compute, **options)
     except KeyboardInterrupt:
         click.echo(f"stopped; finished steps are kept in {out / 'steps'}: the same command goes on")
         raise
-    if as_json:
-        click.echo(json.dumps(built.to_dict()))
+    if as_json and found is not None:
+        click.echo(json.dumps(found.to_dict()))
+
+
+@cli.command()
+@_on_a_recipe
+def build(**options: Any) -> None:
+    """Build a bundle from a recipe (needs the [train] extra).
+
+    Finished steps are kept below OUT/steps: what was stopped goes on from there. With
+    torchrun, several processes share the work.
+    """
+    _desktop("build", **options)
+
+
+@cli.command()
+@_on_a_recipe
+def positions(**options: Any) -> None:
+    """Score every place that a recipe's bridge can have, and count what it costs.
+
+    Writes OUT/report/positions.json and a picture; its steps serve a later build.
+    """
+    _desktop("survey", **options)
 
 
 @cli.command()

@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from bioxedge import dsp
-from bioxedge.errors import ManifestError, RecipeError
+from bioxedge.errors import ManifestError, ModelError, RecipeError
+from bioxedge.models.cards import card
 from bioxedge.spec import (
     ChannelSpec,
     Count,
@@ -29,6 +30,7 @@ from bioxedge.spec import (
 )
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
+Names = Annotated[tuple[Text, ...], Meta(min_length=1)]
 
 
 class Data(Struct, frozen=True):
@@ -80,31 +82,43 @@ class Task(Struct, frozen=True):
 class Sensor(Struct, frozen=True):
     """The sensor the bundle is for. Recordings made at another rate are resampled to it first.
 
-    ``column`` is the data set's name of the channel, ``channel`` the live sensor's.
+    ``column`` is the data set's name of the channel, ``channel`` the live sensor's; lists for
+    several, in the same order.
     """
 
     modality: Text
-    column: Text
-    channel: Text
+    column: Text | Names
+    channel: Text | Names
     unit: Text
     rate: Rate
     board: str = ""
     preset: Literal["default", "auxiliary", "ancillary"] = "default"
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The data set's names, in order."""
+        return (self.column,) if isinstance(self.column, str) else self.column
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The live sensor's names, in order."""
+        return (self.channel,) if isinstance(self.channel, str) else self.channel
+
+    @property
     def input(self) -> Input:
         """The sensor as a manifest describes it."""
-        channel = ChannelSpec(name=self.channel, unit=self.unit)
-        return Input(modality=self.modality, channels=(channel,), rate=self.rate)
+        channels = tuple(ChannelSpec(name=name, unit=self.unit) for name in self.channels)
+        return Input(modality=self.modality, channels=channels, rate=self.rate)
 
 
 class Model(Struct, frozen=True):
-    """A foundation model.
+    """A foundation model (``bioxedge models`` lists them).
 
     ``checkpoint`` is ``pretrain`` (self-supervised, on unlabelled windows of the head and pair
     people), ``pip:openecg``, or a path relative to the recipe; a path wants its ``sha256`` and
-    the ``licence`` of the weights. ``epochs``, ``batch`` and ``learning_rate`` belong to
-    ``pretrain``.
+    the ``licence`` of the weights. ``config`` holds the model's dimensions; the number of
+    channels, or their names where a model goes by them, come from the sensor unless they stand
+    there. ``epochs``, ``batch`` and ``learning_rate`` belong to ``pretrain``.
     """
 
     name: Text
@@ -112,7 +126,9 @@ class Model(Struct, frozen=True):
     sha256: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
     licence: str = ""
     non_commercial: bool = False
-    config: dict[str, int | float] = msgspec.field(default_factory=dict)
+    config: dict[str, int | float | bool | str | list[int | str]] = msgspec.field(
+        default_factory=dict
+    )
     epochs: Positive = 8
     batch: Positive = 64
     learning_rate: Rate = 2e-3
@@ -133,23 +149,27 @@ class Head(Struct, frozen=True):
 class Side(Struct, frozen=True):
     """One of the two sensors: what is streamed, how it is cut, and its model.
 
-    The target's ``hop`` is not used: its windows stand where the source's do.
+    ``stages = "model"`` and ``then = "model"`` stand for what the model must be fed, made
+    causal. The target's ``hop`` is not used: its windows stand where the source's do.
     """
 
     sensor: Sensor
     model: Model
     length: Positive
     hop: Positive = 1
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[Stage, ...] | Literal["model"] = ()
     max_gap: Count = 0
-    then: tuple[WindowStage, ...] = ()
+    then: tuple[WindowStage, ...] | Literal["model"] = ()
 
 
 class Bridge(Struct, frozen=True):
     """The trained part.
 
     A cut is a number, ``auto`` (two-stage choice), or for the target ``head``: the pooled
-    feature of the last block, straight to the head.
+    feature of the last block, straight to the head. The loss compares ``over`` the token
+    ``mean`` or all ``tokens``, ``at`` the ``last`` block or the ``cut``. With a ``patience``,
+    training stops when the loss on the pairs of a ``held_out`` share of the pair people has had
+    no new best for so many epochs; no label is read.
     """
 
     source_cut: int | Literal["auto"] = "auto"
@@ -158,11 +178,26 @@ class Bridge(Struct, frozen=True):
     prototypes: Positive = 16
     start: Literal["real", "random"] = "real"
     standardise: bool = True
-    loss: Literal["cosine", "centred_cosine", "mse", "mae"] = "centred_cosine"
+    loss: Literal["cosine", "centred_cosine", "mse", "mae", "infonce"] = "centred_cosine"
     over: Literal["mean", "tokens"] = "mean"
+    at: Literal["last", "cut"] = "last"
     epochs: Positive = 30
     batch: Positive = 64
     learning_rate: Rate = 3e-3
+    patience: Count = 0
+    held_out: Share = 0.2
+
+
+class Compute(Struct, frozen=True):
+    """On what it is computed; results change by rounding only.
+
+    ``device`` is ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``; ``precision`` is that
+    of the matrix products inside frozen models; ``compiled`` fuses the target's tail.
+    """
+
+    device: Text = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compiled: bool = False
 
 
 class Recipe(Struct, frozen=True):
@@ -176,6 +211,7 @@ class Recipe(Struct, frozen=True):
     split: Split = Split()
     head: Head = Head()
     bridge: Bridge = Bridge()
+    compute: Compute = Compute()
     seed: Count = 0
 
 
@@ -206,9 +242,31 @@ def read(path: str | Path) -> Recipe:
         at_root = isinstance(error, msgspec.ValidationError) and " - at `" not in str(error)
         raise RecipeError(f"{path}: {error}{' - at `$`' if at_root else ''}") from error
     try:
+        recipe = _resolved(recipe)
         _check(recipe)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
+    return recipe
+
+
+def _resolved(recipe: Recipe) -> Recipe:
+    """Write out what a recipe leaves to its models."""
+    for side in ("source", "target"):
+        about: Side = getattr(recipe, side)
+        try:
+            contract = card(about.model.name).contract
+        except ModelError as error:
+            raise RecipeError(f"{error} - at `$.{side}.model.name`") from error
+        if "model" not in (about.stages, about.then):
+            continue
+        try:
+            stages, then = contract.streaming(about.sensor.rate)
+        except ModelError as error:
+            raise RecipeError(f"{error} - at `$.{side}.stages`") from error
+        changes = {"stages": stages} if about.stages == "model" else {}
+        changes |= {"then": then} if about.then == "model" else {}
+        changed = msgspec.structs.replace(about, **changes)
+        recipe = msgspec.structs.replace(recipe, **{side: changed})
     return recipe
 
 
@@ -226,24 +284,42 @@ def _check(recipe: Recipe) -> None:
         )
     if recipe.data.dataset != "simulated" and not recipe.data.folder:
         raise RecipeError(f"{recipe.data.dataset} needs a folder - at `$.data.folder`")
+    if not card(recipe.target.model.name).target:
+        raise RecipeError(
+            f"{recipe.target.model.name} serves as a source only: its blocks are conditioned on "
+            "the raw signal, which a bridge does not have - at `$.target.model.name`"
+        )
     for side in ("source", "target"):
-        about: Side = getattr(recipe, side)
-        try:
-            dsp.Stages(about.stages, about.sensor.input)
-        except ManifestError as error:
-            raise RecipeError(str(error).replace("$.stream", f"$.{side}")) from error
-        model = about.model
-        published = model.checkpoint not in ("pretrain", "pip:openecg")
-        if published and not model.sha256:
-            raise RecipeError(
-                f"{model.checkpoint} comes from outside: give its sha256 (sha256sum FILE) - "
-                f"at `$.{side}.model.sha256`"
-            )
-        if published and not model.licence:
-            raise RecipeError(
-                f"{model.checkpoint} comes from outside: state the licence of its weights - "
-                f"at `$.{side}.model.licence`"
-            )
+        _check_side(getattr(recipe, side), f"$.{side}")
+
+
+def _check_side(about: Side, place: str) -> None:
+    """Hold one side's sensor, stages and model against each other."""
+    sensor, model = about.sensor, about.model
+    if len(sensor.columns) != len(sensor.channels):
+        raise RecipeError(
+            f"{len(sensor.columns)} columns are {len(sensor.channels)} channels of the live "
+            f"sensor: name one for each, in the same order - at `{place}.sensor.channel`"
+        )
+    for key, names in (("column", sensor.columns), ("channel", sensor.channels)):
+        if len(set(names)) < len(names):
+            raise RecipeError(f"{', '.join(names)}: one is named twice - at `{place}.sensor.{key}`")
+    try:
+        dsp.Stages(about.stages, sensor.input)
+    except ManifestError as error:
+        raise RecipeError(str(error).replace("$.stream", place)) from error
+    if model.checkpoint in ("pretrain", "pip:openecg"):
+        return
+    if not model.sha256:
+        raise RecipeError(
+            f"{model.checkpoint} comes from outside: give its sha256 (sha256sum FILE) - "
+            f"at `{place}.model.sha256`"
+        )
+    if not model.licence:
+        raise RecipeError(
+            f"{model.checkpoint} comes from outside: state the licence of its weights - "
+            f"at `{place}.model.licence`"
+        )
 
 
 def section(*parts: Any) -> Any:

@@ -131,7 +131,7 @@ SLIPS = {
     ),
     "a single fold": (("[task]", "[split]\nfolds = 1\n[task]"), "`$.split.folds`"),
     "a full share": (("[task]", "[split]\nhead_share = 1.0\n[task]"), "`$.split.head_share`"),
-    "an unknown loss": (("[task]", '[bridge]\nloss = "infonce"\n[task]'), "`$.bridge.loss`"),
+    "an unknown loss": (("[task]", '[bridge]\nloss = "huber"\n[task]'), "`$.bridge.loss`"),
     "no hash of a foreign file": (
         ('name = "papagei"\n', FOREIGN + 'licence = "MIT"\n'),
         "give its sha256 (sha256sum FILE) - at `$.source.model.sha256`",

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import copy
 import math
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +27,12 @@ from bioxedge.bridging import PrototypeBridge, TokenMean, loop
 from bioxedge.bridging.augment import STRETCH, Targets, disturb, draw_factors, standardise, stretch
 from bioxedge.bridging.baselines import Student, distil, last_tokens
 from bioxedge.bridging.calibrate import temperature
+from bioxedge.bridging.compute import Compute, has_bf16
 from bioxedge.bridging.evaluate import bootstrap, score
-from bioxedge.bridging.features import extract, tokens_at
+from bioxedge.bridging.features import extract, tokens_of
 from bioxedge.bridging.head import Head, train_head
-from bioxedge.bridging.loop import fit
-from bioxedge.bridging.losses import LOSSES, distance
+from bioxedge.bridging.loop import HeldOut, fit
+from bioxedge.bridging.losses import LOSSES, Pairs, distance
 from bioxedge.bridging.pretrain import pretrain
 from bioxedge.bridging.train import Training, train_bridge, trained_parameters
 from bioxedge.errors import ModelError
@@ -65,6 +69,11 @@ def transformer(**options: float):
     torch.manual_seed(4)
     size = {"samples": 320, "width": 16, "blocks": 2, "heads": 2}
     return models.create("ecg_transformer", **{**size, **options})
+
+
+def last_of(chain, windows: Tensor) -> Tensor:
+    """Give the last block's tokens."""
+    return extract(chain, windows, tokens=[len(chain)]).tokens[len(chain)]
 
 
 # -- the loop -------------------------------------------------------------------------------
@@ -117,7 +126,7 @@ def test_training_learns_and_says_how_far_it_is() -> None:
     told: list[tuple[int, int]] = []
     history = train(net(), report=lambda done, total: told.append((done, total)))
     assert len(history) == 5 and history[-1] < 0.7 * history[0]
-    assert told == [(done, 5) for done in range(6)]
+    assert told == [*((done, 25) for done in range(26)), (25, 25)]  # five batches an epoch
 
 
 def test_the_same_seed_gives_the_same_bits_whatever_was_drawn_before() -> None:
@@ -138,7 +147,7 @@ def test_training_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.rand(3), wanted)
 
 
-@pytest.mark.parametrize("stop", [1, 6, 12, 23])  # five batches an epoch
+@pytest.mark.parametrize("stop", [1, 2, 6, 12, 15, 16, 23])  # five batches an epoch
 def test_a_resumed_run_ends_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
@@ -148,13 +157,13 @@ def test_a_resumed_run_ends_with_the_same_bits(
     history = train(whole)
     with pytest.raises(StoppedError):
         train(net(), stop=stop, state=state)
-    assert state.exists() == (stop > 5)
+    assert state.exists() == (stop > 1)
     told: list[int] = []
     torch.manual_seed(99)  # another process, another state of the global generator
     resumed = Net().train() if state.exists() else net()
     resumed_history = train(resumed, state=state, report=lambda done, _: told.append(done))
     assert resumed_history == history
-    assert told[0] == (stop - 1) // 5
+    assert told[0] == stop - 1  # within an epoch, too
     assert same(resumed, whole)
     assert not list(tmp_path.iterdir())
 
@@ -172,7 +181,7 @@ def test_a_state_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(torch, "save", crash)
     with pytest.raises(StoppedError):
         train(net(), state=state)
-    assert torch.load(state, weights_only=True)["epoch"] == 1
+    assert torch.load(state, weights_only=True)["at"]["step"] == 1
 
 
 @pytest.mark.parametrize("batch", [1, 36, 37, 100])
@@ -186,47 +195,158 @@ def test_any_batch_size_trains(batch: int) -> None:
     assert history[0] > history[-1] > 0
 
 
+def test_early_stopping_resumes_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 0)
+    judged = [3.0, 2.0, 2.5, 1.0, 1.5, 1.2, 0.5]  # patience ends it after the sixth epoch
+
+    def run(module: Net, watch: HeldOut, **options) -> list[float]:
+        return train(module, epochs=7, held_out=watch, **options)
+
+    def watch(done: int = 0) -> HeldOut:
+        left = iter(judged[done:])
+        return HeldOut(lambda: next(left), patience=2)
+
+    whole, first = net(), watch()
+    history = run(whole, first)
+    assert first.losses == judged[:6] and first.best == 3 and len(history) == 6
+    with pytest.raises(StoppedError):
+        run(net(), watch(), stop=28, state=tmp_path / "s")  # in the sixth epoch
+    resumed, second = Net().train(), watch(5)
+    assert run(resumed, second, state=tmp_path / "s") == history
+    assert (second.losses, second.best) == (first.losses, first.best)
+    assert same(resumed, whole)
+    best = net()
+    train(best, epochs=7, stop=None, held_out=HeldOut(lambda: 0.0, patience=7))
+    assert not same(best, whole)  # what was kept is the best epoch's, whichever it was
+
+
+SLOW = """
+import sys, time, torch
+from pathlib import Path
+from bioxedge.bridging import loop
+from bioxedge.bridging.loop import fit
+
+loop._SAVE_EVERY = 0
+torch.manual_seed(0)
+module = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.Dropout(0.3), torch.nn.Linear(16, 2))
+X = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
+wait = float(sys.argv[2])
+
+def loss(indices, generator):
+    time.sleep(wait)
+    noisy = X[indices] + 0.1 * torch.randn(X[indices].shape, generator=generator)
+    return (module(noisy) - X[indices, :2]).square().mean()
+
+def report(done, total):
+    print(done, flush=True)
+
+fit(module, loss, 64, epochs=4, batch=8, rate=1e-2, seed=3, state=Path(sys.argv[1]), report=report)
+print(b"".join(p.detach().numpy().tobytes() for p in module.parameters()).hex())
+"""
+
+
+def slow(state: Path, wait: float) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW, str(state), str(wait)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill"])
+def test_a_process_that_was_ended_goes_on_to_the_same_bits(tmp_path: Path, number: int) -> None:
+    whole = slow(tmp_path / "whole", 0).communicate(timeout=60)[0].split()
+    stopped = slow(tmp_path / "state", 0.05)
+    assert stopped.stdout is not None
+    for line in stopped.stdout:
+        if int(line) == 11:  # in the second epoch
+            stopped.send_signal(number)
+            break
+    _, error = stopped.communicate(timeout=60)
+    assert stopped.returncode != 0 and ("KeyboardInterrupt" in error) == (number == signal.SIGINT)
+    resumed = slow(tmp_path / "state", 0).communicate(timeout=60)[0].split()
+    # Ctrl-C waits for the batch at hand and keeps it; a kill loses that one at the most.
+    assert int(resumed[0]) in ((11, 12, 13) if number == signal.SIGINT else (10, 11, 12))
+    assert resumed[-1] == whole[-1]
+
+
 # -- losses ---------------------------------------------------------------------------------
 
 
-def activations(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def activations(seed: int) -> tuple[Tensor, Tensor, Pairs]:
     generator = rng(seed)
     wanted = torch.randn(9, 4, 5, generator=generator) + 3 * torch.randn(4, 5, generator=generator)
     predicted = torch.randn(9, 4, 5, generator=generator)
-    return predicted, wanted, wanted.mean(0)
+    return predicted, wanted, pairs_of(wanted)
+
+
+def pairs_of(wanted: Tensor) -> Pairs:
+    return Pairs.of(lambda rows: wanted[rows], torch.arange(len(wanted)))
+
+
+def test_pairs_are_looked_at_in_parts_and_known_as_a_whole(monkeypatch) -> None:
+    wanted = 3 + torch.randn(150, 4, 5, generator=rng())
+    read: list[int] = []
+    found = Pairs.of(lambda rows: read.append(len(rows)) or wanted[rows], torch.arange(10, 150))
+    assert max(read) <= 64 and sum(read) == 2 * 140
+    kept = wanted[10:]
+    torch.testing.assert_close(found.mean, kept.mean(0))
+    assert found.square == pytest.approx((kept - kept.mean(0)).square().mean().item())
+    assert found.absolute == pytest.approx((kept - kept.mean(0)).abs().mean().item())
 
 
 @quick
 @given(seed=st.integers(0, 2**32), size=st.floats(0.01, 100.0))
 def test_losses_keep_their_bounds(seed: int, size: float) -> None:
-    predicted, wanted, mean = activations(seed)
+    predicted, wanted, pairs = activations(seed)
     for name in ("cosine", "centred_cosine"):
-        assert -1e-6 <= distance(name)(size * predicted, wanted, mean).item() <= 2 + 1e-6
-        assert distance(name)(wanted, wanted, mean).item() == pytest.approx(0, abs=1e-6)
+        assert -1e-6 <= distance(name)(size * predicted, wanted, pairs).item() <= 2 + 1e-6
+        assert distance(name)(wanted, wanted, pairs).item() == pytest.approx(0, abs=1e-6)
     for name in ("mse", "mae"):
-        assert distance(name)(wanted, wanted, mean).item() == 0
+        assert distance(name)(wanted, wanted, pairs).item() == 0
         # The mean answer is what knows nothing of the window.
-        assert distance(name)(mean.expand_as(wanted), wanted, mean).item() == pytest.approx(1)
+        assert distance(name)(pairs.mean.expand_as(wanted), wanted, pairs).item() == (
+            pytest.approx(1, rel=1e-5)
+        )
 
 
 @quick
 @given(seed=st.integers(0, 2**32), size=st.floats(0.1, 10.0))
 def test_centred_cosine_does_not_see_a_common_offset(seed: int, size: float) -> None:
-    predicted, wanted, mean = activations(seed)
+    predicted, wanted, pairs = activations(seed)
     offset = 10 * torch.randn(4, 5, generator=rng(seed))
-    plain = distance("centred_cosine")(predicted + mean, wanted, mean)
-    moved = distance("centred_cosine")(predicted + mean + offset, wanted + offset, mean + offset)
-    scaled = distance("centred_cosine")(size * predicted + mean, wanted, mean)
+    plain = distance("centred_cosine")(predicted + pairs.mean, wanted, pairs)
+    other = Pairs(pairs.mean + offset)
+    moved = distance("centred_cosine")(predicted + other.mean, wanted + offset, other)
+    scaled = distance("centred_cosine")(size * predicted + pairs.mean, wanted, pairs)
     assert moved.item() == pytest.approx(plain.item(), abs=1e-4)
     assert scaled.item() == pytest.approx(plain.item(), abs=1e-5)
     # The published one does, which is why there are two.
-    assert distance("cosine")(predicted + 50, wanted + 50, mean).item() < 0.1
+    assert distance("cosine")(predicted + 50, wanted + 50, pairs).item() < 0.1
+
+
+@quick
+@given(seed=st.integers(0, 2**32), size=st.floats(0.1, 10.0))
+def test_infonce_asks_which_window_it_was(seed: int, size: float) -> None:
+    predicted, wanted, pairs = activations(seed)
+    infonce = distance("infonce")
+    right = infonce(size * (wanted - pairs.mean) + pairs.mean, wanted, pairs).item()
+    assert 0 <= right < 0.2
+    assert infonce(wanted.roll(1, 0), wanted, pairs).item() > 5  # each another's
+    assert infonce(torch.zeros_like(wanted) + pairs.mean, wanted, pairs).item() == pytest.approx(
+        math.log(9), rel=1e-4
+    )
+    order = torch.randperm(9, generator=rng(seed))
+    assert infonce(predicted[order], wanted[order], pairs).item() == pytest.approx(
+        infonce(predicted, wanted, pairs).item(), rel=1e-4
+    )
 
 
 def test_an_unknown_loss_names_those_there_are() -> None:
-    with pytest.raises(ModelError, match="choose one of cosine, centred_cosine, mse, mae"):
-        distance("infonce")
-    assert set(LOSSES) == {"cosine", "centred_cosine", "mse", "mae"}
+    with pytest.raises(ModelError, match="choose one of cosine, centred_cosine, mse, mae, infonce"):
+        distance("huber")
+    assert set(LOSSES) == {"cosine", "centred_cosine", "mse", "mae", "infonce"}
 
 
 # -- disturbances ---------------------------------------------------------------------------
@@ -376,18 +496,78 @@ def test_windows_too_short_for_the_spectrum_are_refused() -> None:
 # -- features -------------------------------------------------------------------------------
 
 
+@torch.no_grad()
 def test_features_of_every_cut_come_from_one_pass() -> None:
     chain, windows = papagei().freeze(), pulses(70)  # more than one batch
     told: list[tuple[int, int]] = []
-    found = extract(chain, windows, last=True, report=lambda *step: told.append(step))
+    found = extract(chain, windows, tokens=[2, 4], report=lambda *step: told.append(step))
     assert told == [(0, 2), (1, 2), (2, 2)]
-    assert len(found.pooled) == len(chain) + 1
+    assert len(found.pooled) == len(chain) + 1 and set(found.tokens) == {2, 4}
     for cut, pooled in enumerate(found.pooled):
-        torch.testing.assert_close(pooled, tokens_at(chain, cut, windows).mean(1))
+        torch.testing.assert_close(pooled, chain[:cut](windows).mean(1))
         assert not pooled.is_inference()
-    assert found.last is not None
-    assert torch.equal(found.last, tokens_at(chain, len(chain), windows))
-    assert extract(chain, windows).last is None
+    for cut, tokens in found.tokens.items():
+        torch.testing.assert_close(tokens, chain[:cut](windows))
+    assert extract(chain, windows).tokens == {}
+
+
+@torch.no_grad()
+def test_features_on_disk_are_those_in_memory(tmp_path: Path) -> None:
+    chain, windows = papagei().freeze(), pulses(70)
+    rows = torch.tensor([3, 69, 5, *range(10, 60)])
+    kept = extract(chain, windows, rows=rows, tokens=[4])
+    found = extract(chain, windows, rows=rows, tokens=[4], folder=tmp_path / "f")
+    assert all(map(torch.equal, found.pooled, kept.pooled))
+    assert torch.equal(found.tokens[4], kept.tokens[4])
+    torch.testing.assert_close(kept.pooled[0][1], extract(chain, windows[69:]).pooled[0][0])
+    assert {path.name for path in (tmp_path / "f").iterdir()} == {
+        "done.npy", "tokens-04.npy", *(f"pooled-{k:02d}.npy" for k in range(5)),
+    }  # fmt: skip
+
+
+def test_features_that_were_stopped_go_on_where_they_were(tmp_path: Path) -> None:
+    chain, windows = papagei().freeze(), pulses(300)
+    whole = extract(chain, windows)
+
+    def stop(done: int, _: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr("bioxedge.bridging.features._FLUSH_EVERY", 0)
+    with monkeypatch.context(), pytest.raises(KeyboardInterrupt):
+        extract(chain, windows, folder=tmp_path, report=stop)
+    told: list[int] = []
+    found = extract(chain, windows, folder=tmp_path, report=lambda done, _: told.append(done))
+    assert told == [3, 4, 5] and all(map(torch.equal, found.pooled, whole.pooled))
+    told.clear()
+    extract(chain, windows, folder=tmp_path, report=lambda done, _: told.append(done))
+    assert told == [5]
+    damaged = tmp_path / "pooled-01.npy"
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    again = extract(chain, windows, folder=tmp_path)
+    assert all(map(torch.equal, again.pooled, whole.pooled))
+
+
+@torch.no_grad()
+def test_single_tokens_come_from_their_windows_and_places() -> None:
+    chain, windows = papagei().freeze(), pulses(90)
+    rows, places = torch.tensor([80, 2, 80, 41]), torch.tensor([0, 7, 39, 3])
+    whole = chain[:3](windows)
+    torch.testing.assert_close(tokens_of(chain, 3, windows, rows, places), whole[rows, places])
+
+
+def test_what_a_processor_has_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Compute().check().where.type in ("cpu", "cuda")
+    with pytest.raises(ModelError, match="'gpu7' is no device"):
+        Compute(device="gpu7").check()
+    if not torch.cuda.is_available():
+        with pytest.raises(ModelError, match="finds no GPU for 'cuda'"):
+            Compute(device="cuda").check()
+    monkeypatch.setattr("bioxedge.bridging.compute.has_bf16", lambda _: False)
+    with pytest.raises(ModelError, match="has no bf16"):
+        Compute(device="cpu", precision="bf16").check()
+    assert isinstance(has_bf16(torch.device("cpu")), bool)
 
 
 # -- the head -------------------------------------------------------------------------------
@@ -473,12 +653,12 @@ def test_training_a_bridge_changes_the_bridge_alone(frozen, loss: str) -> None:
     source, target, windows = frozen
     before = copy.deepcopy(source), copy.deepcopy(target)
     pooled = extract(source, windows).pooled[3]
-    teacher = tokens_at(target, len(target), windows)
+    teacher = last_of(target, windows)
     kept = pooled.clone(), teacher.clone()
     bridge = bridge_to(target, 1, pooled.shape[1], windows)
     fresh = copy.deepcopy(bridge)
     training = Training(loss=loss, epochs=4, batch=16, learning_rate=1e-2)
-    history = train_bridge(bridge, target[1:], pooled, teacher, training, seed=0)
+    history = train_bridge(bridge, target[1:], pooled, teacher, training, seed=0).losses
     assert len(history) == 4 and history[-1] < history[0]
     for key, value in bridge.state_dict().items():
         changed = not torch.equal(value, fresh.state_dict()[key])
@@ -495,7 +675,7 @@ def test_a_bridge_resumes_to_the_same_bits(
     monkeypatch.setattr(loop, "_SAVE_EVERY", 0)
     source, target, windows = frozen
     pooled = extract(source, windows).pooled[3]
-    teacher = tokens_at(target, len(target), windows)
+    teacher = last_of(target, windows)
     whole, resumed, lost = (bridge_to(target, 1, pooled.shape[1], windows) for _ in range(3))
 
     def run(bridge: PrototypeBridge, **options) -> list[float]:
@@ -518,8 +698,108 @@ def test_a_bridge_straight_to_the_head_learns_the_pooled_feature(frozen) -> None
     last = len(target)
     bridge = PrototypeBridge(16, 16, 1, 4, 8, b_std=1e-3, seed=0)
     training = Training(epochs=30, batch=16, learning_rate=1e-2)
-    history = train_bridge(bridge, target[last:], pooled, pooled[:, None], training, seed=0)
+    course = train_bridge(bridge, target[last:], pooled, pooled[:, None], training, seed=0)
+    history = course.losses
     assert history[-1] < 0.5 * history[0]
+
+
+@pytest.mark.parametrize("over", ["mean", "tokens"])
+def test_a_bridge_aligned_at_its_cut_needs_no_tail(frozen, over: str) -> None:
+    source, target, windows = frozen
+    pooled = extract(source, windows).pooled[3]
+    with torch.no_grad():  # something that can be learnt
+        teacher = bridge_to(target, 1, pooled.shape[1], windows, b_std=1.0)(pooled)
+    bridge = bridge_to(target, 1, pooled.shape[1], windows, b_std=1e-3)
+    training = Training(at="cut", over=over, epochs=25, batch=16, learning_rate=1e-2)
+
+    class Never(nn.Module):
+        def forward(self, tokens: Tensor) -> Tensor:
+            raise AssertionError("the tail was run")
+
+    tail = copy.deepcopy(target)[1:]
+    tail.blocks[0] = Never()
+    history = train_bridge(bridge, tail, pooled, teacher, training, seed=0).losses
+    assert history[-1] < 0.9 * history[0]
+
+
+def test_training_stops_by_held_out_pairs_and_keeps_the_best(frozen) -> None:
+    source, target, windows = frozen
+    pooled = extract(source, windows).pooled[3]
+    # What is held out follows another rule: it gets worse while the others are learnt.
+    held_out = torch.arange(0, 48, 4)
+    teacher = last_of(target, windows).clone()
+    teacher[held_out] = teacher[held_out].roll(1, 0)
+    training = Training(epochs=200, batch=12, learning_rate=3e-2, patience=4)
+    bridge = bridge_to(target, 1, pooled.shape[1], windows)
+    course = train_bridge(bridge, target[1:], pooled, teacher, training, seed=0, held_out=held_out)
+    assert len(course.losses) == len(course.held_out) == course.best + 5 < 200
+    assert course.held_out[course.best] == min(course.held_out)
+    # The weights are those of the best epoch, not of the last.
+    shorter = bridge_to(target, 1, pooled.shape[1], windows)
+    replace = Training(epochs=200, batch=12, learning_rate=3e-2, patience=course.best + 1)
+    again = train_bridge(shorter, target[1:], pooled, teacher, replace, seed=0, held_out=held_out)
+    assert again.held_out[: course.best + 1] == course.held_out[: course.best + 1]
+    assert course.best is not None and not torch.equal(bridge.A, bridge_to(
+        target, 1, pooled.shape[1], windows).A)  # fmt: skip
+
+
+def test_held_out_pairs_are_never_trained_on(frozen) -> None:
+    source, target, windows = frozen
+    pooled = extract(source, windows).pooled[3]
+    held_out = torch.tensor([3, 17, 40])
+    spoilt = last_of(target, windows).clone()
+    spoilt[held_out] = float("nan")
+    source_spoilt = pooled.clone()
+    source_spoilt[held_out] = float("nan")
+    training = Training(epochs=2, batch=16)
+    one, other = (bridge_to(target, 1, pooled.shape[1], windows) for _ in range(2))
+    for bridge, features, teacher in (
+        (one, pooled, last_of(target, windows)), (other, source_spoilt, spoilt),
+    ):  # fmt: skip
+        train_bridge(bridge, target[1:], features, teacher, training, seed=0, held_out=held_out)
+    assert same(one, other)
+
+
+def test_a_patience_wants_held_out_pairs_and_some_to_train_on(frozen) -> None:
+    source, target, windows = frozen
+    pooled = extract(source, windows).pooled[3]
+    bridge = bridge_to(target, 1, pooled.shape[1], windows)
+    teacher = last_of(target, windows)
+    training = Training(patience=2)
+    with pytest.raises(ModelError, match="patience of 2 epochs needs held-out pairs"):
+        train_bridge(bridge, target[1:], pooled, teacher, training, seed=0)
+    everything = torch.arange(len(windows))
+    with pytest.raises(ModelError, match="all 48 pairs are held out"):
+        train_bridge(bridge, target[1:], pooled, teacher, training, seed=0, held_out=everything)
+
+
+def test_a_compiled_tail_trains_the_same_bridge(frozen) -> None:
+    source, target, windows = frozen
+    pooled = extract(source, windows).pooled[3]
+    teacher = last_of(target, windows)
+    training = Training(over="tokens", epochs=2, batch=16)
+    plain, other = (bridge_to(target, 1, pooled.shape[1], windows) for _ in range(2))
+    train_bridge(plain, target[1:], pooled, teacher, training, seed=0)
+    train_bridge(
+        other, target[1:], pooled, teacher, training, seed=0, compute=Compute(compiled=True)
+    )
+    for mine, its in zip(plain.parameters(), other.parameters(), strict=True):
+        assert (mine - its).abs().max() <= 1e-4 * its.abs().max()
+
+
+def test_half_precision_inside_the_tail_moves_the_bridge_little(frozen) -> None:
+    source, target, windows = frozen
+    pooled = extract(source, windows).pooled[3]
+    teacher = last_of(target, windows)
+    training = Training(over="tokens", epochs=10, batch=16, learning_rate=1e-2)
+    plain, half = (bridge_to(target, 1, pooled.shape[1], windows) for _ in range(2))
+    course = train_bridge(plain, target[1:], pooled, teacher, training, seed=0)
+    other = train_bridge(
+        half, target[1:], pooled, teacher, training, seed=0, compute=Compute(precision="bf16")
+    )
+    assert all(parameter.dtype == torch.float32 for parameter in half.parameters())
+    assert other.losses[-1] == pytest.approx(course.losses[-1], rel=0.05)
+    assert other.losses != course.losses
 
 
 def test_a_students_whole_encoder_is_trained(frozen) -> None:
@@ -530,7 +810,7 @@ def test_a_students_whole_encoder_is_trained(frozen) -> None:
     student = Student(source, bridge, target[1:])
     size = sum(parameter.numel() for parameter in source.parameters())
     assert student.trained_parameters == size + trained_parameters(bridge)
-    teacher = tokens_at(target, len(target), windows)
+    teacher = last_of(target, windows)
     training = Training(epochs=2, batch=16, learning_rate=1e-2)
     history = distil(student, windows, teacher, training, seed=0)
     assert history[-1] < history[0]

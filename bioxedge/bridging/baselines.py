@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bioxedge.bridging.bridge import PrototypeBridge, TokenMean
 from bioxedge.bridging.features import BATCH
 from bioxedge.bridging.loop import Report, fit, quiet
-from bioxedge.bridging.train import Training, align_with
+from bioxedge.bridging.train import Alignment, Training
 from bioxedge.models.chain import Chain
 
 
@@ -70,7 +70,8 @@ def distil(
     training, seed, state, report
         As for :func:`bioxedge.bridging.train.train_bridge`.
     """
-    alignment = align_with(teacher, training)
+    everything = torch.arange(len(windows))
+    alignment = Alignment(teacher, training, everything, torch.device("cpu"))
     student.train()
 
     def loss(indices: Tensor, _: torch.Generator) -> Tensor:

@@ -1,43 +1,108 @@
 """How far a bridged activation is from the teacher's.
 
-All take predicted and wanted activations ``[batch, tokens, features]`` and the teacher's mean
-over the pairs ``[tokens, features]``, and give a scalar.
+All take predicted and wanted activations ``[batch, tokens, features]`` and what is known of the
+wanted ones over all pairs, and give a scalar: a mean over the batch, except `infonce`, which
+compares the rows of a batch with each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bioxedge.errors import ModelError
 
-Distance = Callable[[Tensor, Tensor, Tensor], Tensor]
+INFONCE_TEMPERATURE = 0.1
+"""What cosines are divided by before the softmax of `infonce`."""
+
+_ROWS = 64  # of the wanted activations that are looked at together: they may be many
 
 
-def cosine(predicted: Tensor, wanted: Tensor, mean: Tensor) -> Tensor:
-    """1 − cos between the flattened activations (the published loss; ``mean`` is not used)."""
+@dataclass(frozen=True)
+class Pairs:
+    """The wanted activations over all pairs: what a batch cannot tell of itself.
+
+    Attributes
+    ----------
+    mean : Tensor of shape [tokens, features]
+    square, absolute : float
+        Mean squared and mean absolute distance from that mean: what a constant answer gets.
+    """
+
+    mean: Tensor
+    square: float = 1.0
+    absolute: float = 1.0
+
+    @classmethod
+    def of(cls, read: Callable[[Tensor], Tensor], rows: Tensor) -> Pairs:
+        """Look once at the wanted activations of all pairs, a few at a time.
+
+        Parameters
+        ----------
+        read : callable
+            Gives the wanted activations [rows, tokens, features] of pair indices.
+        rows : Tensor of int64
+            The pairs.
+        """
+        parts = rows.split(_ROWS)
+        total = sum(read(part).double().sum(0) for part in parts)
+        mean = total / len(rows)
+        square = absolute = 0.0
+        for part in parts:
+            off = read(part).double() - mean
+            square += off.square().sum().item()
+            absolute += off.abs().sum().item()
+        count = len(rows) * mean.numel()
+        return cls(mean.float(), square / count, absolute / count)
+
+    def to(self, device: torch.device) -> Pairs:
+        """Move to where the activations are compared."""
+        return Pairs(self.mean.to(device), self.square, self.absolute)
+
+
+Distance = Callable[[Tensor, Tensor, Pairs], Tensor]
+
+
+def cosine(predicted: Tensor, wanted: Tensor, pairs: Pairs) -> Tensor:
+    """1 − cos between the flattened activations (the published loss; ``pairs`` is not used)."""
     return (1 - F.cosine_similarity(predicted.flatten(1), wanted.flatten(1), dim=1)).mean()
 
 
-def centred_cosine(predicted: Tensor, wanted: Tensor, mean: Tensor) -> Tensor:
+def centred_cosine(predicted: Tensor, wanted: Tensor, pairs: Pairs) -> Tensor:
     """1 − cos after the teacher's mean over the pairs is subtracted from both.
 
     A part that is the same in every window fills most of the published cosine and says
     nothing about the window.
     """
-    return cosine(predicted - mean, wanted - mean, mean)
+    return cosine(predicted - pairs.mean, wanted - pairs.mean, pairs)
 
 
-def mse(predicted: Tensor, wanted: Tensor, mean: Tensor) -> Tensor:
-    """Mean squared difference, relative to the wanted activation's spread about its mean."""
-    return F.mse_loss(predicted, wanted) / (wanted - mean).square().mean().clamp_min(1e-12)
+def mse(predicted: Tensor, wanted: Tensor, pairs: Pairs) -> Tensor:
+    """Mean squared difference, relative to what a constant answer gets."""
+    return F.mse_loss(predicted, wanted) / max(pairs.square, 1e-12)
 
 
-def mae(predicted: Tensor, wanted: Tensor, mean: Tensor) -> Tensor:
-    """Mean absolute difference, relative to the wanted activation's spread about its mean."""
-    return F.l1_loss(predicted, wanted) / (wanted - mean).abs().mean().clamp_min(1e-12)
+def mae(predicted: Tensor, wanted: Tensor, pairs: Pairs) -> Tensor:
+    """Mean absolute difference, relative to what a constant answer gets."""
+    return F.l1_loss(predicted, wanted) / max(pairs.absolute, 1e-12)
+
+
+def infonce(predicted: Tensor, wanted: Tensor, pairs: Pairs) -> Tensor:
+    """Tell a window's own activation from those of the others in its batch.
+
+    Cross-entropy of the softmax over cosines of centred, flattened activations divided by
+    :data:`INFONCE_TEMPERATURE`, in both directions (van den Oord et al., 2018; both directions
+    as Radford et al., ICML 2021). The published experiments name InfoNCE and do not define it.
+    """
+    mine = F.normalize((predicted - pairs.mean).flatten(1), dim=1)
+    theirs = F.normalize((wanted - pairs.mean).flatten(1), dim=1)
+    alike = mine @ theirs.T / INFONCE_TEMPERATURE
+    own = torch.arange(len(alike), device=alike.device)
+    return (F.cross_entropy(alike, own) + F.cross_entropy(alike.T, own)) / 2
 
 
 LOSSES: dict[str, Distance] = {
@@ -45,7 +110,11 @@ LOSSES: dict[str, Distance] = {
     "centred_cosine": centred_cosine,
     "mse": mse,
     "mae": mae,
+    "infonce": infonce,
 }
+
+OVER_BATCH = ("infonce",)
+"""Losses that compare the rows of a batch with each other: no mean over rows."""
 
 
 def distance(name: str) -> Distance:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,23 @@ from rich.console import Console
 
 from bioxedge import recipes
 from bioxedge.bridging.evaluate import Score
-from bioxedge.building import report
+from bioxedge.bridging.world import joined
+from bioxedge.building import positions_report, report
+from bioxedge.building.encoders import compute_of
+from bioxedge.building.feeding import opened
 from bioxedge.building.learn import Learnt, learn
-from bioxedge.building.prepare import prepare, recordings
+from bioxedge.building.look import look, probe
+from bioxedge.building.positions_report import Survey
+from bioxedge.building.prepare import Prepared, prepare, recordings
 from bioxedge.building.progress import Steps
 from bioxedge.building.ship import ship
 from bioxedge.building.store import Store
 from bioxedge.bundle import Bundle
+from bioxedge.datasets.pair import Pair
+from bioxedge.models.chain import Chain
 from bioxedge.runtime import Report
 
-__all__ = ["Built", "build"]
+__all__ = ["Built", "Survey", "build", "survey"]
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,11 @@ def build(
     data: str | Path | None = None,
     seed: int | None = None,
     console: Console | None = None,
-) -> Built:
+    compute: Mapping[str, str] | None = None,
+) -> Built | None:
     """Build a bundle; steps already done for the same inputs are not repeated.
+
+    Under ``torchrun`` all processes work on one build.
 
     Parameters
     ----------
@@ -76,30 +88,105 @@ def build(
         In place of the recipe's.
     console : Console, optional
         Where progress is shown; standard error if left out.
+    compute : mapping, optional
+        In place of what the recipe says of ``device`` and ``precision``.
+
+    Returns
+    -------
+    Built or None
+        None in all processes but the first.
 
     Raises
     ------
     BioxedgeError
         The recipe, the recordings, a checkpoint or the export do not hold.
     """
+    with started(recipe, out, data, seed, console, compute) as work:
+        learnt = learn(work.recipe, work.prepare(), work.store, work.base, work.models)
+        if not work.store.world.first:
+            return None
+        steps, out = work.steps, Path(out)
+        with steps.running("Evaluated on people never seen"):
+            scores = report.evaluate(learnt)
+        with steps.running("Exported, and proven on golden windows"):
+            bundle, proof = ship(learnt, work.read(), scores, out / "bundle")
+        pictures = report.write(learnt, scores, out / "report")
+        steps.console.print(report.table(scores, work.recipe.name))
+        for line in proof.lines():
+            steps.console.print(line, highlight=False)
+        for path in (bundle.path, *pictures):
+            steps.console.print(f"  {path}", highlight=False)
+        return Built(bundle, learnt, scores, proof, pictures)
+
+
+def survey(
+    recipe: str | Path,
+    out: str | Path,
+    data: str | Path | None = None,
+    seed: int | None = None,
+    console: Console | None = None,
+    compute: Mapping[str, str] | None = None,
+) -> Survey | None:
+    """Score every place that a recipe's bridge can have, and count what each costs.
+
+    Parameters, errors and the processes that get None are as for `build`; ``out`` gets
+    ``report/positions.json``, ``report/positions.png`` and ``steps/``.
+    """
+    with started(recipe, out, data, seed, console, compute) as work:
+        seen = look(work.recipe, work.prepare(), work.store, work.base, work.models)
+        positions = probe(seen, work.store)
+        if not work.store.world.first:
+            return None
+        with work.steps.running("What every place costs"):
+            found = positions_report.survey_of(seen, positions)
+        paths = positions_report.write(found, Path(out) / "report")
+        for each in positions_report.tables(found):
+            work.steps.console.print(each)
+        for path in paths:
+            work.steps.console.print(f"  {path}", highlight=False)
+        return found
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What every verb starts from."""
+
+    recipe: recipes.Recipe
+    base: Path
+    models: dict[str, Chain]
+    store: Store
+    steps: Steps
+    root: Path | None
+    read: Callable[[], list[Pair]]
+
+    def prepare(self) -> Prepared:
+        """Cut windows, deal people out, set the classes."""
+        return prepare(self.recipe, self.root, self.store)
+
+
+@contextmanager
+def started(
+    recipe: str | Path,
+    out: str | Path,
+    data: str | Path | None,
+    seed: int | None,
+    console: Console | None,
+    compute: Mapping[str, str] | None,
+) -> Iterator[_Work]:
+    """Read a recipe, open its models, find its recordings; see `build`."""
     recipe, out = Path(recipe), Path(out)
     wanted = recipes.read(recipe)
     if seed is not None:
         wanted = msgspec.structs.replace(wanted, seed=seed)
-    root = None if data is None else Path(data)
-    steps = Steps(console)
-    steps.console.print(f"[bold]{wanted.name}[/] → {out}", highlight=False)
-    read, _ = recordings(wanted, root)
-    store = Store(out / "steps", steps)
-    learnt = learn(wanted, prepare(wanted, root, store), store, recipe.parent)
-    with steps.running("Evaluated on people never seen"):
-        scores = report.evaluate(learnt)
-    with steps.running("Exported, and proven on golden windows"):
-        bundle, proof = ship(learnt, read(), scores, out / "bundle")
-    pictures = report.write(learnt, scores, out / "report")
-    steps.console.print(report.table(scores, wanted.name))
-    for line in proof.lines():
-        steps.console.print(line, highlight=False)
-    for path in (bundle.path, *pictures):
-        steps.console.print(f"  {path}", highlight=False)
-    return Built(bundle, learnt, scores, proof, pictures)
+    if compute:
+        changed = msgspec.structs.replace(wanted.compute, **compute)
+        wanted = msgspec.structs.replace(wanted, compute=changed)
+    compute_of(wanted).check()
+    with joined() as world:
+        steps = Steps(console if world.first else Console(quiet=True))
+        steps.console.print(f"[bold]{wanted.name}[/] → {out}", highlight=False)
+        root = None if data is None else Path(data)
+        read, _ = recordings(wanted, root)
+        models = opened(wanted, recipe.parent)
+        store = Store(out / "steps", steps, world)
+        yield _Work(wanted, recipe.parent, models, store, steps, root, read)

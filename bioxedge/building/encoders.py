@@ -13,26 +13,33 @@ from torch import Tensor
 
 from bioxedge import models
 from bioxedge.bridging.augment import Targets, stretch
+from bioxedge.bridging.compute import Compute
 from bioxedge.bridging.features import extract
 from bioxedge.bridging.head import Head, train_head
 from bioxedge.bridging.pretrain import pretrain
+from bioxedge.building.feeding import options_of
 from bioxedge.building.prepare import Prepared, seed_of
 from bioxedge.building.store import Store, Values, key_of
 from bioxedge.datasets.windowed import streamed_rate
-from bioxedge.errors import ModelError
-from bioxedge.models import checkpoint
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Recipe, Side, section
 
 
+def compute_of(recipe: Recipe) -> Compute:
+    """Read from a recipe on what it is computed."""
+    wanted = recipe.compute
+    return Compute(wanted.device, wanted.precision, wanted.compiled)
+
+
 def encoder(
-    recipe: Recipe, prepared: Prepared, store: Store, base: Path, side: str
+    recipe: Recipe, prepared: Prepared, store: Store, opened: dict[str, Chain], side: str
 ) -> tuple[Chain, str]:
-    """Load a side's encoder, or pretrain it on unlabelled windows of its sensor."""
+    """Take a side's published encoder, or pretrain one on unlabelled windows of its sensor."""
     about: Side = getattr(recipe, side)
     wanted = about.model
-    if wanted.checkpoint != "pretrain":
-        return _loaded(about, base)
+    if side in opened:
+        chain = opened[side]
+        return chain, key_of(wanted.name, chain.sha256, options_of(about))
     seed = seed_of(recipe, side)
     # The test people's windows stay out, unlabelled as they would be.
     windows = getattr(prepared.windows, side)[prepared.of("head", "pair")]
@@ -40,7 +47,7 @@ def encoder(
     content = hashlib.sha256(windows.tobytes()).hexdigest()
     key = key_of(side, section(wanted), streamed_rate(about), content, seed)
     torch.manual_seed(seed)
-    chain = models.create(wanted.name, **wanted.config)
+    chain = models.create(wanted.name, **options_of(about))
 
     def make(report: Any, state: Path) -> Values:
         pretrain(
@@ -75,13 +82,14 @@ def teacher_head(
     content = hashlib.sha256(copies.numpy().tobytes()).hexdigest()
 
     def see(report: Any, _: Path) -> Values:
-        return {"pooled": extract(target, copies, report=report).pooled[-1]}
+        found = extract(target, copies, report=report, compute=compute_of(recipe))
+        return {"pooled": found.pooled[-1]}
 
     # A step of its own: without copies it is the same for every seed.
     seen = store.step(
         "head-features",
         "The target model's features of the labelled windows",
-        key_of(target_key, content),
+        key_of(target_key, content, recipe.compute.precision),
         see,
     )
 
@@ -127,20 +135,3 @@ def _copies(windows: Tensor, targets: Targets, copies: int, seed: int) -> tuple[
         found.append(stretch(windows, factors, generator))
         labels.append(targets.of(everyone, factors))
     return torch.cat(found), torch.cat(labels)
-
-
-def _loaded(side: Side, base: Path) -> tuple[Chain, str]:
-    """Load a published model and hold its file to the recipe's hash."""
-    wanted = side.model
-    if wanted.checkpoint == "pip:openecg":
-        chain = models.load(wanted.name, wanted.checkpoint)
-    else:
-        path = base / wanted.checkpoint
-        found = checkpoint.sha256(path)
-        if found != wanted.sha256:
-            raise ModelError(
-                f"{path} has sha256 {found}, the recipe says {wanted.sha256}: get the file that "
-                "the recipe was written for, or correct the recipe if you trust this one"
-            )
-        chain = models.load(wanted.name, path, **wanted.config)
-    return chain.freeze(), key_of(wanted.name, chain.sha256)

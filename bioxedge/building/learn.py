@@ -7,27 +7,26 @@ features of both, once → cuts → bridge (pair people, no labels) → answers 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bioxedge import models
 from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.calibrate import temperature
-from bioxedge.bridging.features import extract, tokens_at
+from bioxedge.bridging.features import Features, extract, tokens_of
 from bioxedge.bridging.head import Head
-from bioxedge.bridging.positions import Positions, select_positions
-from bioxedge.bridging.train import Training, train_bridge
-from bioxedge.building.encoders import encoder, teacher_head
+from bioxedge.bridging.loop import Report
+from bioxedge.bridging.positions import Positions
+from bioxedge.bridging.train import Course, Training, train_bridge
+from bioxedge.building.encoders import compute_of
+from bioxedge.building.look import Seen, choose, look
 from bioxedge.building.prepare import Prepared, seed_of
 from bioxedge.building.store import Store, Values, key_of
-from bioxedge.errors import DatasetError, RecipeError
+from bioxedge.errors import RecipeError
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Recipe, section
 
@@ -38,38 +37,63 @@ class Learnt:
 
     Attributes
     ----------
-    recipe : Recipe
-    prepared : Prepared
-    source, target : Chain
-        Whole; cut them at ``source_cut`` and ``target_cut``.
-    head : Head
+    seen : Seen
+        Both models, the head, and their features.
     bridge : PrototypeBridge
     source_cut, target_cut : int
     positions : Positions or None
         None where the recipe names both cuts.
-    pooled : dict of str to list of Tensor
-        Pooled source features at every cut, of ``pair`` and labelled ``test`` windows.
-    teacher_test : Tensor
-        The teacher's logits on the labelled test windows' target signal.
     teacher_pair : Tensor
         What the bridge was aligned with [n, tokens, features].
+    course : Course
+        How its training went.
     temperature : float
         What the bridged logits are divided by in the bundle.
     """
 
-    recipe: Recipe
-    prepared: Prepared
-    source: Chain
-    target: Chain
-    head: Head
+    seen: Seen
     bridge: PrototypeBridge
     source_cut: int
     target_cut: int
     positions: Positions | None
-    pooled: dict[str, list[Tensor]]
-    teacher_test: Tensor
     teacher_pair: Tensor
+    course: Course
     temperature: float = 1.0
+
+    @property
+    def recipe(self) -> Recipe:
+        """The choices behind it."""
+        return self.seen.recipe
+
+    @property
+    def prepared(self) -> Prepared:
+        """Windows, people and classes."""
+        return self.seen.prepared
+
+    @property
+    def source(self) -> Chain:
+        """The whole source encoder; cut it at ``source_cut``."""
+        return self.seen.source
+
+    @property
+    def target(self) -> Chain:
+        """The whole target model; cut it at ``target_cut``."""
+        return self.seen.target
+
+    @property
+    def head(self) -> Head:
+        """The task layer."""
+        return self.seen.head
+
+    @property
+    def pooled(self) -> dict[str, list[Tensor]]:
+        """Pooled source features at every cut."""
+        return self.seen.pooled
+
+    @property
+    def teacher_test(self) -> Tensor:
+        """The teacher's logits on the labelled test windows' target signal."""
+        return self.seen.teacher("test")
 
     @property
     def tail(self) -> Chain:
@@ -83,107 +107,102 @@ class Learnt:
         return torch.cat([self.head(self.tail(bridge(part))) for part in features])
 
 
-def learn(recipe: Recipe, prepared: Prepared, store: Store, base: Path) -> Learnt:
-    """Train everything a bundle needs.
+def learn(
+    recipe: Recipe,
+    prepared: Prepared,
+    store: Store,
+    base: Path,
+    models: dict[str, Chain] | None = None,
+) -> Learnt:
+    """Train everything a bundle needs; parameters and errors as for `look`."""
+    seen = look(recipe, prepared, store, base, models)
+    positions, source_cut, target_cut = choose(seen, store)
+    features = seen.pooled["pair"][source_cut]
+    wanted = _wanted(seen, store, target_cut)
+    held_out = _held_out(recipe, prepared)
+    bridge = new_bridge(seen, source_cut, target_cut)
 
-    Parameters
-    ----------
-    recipe : Recipe
-    prepared : Prepared
-    store : Store
-        Where finished steps are kept and found.
-    base : Path
-        The recipe's directory; checkpoints are relative to it.
-
-    Raises
-    ------
-    DatasetError
-        No labelled window of the test people.
-    RecipeError
-        A cut that a model does not have.
-    """
-    if len(prepared.of("test", labelled=True)) == 0:
-        raise DatasetError(
-            f"no window of the test people {', '.join(prepared.people.test)} is labelled"
-        )
-    _require_cuts(recipe)
-    source, source_key = encoder(recipe, prepared, store, base, "source")
-    target, chain_key = encoder(recipe, prepared, store, base, "target")
-    head, target_key = teacher_head(recipe, prepared, store, target, chain_key)
-    pooled = _features(prepared, store, source, source_key, "source")
-    seen = _features(prepared, store, target, chain_key, "target")
-    key = key_of(source_key, target_key, prepared.key)
-    pair = prepared.of("pair")
-    with torch.inference_mode():
-        pseudo = head.of_pooled(seen["pair"][-1]).argmax(1).numpy()
-        teacher_test = head.of_pooled(seen["test"][-1]).clone()
-    positions, source_cut, target_cut = _cuts(
-        recipe, store, key, pooled["pair"], seen["pair"], pseudo, prepared.windows.person[pair]
-    )
-    paired = torch.from_numpy(prepared.windows.target[pair])
-    straight = recipe.bridge.target_cut == "head"
-    wanted = seen["pair"][-1][:, None] if straight else tokens_at(target, len(target), paired)
-    features = pooled["pair"][source_cut]
-    bridge = new_bridge(recipe, features, target, target_cut, paired, wanted)
-
-    def make(report: Any, state: Path) -> Values:
-        train_bridge(
+    def make(report: Report, state: Path) -> Values:
+        course = train_bridge(
             bridge,
-            target[target_cut:],
+            seen.target[target_cut:],
             features,
             wanted,
             training_of(recipe),
             seed=seed_of(recipe, "bridge"),
+            held_out=held_out,
             state=state,
             report=report,
+            compute=compute_of(recipe),
+            world=store.world,
         )
-        return {"bridge": bridge.state_dict()}
+        return {"bridge": bridge.state_dict(), "course": vars(course)}
 
     values = store.step(
         "bridge",
         f"The bridge, from source cut {source_cut} to target cut {target_cut}, without labels",
-        key_of(key, section(recipe.bridge), recipe.seed, source_cut, target_cut),
+        key_of(seen.key, section(recipe.bridge), recipe.seed, source_cut, target_cut),
         make,
+        shared=True,
     )
     bridge.load_state_dict(values["bridge"])
     bridge.requires_grad_(False).eval()
     learnt = Learnt(
-        recipe=recipe,
-        prepared=prepared,
-        source=source,
-        target=target,
-        head=head,
+        seen=seen,
         bridge=bridge,
         source_cut=source_cut,
         target_cut=target_cut,
         positions=positions,
-        pooled=pooled,
-        teacher_test=teacher_test,
         teacher_pair=wanted,
+        course=Course(**values["course"]),
     )
     with torch.inference_mode():
-        sure = temperature(learnt.answers(bridge, "pair"), head.of_pooled(seen["pair"][-1]))
+        sure = temperature(learnt.answers(bridge, "pair"), seen.teacher("pair"))
     return replace(learnt, temperature=sure)
 
 
-def _features(
-    prepared: Prepared, store: Store, chain: Chain, key: str, side: str
-) -> dict[str, list[Tensor]]:
-    """Pooled features at every cut, of the pair windows and the labelled test windows."""
-    pair, test = prepared.of("pair"), prepared.of("test", labelled=True)
-    windows = getattr(prepared.windows, side)
+def _wanted(seen: Seen, store: Store, target_cut: int) -> Tensor:
+    """Give what the bridge must imitate [n, tokens, features]: means, or all tokens."""
+    wanted = seen.recipe.bridge
+    cut = target_cut if wanted.at == "cut" else len(seen.target)
+    if wanted.over == "mean" or wanted.target_cut == "head":
+        return seen.target_pooled["pair"][cut][:, None]
+    if cut in seen.tokens:
+        return seen.tokens[cut]
 
-    def make(report: Any, _: Path) -> Values:
-        both = torch.from_numpy(windows[np.concatenate([pair, test])])
-        return {"pooled": extract(chain, both, report=report).pooled}
+    # A cut that was chosen just now: its tokens were not kept in the pass over all cuts.
+    def fill(report: Report, folder: Path) -> Features:
+        return extract(
+            seen.target[:cut],
+            torch.from_numpy(seen.prepared.windows.target),
+            rows=torch.from_numpy(seen.prepared.of("pair")),
+            tokens=[cut],
+            folder=folder,
+            report=report,
+            compute=compute_of(seen.recipe),
+            world=store.world,
+        )
 
-    cuts = store.step(
-        f"{side}-features",
-        f"The {side} model's features at every cut, from one pass",
-        key_of(key, prepared.key, side),
-        make,
-    )["pooled"]
-    return {"pair": [cut[: len(pair)] for cut in cuts], "test": [cut[len(pair) :] for cut in cuts]}
+    title = f"The target model's tokens of the pair windows at cut {cut}"
+    return store.folder("target-tokens", title, key_of(seen.target_key, cut), fill).tokens[cut]
+
+
+def _held_out(recipe: Recipe, prepared: Prepared) -> Tensor | None:
+    """Give the pairs of the people who are held out, as indices among all pairs."""
+    wanted = recipe.bridge
+    if not wanted.patience:
+        return None
+    people = np.array(prepared.people.pair)
+    count = math.ceil(wanted.held_out * len(people))
+    if count >= len(people):
+        raise RecipeError(
+            f"{count} of {len(people)} pair people would be held out, nobody is left to train "
+            "on: record more people, or set patience = 0 - at `$.bridge.held_out`"
+        )
+    rng = np.random.default_rng(seed_of(recipe, "held-out"))
+    chosen = rng.permutation(people)[:count]
+    who = prepared.windows.person[prepared.of("pair")]
+    return torch.from_numpy(np.flatnonzero(np.isin(who, chosen)))
 
 
 def training_of(recipe: Recipe) -> Training:
@@ -192,129 +211,61 @@ def training_of(recipe: Recipe) -> Training:
     return Training(
         loss=wanted.loss,
         over=wanted.over,
+        at=wanted.at,
         epochs=wanted.epochs,
         batch=wanted.batch,
         learning_rate=wanted.learning_rate,
+        patience=wanted.patience,
     )
 
 
 def new_bridge(
-    recipe: Recipe,
-    source: Tensor,
-    target: Chain,
-    target_cut: int,
-    windows: Tensor,
-    last: Tensor,
-    *,
-    b_std: float | None = None,
+    seen: Seen, source_cut: int, target_cut: int, *, b_std: float | None = None
 ) -> PrototypeBridge:
     """Make an untrained bridge as the recipe wants it.
 
     Parameters
     ----------
-    recipe : Recipe
-    source : Tensor of shape [n, in_features]
-        The pairs' pooled source features, for the standardisation.
-    target : Chain
-    target_cut : int
-    windows : Tensor of shape [n, channels, samples]
-        The pairs' target windows, for real prototypes.
-    last : Tensor of shape [n, tokens, features]
-        What is imitated; one token where the bridge leads straight to the head.
+    seen : Seen
+    source_cut, target_cut : int
     b_std : float, optional
         Deviation that B starts with, if not what the place of the bridge asks for.
     """
-    wanted = recipe.bridge
-    seed = seed_of(recipe, "bridge")
+    wanted, target = seen.recipe.bridge, seen.target
+    source = seen.pooled["pair"][source_cut]
     straight = wanted.target_cut == "head"
-    cut = target.cut(target_cut, windows.shape[2])
+    cut = target.cut(target_cut, seen.recipe.target.length)
+    tokens = 1 if straight else cut.tokens
     prototypes: int | Tensor = wanted.prototypes
     if wanted.start == "real":
-        generator = torch.Generator().manual_seed(seed)
-        some = torch.randperm(len(windows), generator=generator)[: 4 * wanted.prototypes]
-        tokens = last[some] if straight else tokens_at(target, target_cut, windows[some])
-        tokens = tokens.reshape(-1, cut.features)
-        chosen = torch.randperm(len(tokens), generator=generator)[: wanted.prototypes]
-        prototypes = tokens[chosen]
+        prototypes = _real_prototypes(seen, target_cut, tokens)
     if b_std is None:
         # The cosine has no bounded gradient at zero; a tail in between keeps it smooth.
-        b_std = 1e-3 if target_cut == len(target) else 0.0
+        feeds_loss = target_cut == len(target) or wanted.at == "cut"
+        b_std = 1e-3 if feeds_loss else 0.0
     return PrototypeBridge(
         source.shape[1],
         cut.features,
-        1 if straight else cut.tokens,
+        tokens,
         wanted.rank,
         prototypes,
         standardise=(source.mean(0), source.std(0)) if wanted.standardise else None,
         b_std=b_std,
-        seed=seed,
+        seed=seed_of(seen.recipe, "bridge"),
     )
 
 
-def _require_cuts(recipe: Recipe) -> None:
-    """Refuse cuts that do not exist before anything is trained.
-
-    A file from outside brings its own number of blocks; its cuts are held to it once loaded.
-    """
-    for side in ("source", "target"):
-        model = getattr(recipe, side).model
-        if model.checkpoint in ("pretrain", "pip:openecg"):
-            blocks = models.create(model.name, **model.config).config.blocks
-            name = f"{side}_cut"
-            _require_cut(name, getattr(recipe.bridge, name), blocks)
-
-
-def _require_cut(name: str, cut: int | str, last: int) -> None:
-    """Hold a recipe's cut to the model's last one."""
-    if isinstance(cut, int) and not 0 <= cut <= last:
-        raise RecipeError(
-            f"there is no cut {cut}: the model has cuts 0 to {last} - at `$.bridge.{name}`"
-        )
-
-
-def _cuts(
-    recipe: Recipe,
-    store: Store,
-    key: str,
-    source: list[Tensor],
-    target: list[Tensor],
-    pseudo: npt.NDArray[np.int64],
-    people: npt.NDArray[np.str_],
-) -> tuple[Positions | None, int, int]:
-    """Take the recipe's cuts, or choose them from the pairs' features, by person."""
-    wanted = recipe.bridge
-    last = len(target) - 1
-    _require_cut("source_cut", wanted.source_cut, len(source) - 1)
-    _require_cut("target_cut", wanted.target_cut, last)
-    if "auto" not in (wanted.source_cut, wanted.target_cut):
-        assert isinstance(wanted.source_cut, int)
-        return None, wanted.source_cut, last if wanted.target_cut == "head" else wanted.target_cut
-
-    # A source cut that the recipe names is the only candidate; target cuts are held to it.
-    given = None if wanted.source_cut == "auto" else wanted.source_cut
-    candidates = source if given is None else [source[given]]
-    folds = min(5, len(np.unique(people)))
-
-    def make(report: Any, _: Path) -> Values:
-        chosen = select_positions(
-            [cut.numpy() for cut in candidates],
-            [cut.numpy() for cut in target],
-            pseudo,
-            groups=people if folds >= 2 else None,
-            folds=folds if folds >= 2 else 5,
-        )
-        values: Values = msgspec.to_builtins(chosen)
-        return values
-
-    values = store.step(
-        "positions",
-        "Where to build the bridge: two-stage choice of both cuts",
-        key_of(key, given),
-        make,
+def _real_prototypes(seen: Seen, target_cut: int, tokens: int) -> Tensor:
+    """Draw tokens of the target at the cut, from up to four windows for each prototype."""
+    recipe = seen.recipe
+    count = recipe.bridge.prototypes
+    generator = torch.Generator().manual_seed(seed_of(recipe, "bridge"))
+    rows = torch.from_numpy(seen.prepared.of("pair"))
+    some = torch.randperm(len(rows), generator=generator)[: 4 * count]
+    chosen = torch.randperm(len(some) * tokens, generator=generator)[:count]
+    if tokens == 1:
+        return seen.target_pooled["pair"][target_cut][some[chosen]]
+    windows = torch.from_numpy(seen.prepared.windows.target)
+    return tokens_of(
+        seen.target, target_cut, windows, rows[some[chosen // tokens]], chosen % tokens
     )
-    positions = msgspec.convert(values, Positions)
-    source_cut = positions.source_cut if given is None else given
-    if wanted.target_cut == "head":
-        return positions, source_cut, last
-    target_cut = positions.target_cut if wanted.target_cut == "auto" else wanted.target_cut
-    return positions, source_cut, target_cut

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-import torch
 from rich.table import Table
 
 from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.evaluate import Score, score
 from bioxedge.bridging.train import trained_parameters
+from bioxedge.building import positions_report
 from bioxedge.building.learn import Learnt, new_bridge
+from bioxedge.building.positions_report import SOURCE_COLOUR, TARGET_COLOUR, survey_of
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
-
-SOURCE_COLOUR, TARGET_COLOUR = "#0072b2", "#d55e00"  # Okabe and Ito: safe for all eyes
 
 
 def evaluate(learnt: Learnt) -> list[Score]:
@@ -58,16 +58,7 @@ def trained_teacher(learnt: Learnt) -> int:
 
 def untrained(learnt: Learnt, b_std: float) -> PrototypeBridge:
     """Make the bridge as it stood before training, with B at N(0, b_std²)."""
-    pair = learnt.prepared.of("pair")
-    return new_bridge(
-        learnt.recipe,
-        learnt.pooled["pair"][learnt.source_cut],
-        learnt.target,
-        learnt.target_cut,
-        torch.from_numpy(learnt.prepared.windows.target[pair]),
-        learnt.teacher_pair,
-        b_std=b_std,
-    )
+    return new_bridge(learnt.seen, learnt.source_cut, learnt.target_cut, b_std=b_std)
 
 
 def table(scores: list[Score], title: str) -> Table:
@@ -101,13 +92,15 @@ def write(learnt: Learnt, scores: list[Score], folder: Path) -> list[Path]:
         "scores": [one.to_dict() for one in scores],
         "source_scores": positions and list(positions.source_scores),
         "target_scores": positions and list(positions.target_scores),
+        "course": vars(learnt.course),
     }
     (folder / "report.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    pictures = [folder / "confusion.png"]
+    pictures = [folder / "confusion.png", folder / "training.png"]
     _confusions(scores, learnt.recipe.task.labels, pictures[0])
+    _course(learnt, pictures[1])
     if positions is not None:
-        pictures.append(folder / "positions.png")
-        _positions(learnt, pictures[1])
+        taken = replace(positions, source_cut=learnt.source_cut, target_cut=learnt.target_cut)
+        pictures.append(positions_report.write(survey_of(learnt.seen, taken), folder)[1])
     return pictures
 
 
@@ -131,22 +124,17 @@ def _confusions(scores: list[Score], labels: tuple[str, ...], path: Path) -> Non
     plt.close(figure)
 
 
-def _positions(learnt: Learnt, path: Path) -> None:
-    """Draw the two stages: source score by cut, CKA by cut, the chosen ones marked."""
-    assert learnt.positions is not None
-    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained")
-    for axis, scores, cut, colour, title, label in (
-        (axes[0], learnt.positions.source_scores, learnt.source_cut, SOURCE_COLOUR,
-         f"source: {learnt.source.name}", "macro F1 of a linear probe\n(folds by person)"),
-        (axes[1], learnt.positions.target_scores, learnt.target_cut, TARGET_COLOUR,
-         f"target: {learnt.target.name}", "linear CKA with the source cut"),
-    ):  # fmt: skip
-        cuts = np.arange(len(scores))
-        axis.bar(cuts, scores, color=colour, alpha=0.45)
-        if len(scores) > cut:
-            axis.bar(cut, scores[cut], color=colour)
-        axis.set(xlabel="cut", ylabel=label, xticks=cuts)
-        axis.set_title(f"{title}, cut {cut} chosen", fontsize=10)
-        axis.spines[["top", "right"]].set_visible(False)
+def _course(learnt: Learnt, path: Path) -> None:
+    """Draw how the training of the bridge went, and where it stopped."""
+    course = learnt.course
+    figure, axis = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
+    epochs = np.arange(1, len(course.losses) + 1)
+    axis.plot(epochs, course.losses, color=SOURCE_COLOUR, label="pairs that train")
+    if course.held_out and course.best is not None:
+        axis.plot(epochs, course.held_out, color=TARGET_COLOUR, label="held-out pairs")
+        axis.axvline(course.best + 1, color="grey", linestyle=":", label="kept")
+    axis.set(xlabel="epoch", ylabel=f"{learnt.recipe.bridge.loss} loss")
+    axis.legend(frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 
 import bioxedge
-from bioxedge.bridging.loop import Report
+from bioxedge.bridging.features import Features
+from bioxedge.bridging.loop import Report, quiet
+from bioxedge.bridging.world import ALONE, World
 from bioxedge.building.progress import Steps
 
 Values = dict[str, Any]
@@ -20,6 +22,9 @@ Values = dict[str, Any]
 
 Make = Callable[[Report, Path], Values]
 """Does a step: told where to report progress and where to keep an unfinished state."""
+
+Fill = Callable[[Report, Path], Features]
+"""Computes features: told where to report progress and which folder holds them."""
 
 
 class Store:
@@ -31,15 +36,18 @@ class Store:
         Made if need be.
     steps : Steps
         Where progress is shown.
+    world : World
+        Who else works in it: one process makes a step that is not shared, the others wait.
     """
 
-    def __init__(self, folder: Path, steps: Steps) -> None:
+    def __init__(self, folder: Path, steps: Steps, world: World = ALONE) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._steps = steps
+        self.world = world
 
-    def step(self, name: str, title: str, key: str, make: Make) -> Values:
-        """Give a step's values, made now or found.
+    def step(self, name: str, title: str, key: str, make: Make, *, shared: bool = False) -> Values:
+        """Give a step's values, made now or found; large ones are mapped from their file.
 
         Parameters
         ----------
@@ -50,18 +58,44 @@ class Store:
         key : str
             From :func:`key_of`.
         make : callable
+        shared : bool
+            All processes make it together; the first one's values are kept.
         """
         file = self._folder / f"{name}-{key[:16]}.pt"
-        if file.exists():
+        if self.world.told(file.exists()):
             self._steps.found(title)
-            found: Values = torch.load(file, weights_only=True)
-            return found
+        else:
+            if shared or self.world.first:
+                with self._steps.running(title) as report:
+                    values = make(report, self._folder / f"{name}-{key[:16]}.state")
+            if self.world.first:
+                partial = file.with_suffix(".partial")
+                torch.save(values, partial)
+                partial.replace(file)
+            self.world.wait()
+        found: Values = torch.load(file, weights_only=True, mmap=True)
+        return found
+
+    def folder(self, name: str, title: str, key: str, fill: Fill) -> Features:
+        """Give features that lie in a folder of their own, computed now or found.
+
+        Parameters
+        ----------
+        name, title, key
+            As for `step`.
+        fill : callable
+            Computes what is missing in the folder; all processes share the work.
+        """
+        folder = self._folder / f"{name}-{key[:16]}"
+        complete = folder / "complete"
+        if self.world.told(complete.exists()):
+            self._steps.found(title)
+            return fill(quiet, folder)
         with self._steps.running(title) as report:
-            values = make(report, self._folder / f"{name}-{key[:16]}.state")
-        partial = file.with_suffix(".partial")
-        torch.save(values, partial)
-        partial.replace(file)
-        return values
+            features = fill(report, folder)
+        if self.world.first:
+            complete.touch()
+        return features
 
 
 def key_of(*parts: Any) -> str:

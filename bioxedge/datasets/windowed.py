@@ -64,7 +64,7 @@ def streamed_rate(side: Side) -> float:
 def as_worn(recording: Recording, sensor: Sensor) -> Recording:
     """Turn a recording into what the recipe's sensor would have given.
 
-    The named column, under the live sensor's channel name, resampled to its rate where that
+    The named columns, under the live sensor's channel names, resampled to its rate where that
     differs. Missing samples stay missing, and so does whatever the resampler would have made
     of them.
 
@@ -75,7 +75,7 @@ def as_worn(recording: Recording, sensor: Sensor) -> Recording:
     DatasetError
         Rates whose ratio is not one of small whole numbers.
     """
-    samples = recording.samples[recording.rows((sensor.column,))]
+    samples = recording.samples[recording.rows(sensor.columns)]
     t0 = recording.t0
     if recording.rate != sensor.rate:
         ratio = (Fraction(sensor.rate) / Fraction(recording.rate)).limit_denominator(_LARGEST)
@@ -94,7 +94,7 @@ def as_worn(recording: Recording, sensor: Sensor) -> Recording:
     return Recording(
         samples=samples,
         rate=sensor.rate,
-        channels=(Channel(sensor.channel, sensor.unit),),
+        channels=tuple(Channel(name, sensor.unit) for name in sensor.channels),
         modality=sensor.modality,
         person=recording.person,
         t0=t0,

@@ -73,8 +73,9 @@ class Contract:
     channels : tuple of str
         Names in the order that the published weights expect; empty where one channel of any
         name serves.
-    named : bool
-        Channels go by name, in any order and any choice.
+    by_name : str
+        The option of `create` that takes the channels' names, in any order and any choice;
+        empty where their order alone counts.
     shortest, longest, multiple : int
         Window lengths that it accepts, in samples; ``longest`` is 0 where there is no bound.
     windows : str
@@ -92,7 +93,7 @@ class Contract:
     unit: str
     scale: str = ""
     channels: tuple[str, ...] = ()
-    named: bool = False
+    by_name: str = ""
     shortest: int = 1
     longest: int = 0
     multiple: int = 1
@@ -205,7 +206,7 @@ class Card:
                 "unit": contract.unit,
                 "scale": contract.scale,
                 "channels": list(contract.channels),
-                "by_name": contract.named,
+                "by_name": bool(contract.by_name),
                 "windows": {
                     "shortest": contract.shortest,
                     "longest": contract.longest or None,
@@ -260,7 +261,7 @@ _CARDS = (
             unit="1",
             scale="missing leads are zero, or repeats of a single one",
             channels=TWELVE_LEADS,
-            named=True,
+            by_name="leads",
             shortest=16,
             windows="any from 16 samples on; pretrained on 5 s",
             reference=(Linear(500.0), Standardise()),
@@ -324,7 +325,7 @@ _CARDS = (
             unit="uV",
             scale="µV / 100, cut into seconds",
             channels=("F3", "C3", "O1", "F4", "C4", "O2"),
-            named=True,
+            by_name="electrodes",
             shortest=200,
             longest=3200,
             multiple=200,

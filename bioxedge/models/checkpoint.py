@@ -29,6 +29,7 @@ __all__ = [
     "fill",
     "joined_weight_norm",
     "keep",
+    "ours",
     "plain",
     "read",
     "renamed",
@@ -184,6 +185,17 @@ def read(
             + (f", bare or under {', '.join(wrappers)}" if wrappers else "")
         )
     return Checkpoint(dict(content), digest, beside)
+
+
+def ours(path: str | Path) -> bool:
+    """Say whether `save` wrote a file; False for what cannot be read."""
+    if Path(path).suffix != ".safetensors":
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _OURS in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def _stand_ins(path: str | Path, allowed: Collection[str]) -> list[Any]:

@@ -24,7 +24,7 @@ def summary(card: Card) -> list[str]:
 def details(card: Card) -> list[str]:
     """Say all of one card in lines."""
     contract = card.contract
-    named = " (by name, in any order and choice)" if contract.named else " (in this order)"
+    named = " (by name, in any order and choice)" if contract.by_name else " (in this order)"
     streaming = [_stage(stage) for stage in (*contract.filters, *contract.then)]
     lines = {
         "model": f"{card.name}: {card.title} ({card.paper})",

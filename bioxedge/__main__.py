@@ -1,0 +1,5 @@
+"""The command, for ``python -m bioxedge`` and ``torchrun -m bioxedge``."""
+
+from bioxedge.cli import main
+
+main()

@@ -1,0 +1,126 @@
+"""Open both models and hold them to the recipe, before anything is computed.
+
+What the recipe feeds them is held against what their published weights were fed.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bioxedge import dsp, models
+from bioxedge.errors import ModelError, RecipeError
+from bioxedge.models import checkpoint
+from bioxedge.models.chain import Chain
+from bioxedge.recipes import Recipe, Side
+from bioxedge.spec import Scale
+
+
+def options_of(side: Side) -> dict[str, Any]:
+    """Give what `create` or `load` is told: the recipe's dimensions, and the sensor's channels."""
+    options: dict[str, Any] = dict(side.model.config)
+    channels = dsp.Stages(side.stages, side.sensor.input).channels
+    by_name = models.card(side.model.name).contract.by_name
+    if by_name:
+        options.setdefault(by_name, channels)
+    elif len(channels) > 1:
+        options.setdefault("channels", len(channels))
+    return options
+
+
+def opened(recipe: Recipe, base: Path) -> dict[str, Chain]:
+    """Load what is published, make shapes of what will be trained, and hold both to the recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    base : Path
+        What checkpoints are relative to.
+
+    Returns
+    -------
+    dict of str to Chain
+        ``source`` and ``target`` where they are published, frozen.
+
+    Raises
+    ------
+    ModelError
+        A checkpoint that is not the recipe's, or does not fit.
+    RecipeError
+        A cut or a window length that a model does not have, or another rate, unit or window
+        stage than published weights were trained with; always with the path of the key.
+    """
+    found = {}
+    for name in ("source", "target"):
+        side: Side = getattr(recipe, name)
+        if side.model.checkpoint == "pretrain":
+            with torch.device("meta"):  # shapes need no numbers
+                chain = models.create(side.model.name, **options_of(side))
+        else:
+            chain = found[name] = _loaded(side, base)
+            if not checkpoint.ours(base / side.model.checkpoint):
+                _hold(side, f"$.{name}")
+        _fit(recipe, name, chain)
+    return found
+
+
+def _loaded(side: Side, base: Path) -> Chain:
+    """Load a published model, and hold its file to the recipe's hash."""
+    wanted = side.model
+    if wanted.checkpoint == "pip:openecg":
+        return models.load(wanted.name, wanted.checkpoint).freeze()
+    path = base / wanted.checkpoint
+    found = checkpoint.sha256(path)
+    if found != wanted.sha256:
+        raise ModelError(
+            f"{path} has sha256 {found}, the recipe says {wanted.sha256}: get the file that the "
+            "recipe was written for, or correct the recipe if you trust this one"
+        )
+    return models.load(wanted.name, path, **options_of(side)).freeze()
+
+
+def _fit(recipe: Recipe, name: str, chain: Chain) -> None:
+    """Hold channels, window length and cut to a model."""
+    side: Side = getattr(recipe, name)
+    cut = getattr(recipe.bridge, f"{name}_cut")
+    if isinstance(cut, int) and not 0 <= cut <= len(chain):
+        raise RecipeError(
+            f"there is no cut {cut}: the model has cuts 0 to {len(chain)} - "
+            f"at `$.bridge.{name}_cut`"
+        )
+    channels = len(dsp.Stages(side.stages, side.sensor.input).channels)
+    if channels != chain.channels:
+        raise RecipeError(
+            f"{channels} channels are streamed, this {chain.name} takes {chain.channels} - "
+            f"at `$.{name}.sensor.channel`"
+        )
+    try:
+        chain.cut(len(chain), side.length)
+    except ModelError as error:
+        raise RecipeError(f"{error} - at `$.{name}.length`") from error
+
+
+def _hold(side: Side, place: str) -> None:
+    """Hold what is streamed to what the published weights were trained with."""
+    model, sensor = side.model.name, side.sensor
+    contract = models.card(model).contract
+    streamed = dsp.Stages(side.stages, sensor.input).rate
+    if not math.isclose(streamed, contract.rate, rel_tol=1e-9):
+        raise RecipeError(
+            f"{model} was trained at {contract.rate:g} Hz, {streamed:g} Hz are streamed: "
+            f'resample, or write stages = "model" - at `{place}.stages`'
+        )
+    if contract.then and not side.then:
+        raise RecipeError(
+            f"{model} was trained on standardised or ranked windows: write "
+            f'then = "model" - at `{place}.then`'
+        )
+    scaled = any(isinstance(stage, Scale) for stage in side.stages)
+    if contract.unit == "uV" and sensor.unit not in ("uV", "µV") and not scaled:
+        raise RecipeError(
+            f"{model} takes microvolts (uV), the sensor gives {sensor.unit}: add a scale stage - "
+            f"at `{place}.sensor.unit`"
+        )
