@@ -12,7 +12,7 @@ demo: $(DESKTOP)/ready $(DEVICE)/ready  ## simulate, train, export, stream: the 
 	$(DESKTOP)/bin/python export/demo.py --out demo --device $(DEVICE)/bin/python
 
 test: $(DESKTOP)/ready  ## the tests, as CI runs them
-	$(DESKTOP)/bin/python -m pytest
+	$(DESKTOP)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-device: $(DEVICE)/ready  ## the device's tests, where torch was never installed
 	$(DEVICE)/bin/python $(PIP) 'pytest>=8' 'hypothesis>=6.100'

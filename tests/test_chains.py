@@ -271,12 +271,9 @@ def exported(module, x) -> bytes:
     return buffer.getvalue()
 
 
+# Every model is exported in test_directions; here the two ends are looked at more closely.
 @pytest.mark.parametrize("end", ["source", "tail"])
-@pytest.mark.parametrize(
-    "key",
-    cases("papagei-10", "ecg_transformer-odd", "openecg", "labram", "hubert_ecg-two-leads",
-          "ecg_fm", "normwear"),
-)  # fmt: skip
+@pytest.mark.parametrize("key", cases("papagei-10", "ecg_transformer-odd", "openecg", "normwear"))
 def test_both_ends_export_and_hold_their_own_weights_only(key, end):
     ort = pytest.importorskip("onnxruntime")
     onnx = pytest.importorskip("onnx")

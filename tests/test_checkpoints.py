@@ -24,6 +24,7 @@ import pytest
 
 torch = pytest.importorskip("torch", exc_type=ImportError)
 
+import fixtures_models
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -310,16 +311,7 @@ class Layout:
     options: dict[str, Any] = field(default_factory=dict)  # what a user must say
 
 
-SMALL: dict[str, dict[str, Any]] = {
-    "labram": {"electrodes": ("C3", "O2"), "filters": 4, "blocks": 2, "heads": 5, "mlp": 2},
-    "hubert_ecg": {"width": 24, "blocks": 2, "heads": 4, "inner": 32, "filters": (8,) * 5,
-                   "position_kernel": 16, "position_groups": 4},
-    "ecg_fm": {"width": 24, "blocks": 2, "heads": 4, "inner": 32, "filters": 6,
-               "position_kernel": 16, "position_groups": 4},
-    "papagei": {"base_filters": 4, "blocks": 5},
-    "normwear": {"channels": 2, "width": 24, "blocks": 3, "heads": 4, "mlp": 2},
-    "ecg_dualnet": {"widths": (8, 8, 16, 16, 8), "groups": 4, "layers": 2, "inner": 24},
-}  # fmt: skip
+SMALL = {name: options for name, (options, _) in fixtures_models.SMALL.items()}
 LAYOUTS = {
     "labram, pretraining": Layout("labram", pretrained_labram, {"electrodes": ("C3", "O2")}),
     "labram, fine-tuned": Layout("labram", tuned_labram, {"electrodes": ("C3", "O2")}),

@@ -14,9 +14,11 @@ import pytest
 
 torch = pytest.importorskip("torch", exc_type=ImportError)
 
+from rich.console import Console
 from torch import Tensor
 
 from bioxedge.bridging.world import ALONE, World, world
+from bioxedge.building import build
 
 pytestmark = pytest.mark.train
 
@@ -115,28 +117,22 @@ def test_a_bridge_trained_by_several_is_that_of_one(results: list[dict], loss: s
 def test_a_build_by_two_is_the_build_of_one(tmp_path: Path) -> None:
     from test_building import RECIPE
 
-    (tmp_path / "tiny.toml").write_text(RECIPE.replace("epochs = 3", "epochs = 3\npatience = 2"))
-    found = []
-    for processes in (1, 2):
-        out = tmp_path / str(processes)
-        words = (
-            "-m",
-            "bioxedge",
-            "build",
-            str(tmp_path / "tiny.toml"),
-            "--out",
-            str(out),
-            "--json",
-        )
-        done = torchrun(*words, processes=processes, cwd=tmp_path)
-        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-        assert len(lines) == 1  # the first process speaks for all
-        found.append((json.loads(lines[0]), out))
-    (one, alone), (two, shared) = found
-    assert one["scores"] == two["scores"]
-    assert (one["source_cut"], one["target_cut"]) == (two["source_cut"], two["target_cut"])
-    bridges = [torch.load(next((out / "steps").glob("bridge-*.pt")), weights_only=True)["bridge"]
-               for out in (alone, shared)]  # fmt: skip
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE.replace("epochs = 3", "epochs = 3\npatience = 2"))
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    one = build(recipe, alone, console=Console(quiet=True))
+    assert one is not None
+    words = ("-m", "bioxedge", "build", str(recipe), "--out", str(shared), "--json")
+    done = torchrun(*words, processes=2, cwd=tmp_path)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    assert len(lines) == 1  # the first process speaks for all
+    two = json.loads(lines[0])
+    assert [score.to_dict() for score in one.scores] == two["scores"]
+    assert (one.learnt.source_cut, one.learnt.target_cut) == (two["source_cut"], two["target_cut"])
+    bridges = [
+        torch.load(next((out / "steps").glob("bridge-*.pt")), weights_only=True)["bridge"]
+        for out in (alone, shared)
+    ]
     for name in ("A", "B", "prototypes"):
         assert off(bridges[1][name], bridges[0][name]) <= 1e-5
     names = [sorted(path.name for path in (out / "steps").iterdir()) for out in (alone, shared)]

@@ -1,6 +1,5 @@
 """Memory does not grow with the data: more features than memory are computed and trained on."""
 
-
 from __future__ import annotations
 
 import json

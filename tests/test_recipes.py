@@ -10,6 +10,7 @@ import pytest
 
 from bioxedge import cli, recipes
 from bioxedge.errors import RecipeError
+from bioxedge.models.cards import card
 from bioxedge.recipes import Recipe, section
 
 SHIPPED = sorted((Path(__file__).resolve().parent.parent / "export" / "recipes").glob("*.toml"))
@@ -92,6 +93,30 @@ def test_a_recipe_written_out_reads_as_itself(write) -> None:
     assert msgspec.convert(msgspec.to_builtins(recipe), Recipe) == recipe
 
 
+def test_what_is_left_to_the_model_is_written_out(write) -> None:
+    path = write(
+        ('stages = [{ stage = "filter", design = "butterworth", cutoff = [0.5, 8.0] }]',
+         'stages = "model"\nthen = "model"'),
+    )  # fmt: skip
+    source = recipes.read(path).source
+    assert [type(stage).__name__ for stage in source.stages] == ["Resample", "Filter"]
+    assert (source.stages[0].up, source.stages[0].down) == (125, 64)
+    assert source.then == card("papagei").contract.then
+    assert recipes.read(path).target.stages == ()  # what the recipe says itself stands
+
+
+def test_several_channels_are_lists_in_the_same_order(write) -> None:
+    path = write(
+        ('column = "ppg_2"\nchannel = "ppg_2"',
+         'column = ["red", "ir"]\nchannel = ["ppg_1", "ppg_2"]'),
+    )  # fmt: skip
+    sensor = recipes.read(path).source.sensor
+    assert sensor.columns == ("red", "ir")
+    assert sensor.input.names == sensor.channels == ("ppg_1", "ppg_2")
+    one = recipes.read(write()).source.sensor
+    assert one.columns == one.channels == ("ppg_2",)
+
+
 def test_sections_tell_choices_apart(write) -> None:
     one = recipes.read(write())
     other = recipes.read(write(("length = 640", "length = 641")))
@@ -143,6 +168,39 @@ SLIPS = {
     "no licence of a foreign file": (
         ('name = "papagei"\n', FOREIGN + SHA256),
         "state the licence of its weights - at `$.source.model.licence`",
+    ),
+    "an unknown model": (
+        ('name = "papagei"', 'name = "resnet"'),
+        "no model is called 'resnet': choose one of ecg_dualnet, ",
+    ),
+    "a target that is none": (
+        ('name = "ecg_transformer"', 'name = "ecg_dualnet"'),
+        "serves as a source only: its blocks are conditioned on the raw signal, which a bridge "
+        "does not have - at `$.target.model.name`",
+    ),
+    "columns without channels": (
+        ('column = "ppg_2"', 'column = ["a", "b"]'),
+        "2 columns are 1 channels of the live sensor: name one for each, in the same order - "
+        "at `$.source.sensor.channel`",
+    ),
+    "a channel twice": (
+        ('column = "ppg_2"\nchannel = "ppg_2"', 'column = ["a", "b"]\nchannel = ["c", "c"]'),
+        "c, c: one is named twice - at `$.source.sensor.channel`",
+    ),
+    "a sensor too slow": (
+        (
+            'stages = [{ stage = "filter", design = "butterworth", cutoff = [0.5, 8.0] }]\n\n'
+            '[source.sensor]\nmodality = "ppg"\ncolumn = "ppg_2"\nchannel = "ppg_2"\n'
+            'unit = "a.u."\nrate = 64.0',
+            'stages = "model"\n\n[source.sensor]\nmodality = "ppg"\ncolumn = "ppg_2"\n'
+            'channel = "ppg_2"\nunit = "a.u."\nrate = 1.0',
+        ),
+        "holds nothing of a band from 0.5 Hz on: use a faster sensor or state the stages - at "
+        "`$.source.stages`",
+    ),
+    "an unknown precision": (
+        ("[task]", '[compute]\nprecision = "fp8"\n[task]'),
+        "`$.compute.precision`",
     ),
     "no TOML": (("[task]", "[task"), "line 6"),
 }

@@ -254,9 +254,17 @@ def slow(state: Path, wait: float) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What a process says that nobody ended."""
+    state = tmp_path_factory.mktemp("whole") / "state"
+    return slow(state, 0).communicate(timeout=60)[0].split()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill"])
-def test_a_process_that_was_ended_goes_on_to_the_same_bits(tmp_path: Path, number: int) -> None:
-    whole = slow(tmp_path / "whole", 0).communicate(timeout=60)[0].split()
+def test_a_process_that_was_ended_goes_on_to_the_same_bits(
+    tmp_path: Path, whole: list[str], number: int
+) -> None:
     stopped = slow(tmp_path / "state", 0.05)
     assert stopped.stdout is not None
     for line in stopped.stdout:
