@@ -21,6 +21,7 @@ from bioxedge.bridging import PrototypeBridge
 from bioxedge.bridging.costs import bridge_cost, cost_map, costs
 from bioxedge.bridging.head import Head
 from bioxedge.building import build, survey
+from bioxedge.errors import ModelError
 from bioxedge.exporting.splice import BridgedModel
 
 pytestmark = pytest.mark.train
@@ -46,6 +47,14 @@ def test_counting_leaves_the_chain_as_it_was() -> None:
     costs(chain, 100)
     assert torch.equal(chain(torch.ones(1, 1, 100)), before)
     assert chain.stem.conv.weight.device.type == "cpu"
+
+
+def test_a_tail_alone_is_not_counted() -> None:
+    chain = models.create("ecg_transformer", samples=320, width=16, blocks=2, heads=2)
+    with pytest.raises(ModelError, match="cuts 1 to 2: costs are counted from the stem on"):
+        costs(chain[1:], 320)
+    with pytest.raises(ModelError, match="321 samples do not fit"):
+        costs(chain, 321)
 
 
 def test_a_bridge_costs_what_its_matrices_do() -> None:

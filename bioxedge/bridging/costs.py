@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from bioxedge.bridging.bridge import PrototypeBridge
+from bioxedge.errors import ModelError
 from bioxedge.models.chain import Chain
 
 
@@ -36,24 +37,31 @@ class Cost:
 def costs(chain: Chain, samples: int) -> list[Cost]:
     """Count what a chain costs up to each cut, for one window of that many samples.
 
-    Nothing is computed: the chain's shapes alone pass through.
+    Nothing is computed or copied: shapes alone pass through.
 
     Returns
     -------
     list of Cost
         Of ``chain[:k]`` for every k, stem included.
+
+    Raises
+    ------
+    ModelError
+        If the chain has no stem, or cannot take so many samples.
     """
-    shapes = copy.deepcopy(chain).to("meta").eval()
-    x = torch.empty(1, chain.channels, samples, device="meta")
-    found: list[Cost] = []
+    if chain.stem is None:
+        raise ModelError(f"{chain.extra_repr()}: costs are counted from the stem on")
+    chain.cut(0, samples)
+    h = torch.empty(1, chain.channels, samples, device="meta")
+    parameters, found = 0, []
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        assert shapes.stem is not None
-        h = shapes.stem(x)
-        parameters = _parameters(shapes.stem)
-        found.append(Cost(parameters, counter.get_total_flops() // 2))
-        for block in shapes.blocks:
-            h = block(h)
-            parameters += _parameters(block)
+        for part in (chain.stem, *chain.blocks):
+            shapes = {
+                name: torch.empty_like(value, device="meta")
+                for name, value in (*part.named_parameters(), *part.named_buffers())
+            }
+            h = functional_call(part, shapes, (h,))
+            parameters += sum(parameter.numel() for parameter in part.parameters())
             found.append(Cost(parameters, counter.get_total_flops() // 2))
     return found
 
@@ -109,7 +117,3 @@ def cost_map(
             out.macs[i, j] = total.macs + whole[-1].macs - left.macs
             out.trained[i, j] = bridge.parameters
     return out
-
-
-def _parameters(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

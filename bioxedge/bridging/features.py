@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bioxedge.bridging.bridge import TokenMean
 from bioxedge.bridging.compute import Compute
+from bioxedge.bridging.costs import costs
 from bioxedge.bridging.loop import Report, quiet
 from bioxedge.bridging.world import ALONE, World
 from bioxedge.models.chain import Chain
@@ -22,8 +23,9 @@ from bioxedge.models.chain import Chain
 Array = npt.NDArray[np.float32]
 
 BATCH = 64
-"""Windows that pass through a model together, fewer where their activations are large."""
+"""Windows that pass through a model together; fewer where one costs much."""
 
+_COSTLIEST = 2**36  # multiply-accumulates of a batch: memory inside a model grows with them
 _LARGEST = 2**24  # numbers of one activation of a batch
 _FLUSH_EVERY = 10.0  # seconds
 
@@ -83,7 +85,9 @@ def extract(
     cuts = [chain.cut(k, windows.shape[2]) for k in range(len(chain) + 1)]
     shapes = {f"pooled-{k:02d}": (len(rows), cut.features) for k, cut in enumerate(cuts)}
     shapes |= {f"tokens-{k:02d}": (len(rows), *cuts[k]) for k in sorted(set(tokens))}
-    batch = max(1, min(BATCH, _LARGEST // max(cut.tokens * cut.features for cut in cuts)))
+    largest = max(cut.tokens * cut.features for cut in cuts)
+    macs = costs(chain, windows.shape[2])[-1].macs
+    batch = max(1, min(BATCH, _LARGEST // largest, _COSTLIEST // max(macs, 1)))
     sheets = _Sheets(shapes, -(-len(rows) // batch), folder, world)
     pool = TokenMean()
     report(sheets.done, sheets.batches)

@@ -1,0 +1,409 @@
+"""A training step and a choice of positions, against one of the reference's kind.
+
+    python benchmarks/training.py --out out/training
+
+The reference's step is written plainly here: hooks on both models, both in full at every step,
+the target twice (once for the teacher, once with its input at the cut replaced), gradients of
+every target weight computed and not used, because nothing freezes them. A second column freezes
+them, which is kinder than the reference is. All methods take turns in one process, at published
+sizes with random weights, batch 16; memory is the peak of a process of its own. What must be
+computed in any case is the floor: the tail's multiply-accumulates, forward and back to its
+input, over the rate of a large matrix product on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from published import BATCH, DIRECTIONS, Direction
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.nn import functional
+
+from bioxedge.bridging.compute import Compute, has_bf16
+from bioxedge.bridging.costs import costs
+from bioxedge.bridging.features import extract
+from bioxedge.bridging.positions import linear_cka, select_positions
+from bioxedge.bridging.train import Alignment, Training
+from bioxedge.models.chain import Chain
+
+PUBLISHED = Training(loss="cosine", over="tokens", batch=BATCH)
+RATE = 1e-4
+Step = Callable[[], float]
+
+
+# -- the reference's way ------------------------------------------------------------------------
+
+
+class Hooked:
+    """Both models in full at every step, tapped by hooks; written as plainly as it can be."""
+
+    def __init__(self, direction: Direction, source: Chain, target: Chain) -> None:
+        self.direction, self.source, self.target = direction, source, target
+        self.bridge = direction.bridge(source, target)
+        self.adam = torch.optim.Adam(self.bridge.parameters(), lr=RATE)
+        self.seen: dict[str, Any] = {}
+        cut = direction.source.cut
+        tap = source.blocks[cut - 1]
+        tap.register_forward_hook(lambda *call: self.seen.update(source=call[-1]))
+        last = target.blocks[-1]
+        last.register_forward_hook(lambda *call: self.seen.update(last=call[-1]))
+
+    def step(self, source_windows: Tensor, target_windows: Tensor) -> float:
+        """Train on one batch; give its loss."""
+        self.adam.zero_grad()
+        with torch.no_grad():
+            self.target(target_windows)
+            wanted = self.target.layout.leave(self.seen["last"])
+            self.source(source_windows)
+            features = self.source.layout.leave(self.seen["source"]).mean(1)
+        tokens = self.target.layout.enter(self.bridge(features))
+        block = self.target.blocks[self.direction.target.cut]
+        handle = block.register_forward_pre_hook(lambda *_: (tokens,))
+        self.target(target_windows)
+        handle.remove()
+        predicted = self.target.layout.leave(self.seen["last"])
+        alike = functional.cosine_similarity(predicted.flatten(1), wanted.flatten(1), dim=1)
+        loss = (1 - alike).mean()
+        loss.backward()
+        self.adam.step()
+        return loss.item()
+
+
+def hooked(direction: Direction, *, frozen: bool) -> Step:
+    """Make the reference's step on one batch."""
+    source, target = direction.source.chain(), direction.target.chain()
+    for chain in (source, target):
+        chain.requires_grad_(not frozen)
+    both = Hooked(direction, source, target)
+    windows = direction.source.windows(BATCH, 1), direction.target.windows(BATCH, 2)
+    return lambda: both.step(*windows)
+
+
+# -- ours ---------------------------------------------------------------------------------------
+
+
+def ours(direction: Direction, compute: Compute) -> Step:
+    """Make the step that `train_bridge` does, on one batch whose features were extracted.
+
+    Extracting them, once for all epochs, is not timed; its memory is part of the peak.
+    """
+    source_chain, target = direction.source.chain(), direction.target.chain()
+    cut, last = direction.source.cut, len(target)
+    source = extract(source_chain[:cut], direction.source.windows(BATCH, 1)).pooled[cut]
+    windows = direction.target.windows(BATCH, 2)
+    teacher = extract(target, windows, tokens=[last]).tokens[last]
+    bridge, tail = direction.bridge(source_chain, target), target[direction.target.cut :]
+    alignment = Alignment(teacher, PUBLISHED, torch.arange(BATCH), torch.device("cpu"))
+    adam = torch.optim.AdamW(bridge.parameters(), lr=RATE, weight_decay=0.0)
+    onward, everything = compute.fused(tail), torch.arange(BATCH)
+
+    def step() -> float:
+        adam.zero_grad(set_to_none=True)
+        tokens = bridge(source)
+        with compute.running():
+            predicted = onward(tokens)
+        loss = alignment(predicted, everything)
+        loss.backward()
+        adam.step()
+        return loss.item()
+
+    return step
+
+
+METHODS: dict[str, Callable[[Direction], Step]] = {
+    "reference": lambda direction: hooked(direction, frozen=False),
+    "reference, frozen": lambda direction: hooked(direction, frozen=True),
+    "ours": lambda direction: ours(direction, Compute(device="cpu")),
+    "ours, compiled": lambda direction: ours(direction, Compute(device="cpu", compiled=True)),
+}
+if has_bf16(torch.device("cpu")):
+    METHODS["ours, bf16, compiled"] = lambda direction: ours(
+        direction, Compute(device="cpu", precision="bf16", compiled=True)
+    )
+
+
+# -- measuring ----------------------------------------------------------------------------------
+
+
+def timed(
+    steps: dict[str, Step], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]], float]:
+    """Let all methods take turns, and a large matrix product among them.
+
+    Returns
+    -------
+    seconds, losses : dict of str to list of float
+        Of each method; its first two steps are not timed.
+    rate : float
+        Multiply-accumulates a second of the product: the best of its turns.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    losses = {name: [step(), step()] for name, step in steps.items()}
+    a, b = torch.randn(2, 2048, 2048)
+    rate = 0.0
+    for _ in range(rounds):
+        for name, step in steps.items():
+            began = time.perf_counter()
+            losses[name].append(step())
+            seconds[name].append(time.perf_counter() - began)
+            began = time.perf_counter()
+            a @ b.T
+            rate = max(rate, 2048**3 / (time.perf_counter() - began))
+    return seconds, losses, rate
+
+
+def shares(step: Step) -> dict[str, float]:
+    """Say where the time of a step goes, by kind of operation."""
+    kinds = {
+        "matrix products": ("aten::mm", "aten::addmm", "aten::bmm"),
+        "convolutions": ("aten::mkldnn_convolution", "aten::convolution_backward"),
+        "attention": ("aten::_scaled_dot_product",),
+        "element by element": ("aten::gelu", "aten::native_layer_norm", "aten::add", "aten::mul",
+                               "aten::relu", "aten::threshold_backward", "aten::native_batch_norm",
+                               "aten::sum", "aten::copy_", "aten::div", "aten::cat"),
+    }  # fmt: skip
+    step()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        step()
+    found = dict.fromkeys([*kinds, "other"], 0.0)
+    for event in seen.key_averages():
+        for kind, names in kinds.items():
+            if event.key.startswith(names):
+                found[kind] += event.self_cpu_time_total
+                break
+        else:
+            found["other"] += event.self_cpu_time_total
+    total = sum(found.values())
+    return {kind: value / total for kind, value in found.items()}
+
+
+def peak(direction: Direction, method: str) -> float:
+    """Give the peak resident memory of a process that does two steps, in MiB."""
+    words = [sys.executable, __file__, "--peak", direction.name, method]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def measured(direction: Direction, rounds: int) -> dict[str, Any]:
+    """Measure one direction."""
+    steps = {name: make(direction) for name, make in METHODS.items()}
+    seconds, losses, rate = timed(steps, rounds)
+    wanted = np.array(losses["reference"])
+    tail = costs(direction.target.chain(), direction.target.samples)
+    macs = 2 * BATCH * (tail[-1].macs - tail[direction.target.cut].macs)
+    whole = direction.bridge(direction.source.chain(), direction.target.chain())
+    trained = sum(parameter.numel() for parameter in whole.parameters())
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    return {
+        "direction": direction.name,
+        "parameters": trained,
+        "parameters_as_published": trained == direction.parameters,
+        "seconds": median,
+        "spread": {name: [min(values), max(values)] for name, values in seconds.items()},
+        "faster": {
+            base: {
+                name: median[base] / value
+                for name, value in median.items()
+                if name.startswith("ours")
+            }
+            for base in ("reference", "reference, frozen")
+        },
+        # The same steps from the same start: whatever is faster must not be something else.
+        "loss_off": {
+            name: float(np.abs(np.array(values) / wanted - 1).max())
+            for name, values in losses.items()
+        },
+        "gemm_macs_per_second": rate,
+        "floor_seconds": macs / rate,
+        "tail_macs": macs,
+        "shares": shares(steps["ours"]),
+        "peak_mib": {name: peak(direction, name) for name in ("reference", "ours")},
+    }
+
+
+# -- positions ----------------------------------------------------------------------------------
+
+
+def per_layer(direction: Direction, pairs: int, labels: np.ndarray) -> tuple[float, Any]:
+    """Choose positions the reference's way: both models once for every layer and batch."""
+    source, target = direction.source.chain(), direction.target.chain()
+    windows = direction.source.windows(pairs, 1), direction.target.windows(pairs, 2)
+    began = time.perf_counter()
+    layers = len(source), len(target)
+    kept: list[list[list[Tensor]]] = [[[] for _ in range(count)] for count in layers]
+    for start in range(0, pairs, BATCH):
+        part = slice(start, start + BATCH)
+        for layer in range(max(layers)):
+            for side, chain in enumerate((source, target)):
+                block = chain.blocks[min(layer, len(chain) - 1)]
+                seen: list[Any] = []
+                handle = block.register_forward_hook(lambda *call, seen=seen: seen.append(call[-1]))
+                with torch.no_grad():
+                    chain(windows[side][part])
+                handle.remove()
+                if layer < len(chain):
+                    kept[side][layer].append(chain.layout.leave(seen[0]).mean(1))
+    features = [[torch.cat(parts).numpy() for parts in side] for side in kept]
+    chosen = select_positions(features[0], features[1], labels)
+    return time.perf_counter() - began, chosen
+
+
+def one_pass(direction: Direction, pairs: int, labels: np.ndarray) -> tuple[float, Any]:
+    """Choose positions from one pass of each model."""
+    source, target = direction.source.chain(), direction.target.chain()
+    windows = direction.source.windows(pairs, 1), direction.target.windows(pairs, 2)
+    began = time.perf_counter()
+    features = [
+        [cut.numpy() for cut in extract(chain, each).pooled]
+        for chain, each in zip((source, target), windows, strict=True)
+    ]
+    chosen = select_positions(features[0], features[1], labels)
+    return time.perf_counter() - began, chosen
+
+
+def positions(direction: Direction, pairs: int) -> dict[str, Any]:
+    """Compare both ways to choose positions, on the same pairs."""
+    labels = np.arange(pairs) % 3
+    warm = BATCH
+    one_pass(direction, warm, labels[:warm])  # imports and first calls are not timed
+    ours, chosen = one_pass(direction, pairs, labels)
+    reference, theirs = per_layer(direction, pairs, labels)
+    # Theirs has no cut 0: block k's output is our cut k + 1.
+    off = np.abs(np.array(chosen.source_scores[1:]) - np.array(theirs.source_scores)).max()
+    return {
+        "direction": direction.name,
+        "pairs": pairs,
+        "seconds": {"one pass per layer": reference, "ours": ours},
+        "faster": reference / ours,
+        "scores_off": float(off),
+    }
+
+
+def alignments(rows: int = 4000, features: int = 512) -> dict[str, float]:
+    """Time linear CKA over features, against the Gram form over rows."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, rows, features))
+    began = time.perf_counter()
+    ours = linear_cka(x, y)
+    middle = time.perf_counter()
+    centred = [each - each.mean(0) for each in (x, y)]
+    k, m = (each @ each.T for each in centred)
+    gram = (k * m).sum() / np.linalg.norm(k) / np.linalg.norm(m)
+    end = time.perf_counter()
+    return {"rows": rows, "ours": middle - began, "gram": end - middle, "off": abs(ours - gram)}
+
+
+# -- the table ----------------------------------------------------------------------------------
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """Lay the steps out for a terminal."""
+    out = Table(title=f"a training step, batch {BATCH}, seconds (median)", title_justify="left")
+    names = list(rows[0]["seconds"])
+    fastest = names[-1]
+    heads = ["direction", *names, "× ours", f"× {fastest.removeprefix('ours, ')}", "floor",
+             "loss off", "peak MiB"]  # fmt: skip
+    for head in heads:
+        out.add_column(head, justify="left" if head == "direction" else "right")
+    for row in rows:
+        factors, kind = row["faster"]["reference"], row["faster"]["reference, frozen"]
+        out.add_row(
+            row["direction"],
+            *(f"{row['seconds'][name]:.3f}" for name in names),
+            f"{factors['ours']:.1f} ({kind['ours']:.1f})",
+            f"{factors[fastest]:.1f} ({kind[fastest]:.1f})",
+            f"{row['floor_seconds']:.3f}",
+            f"{max(row['loss_off'].values()):.0e}",
+            f"{row['peak_mib']['reference']:.0f} → {row['peak_mib']['ours']:.0f}",
+        )
+    return out
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Give the mean of the factors, their geometric mean, and the factor of the summed times."""
+    found = {}
+    for name in (name for name in rows[0]["seconds"] if name.startswith("ours")):
+        factors = [row["faster"]["reference"][name] for row in rows]
+        whole = [sum(row["seconds"][which] for row in rows) for which in ("reference", name)]
+        found[name] = {
+            "mean": statistics.mean(factors),
+            "geometric_mean": statistics.geometric_mean(factors),
+            "of_summed_times": whole[0] / whole[1],
+        }
+    return found
+
+
+def main() -> int:
+    """Measure; print the tables, keep the figures."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--out", type=Path)
+    options.add_argument("--rounds", type=int, default=7, help="timed steps of each method")
+    options.add_argument("--pairs", type=int, default=32, help="for the choice of positions")
+    options.add_argument("--directions", nargs="+", default=[d.name for d in DIRECTIONS])
+    options.add_argument("--peak", nargs=2, metavar=("DIRECTION", "METHOD"), help=argparse.SUPPRESS)
+    given = options.parse_args()
+    by_name = {direction.name: direction for direction in DIRECTIONS}
+    if given.peak:
+        step = METHODS[given.peak[1]](by_name[given.peak[0]])
+        step(), step()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return 0
+    console = Console(width=150)
+    where = f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    console.print(f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    rows = []
+    for name in given.directions:
+        rows.append(measured(by_name[name], given.rounds))
+        console.print(table(rows[-1:]))
+    console.rule()
+    console.print(table(rows))
+    means = summary(rows)
+    console.print("over all:", means)
+    console.print(
+        "where our step's time goes:",
+        {
+            row["direction"]: {kind: f"{share:.0%}" for kind, share in row["shares"].items()}
+            for row in rows
+        },
+    )
+    choices = []
+    for name in given.directions:
+        # NormWear's window costs a hundred of the others'.
+        pairs = given.pairs // 2 if name.startswith("FOG") else given.pairs
+        choices.append(positions(by_name[name], pairs))
+        console.print(choices[-1])
+    cka = alignments()
+    console.print("linear CKA:", cka)
+    if given.out:
+        given.out.mkdir(parents=True, exist_ok=True)
+        found = {
+            "where": where,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "steps": rows,
+            "means": means,
+            "positions": choices,
+            "cka": cka,
+        }
+        (given.out / "training.json").write_text(json.dumps(found, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
