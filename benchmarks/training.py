@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -314,13 +313,11 @@ def table(rows: list[dict[str, Any]]) -> Table:
     """Lay the steps out for a terminal."""
     out = Table(title=f"a training step, batch {BATCH}, seconds (median)", title_justify="left")
     names = list(rows[0]["seconds"])
-    fastest = names[-1]
-    heads = ["direction", *names, "× ours", f"× {fastest.removeprefix('ours, ')}", "floor",
-             "loss off", "peak MiB"]  # fmt: skip
-    for head in heads:
+    for head in ("direction", *names, "× ours", "× fastest", "floor", "loss off", "peak MiB"):
         out.add_column(head, justify="left" if head == "direction" else "right")
     for row in rows:
         factors, kind = row["faster"]["reference"], row["faster"]["reference, frozen"]
+        fastest = max(factors, key=lambda name: factors[name])
         out.add_row(
             row["direction"],
             *(f"{row['seconds'][name]:.3f}" for name in names),
@@ -330,19 +327,26 @@ def table(rows: list[dict[str, Any]]) -> Table:
             f"{max(row['loss_off'].values()):.0e}",
             f"{row['peak_mib']['reference']:.0f} → {row['peak_mib']['ours']:.0f}",
         )
+    out.caption = "in brackets: against a reference whose weights are frozen"
     return out
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Give the mean of the factors, their geometric mean, and the factor of the summed times."""
     found = {}
-    for name in (name for name in rows[0]["seconds"] if name.startswith("ours")):
-        factors = [row["faster"]["reference"][name] for row in rows]
-        whole = [sum(row["seconds"][which] for row in rows) for which in ("reference", name)]
-        found[name] = {
+    for which in ("ours", "fastest"):
+        ours = [
+            row["seconds"]["ours"]
+            if which == "ours"
+            else min(value for name, value in row["seconds"].items() if name.startswith("ours"))
+            for row in rows
+        ]
+        reference = [row["seconds"]["reference"] for row in rows]
+        factors = [theirs / mine for theirs, mine in zip(reference, ours, strict=True)]
+        found[which] = {
             "mean": statistics.mean(factors),
             "geometric_mean": statistics.geometric_mean(factors),
-            "of_summed_times": whole[0] / whole[1],
+            "of_summed_times": sum(reference) / sum(ours),
         }
     return found
 
@@ -362,7 +366,9 @@ def main() -> int:
     if given.peak:
         step = METHODS[given.peak[1]](by_name[given.peak[0]])
         step(), step()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        # Not getrusage: its peak is carried over from the process that started this one.
+        status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        print(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024)
         return 0
     console = Console(width=150)
     where = f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
