@@ -266,6 +266,18 @@ def test_labels_of_head_people_are(done: Done, tmp_path: Path) -> None:
     assert "head" in changed and not changed & {"source", "target"}
 
 
+def test_the_bundle_is_as_sure_as_its_temperature_says(done: Done) -> None:
+    learnt = done.learnt
+    assert learnt.temperature != 1.0
+    assert done.built.bundle.manifest.made_by.bridge.temperature == learnt.temperature
+    logits = learnt.answers(learnt.bridge, "pair")
+    windows = learnt.prepared.windows.source[learnt.prepared.of("pair")]
+    found = answers(ship.bridged(learnt), windows)
+    wanted = (logits / learnt.temperature).softmax(1).numpy()
+    assert np.abs(found - wanted).max() <= 1e-5
+    assert np.abs(found - logits.softmax(1).numpy()).max() > 1e-3
+
+
 # -- steps ------------------------------------------------------------------------------------
 
 

@@ -90,7 +90,13 @@ def ship(
 
 def bridged(learnt: Learnt) -> BridgedModel:
     """Splice what the device needs, and nothing else."""
-    return BridgedModel(learnt.source[: learnt.source_cut], learnt.bridge, learnt.tail, learnt.head)
+    return BridgedModel(
+        learnt.source[: learnt.source_cut],
+        learnt.bridge,
+        learnt.tail,
+        learnt.head,
+        temperature=learnt.temperature,
+    )
 
 
 def _golden_signal(learnt: Learnt, pairs: list[Pair]) -> tuple[Samples, npt.NDArray[np.float32]]:
