@@ -88,7 +88,7 @@ def teacher_head(
     # A step of its own: without copies it is the same for every seed.
     seen = store.step(
         "head-features",
-        "The target model's features of the labelled windows",
+        "Target features of the labelled windows",
         key_of(target_key, content, recipe.compute.precision),
         see,
     )

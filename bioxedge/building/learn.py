@@ -183,7 +183,7 @@ def _wanted(seen: Seen, store: Store, target_cut: int) -> Tensor:
             world=store.world,
         )
 
-    title = f"The target model's tokens of the pair windows at cut {cut}"
+    title = f"Target tokens of the pair windows at cut {cut}"
     return store.folder("target-tokens", title, key_of(seen.target_key, cut), fill).tokens[cut]
 
 

@@ -150,7 +150,7 @@ def _features(
 
         found[group] = store.folder(
             f"{side}-{group}",
-            f"The {side} model's features of the {group} windows at every cut, from one pass",
+            f"{side.capitalize()} features of the {group} windows, all cuts in one pass",
             key_of(key, prepared.key, side, group, cuts, recipe.compute.precision),
             fill,
         )
