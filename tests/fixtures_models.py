@@ -7,7 +7,7 @@ from typing import Any
 # options, and the samples of a window
 SMALL: dict[str, tuple[dict[str, Any], int]] = {
     "labram": (
-        {"electrodes": ("C3", "O2"), "filters": 4, "blocks": 2, "heads": 5, "mlp": 2},
+        {"electrodes": ("C3", "O2"), "filters": 4, "blocks": 2, "heads": 5, "inner": 130},
         400,
     ),
     "hubert_ecg": (
@@ -35,7 +35,7 @@ SMALL: dict[str, tuple[dict[str, Any], int]] = {
         240,
     ),
     "papagei": ({"base_filters": 4, "blocks": 5}, 250),
-    "normwear": ({"channels": 2, "width": 24, "blocks": 3, "heads": 4, "mlp": 2}, 100),
+    "normwear": ({"channels": 2, "width": 24, "blocks": 3, "heads": 4, "inner": 40}, 100),
     "ecg_dualnet": (
         {"widths": (8, 8, 16), "groups": 4, "layers": 2, "inner": 24},
         18_000,

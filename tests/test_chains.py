@@ -35,7 +35,7 @@ CASES = {
     ),
     "openecg": ({}, 5000, (10, 19, 2503, 5129)),
     "labram": (
-        {"electrodes": ("cz", "Fp1", "O2"), "filters": 4, "blocks": 3, "heads": 5, "mlp": 2},
+        {"electrodes": ("cz", "Fp1", "O2"), "filters": 4, "blocks": 3, "heads": 5, "inner": 150},
         600,
         (200, 3200),
     ),
@@ -77,7 +77,7 @@ CASES = {
         (),
     ),
     "normwear": (
-        {"channels": 3, "width": 24, "blocks": 3, "heads": 2, "mlp": 2, "scales": 16,
+        {"channels": 3, "width": 24, "blocks": 3, "heads": 2, "inner": 40, "scales": 16,
          "grid": (5, 3)},
         50,
         (11, 47, 80),
@@ -512,7 +512,7 @@ def test_papagei_block_zero_runs_no_first_norm():
 
 def labram(electrodes, **options):
     torch.manual_seed(0)
-    size = {"filters": 4, "blocks": 2, "heads": 5, "mlp": 1}
+    size = {"filters": 4, "blocks": 2, "heads": 5, "inner": 100}
     return models.create("labram", electrodes=electrodes, **size, **options).eval()
 
 

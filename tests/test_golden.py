@@ -25,7 +25,7 @@ from bioxedge import models
 from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain
 from bioxedge.models.labram import ELECTRODES
-from bioxedge.models.normwear import Scalogram
+from bioxedge.models.normwear import PATCH, Scalogram
 from bioxedge.models.reference import ForwardBackwardFIR, Linear, prepare
 
 pytestmark = [pytest.mark.train, pytest.mark.shared]
@@ -50,8 +50,9 @@ def labram(about: About, golden: Golden, path: Path) -> Case:
 
 
 def hubert_ecg(about: About, golden: Golden, path: Path) -> Case:
-    heads = about["config"]["num_attention_heads"]
-    return models.load("hubert_ecg", path, heads=heads), golden["input"][:, None]
+    stored = about["config"]
+    options = {"heads": stored["num_attention_heads"], "strides": stored["conv_stride"]}
+    return models.load("hubert_ecg", path, **options), golden["input"][:, None]
 
 
 def ecg_fm(about: About, golden: Golden, path: Path) -> Case:
@@ -69,8 +70,9 @@ def papagei(about: About, golden: Golden, path: Path) -> Case:
 
 def normwear(about: About, golden: Golden, path: Path) -> Case:
     _, variables, _, _, scales = golden["input"].shape
+    grid = tuple(size // patch for size, patch in zip(about["img_size"], PATCH, strict=True))
     chain = models.load(
-        "normwear", path, channels=variables, heads=about["num_heads"], scales=scales
+        "normwear", path, channels=variables, heads=about["num_heads"], scales=scales, grid=grid
     )
     # The authors' input is the scalogram, which the chain makes itself (and another test holds).
     chain.stem.scalogram = torch.nn.Identity()

@@ -74,8 +74,8 @@ class LaBraMConfig:
         Temporal filters of the stem, a multiple of 4; the width is 25 times as many.
     blocks, heads : int
         Depth, and attention heads, which divide the width.
-    mlp : int
-        Width of the feed-forward part, in multiples of the width.
+    inner : int
+        Width inside the feed-forward parts.
     seconds : int
         Rows of the time table: the longest window. A checkpoint's table is stretched to it,
         linearly, where it has fewer rows.
@@ -90,7 +90,7 @@ class LaBraMConfig:
     filters: int = 8
     blocks: int = 12
     heads: int = 10
-    mlp: int = 4
+    inner: int = 800
     seconds: int = 16
     positions: bool = True
     scaled: bool = True
@@ -99,7 +99,7 @@ class LaBraMConfig:
         names = tuple(str(name).upper() for name in self.electrodes)
         object.__setattr__(self, "electrodes", names)
         rows(names)
-        for key in ("filters", "blocks", "heads", "mlp", "seconds"):
+        for key in ("filters", "blocks", "heads", "inner", "seconds"):
             if getattr(self, key) < 1:
                 raise ModelError(f"{key} is {getattr(self, key)}: a {NAME} needs at least 1")
         if self.filters % 4:
@@ -208,7 +208,7 @@ class Block(nn.Module):
         self.k_norm = nn.LayerNorm(head, eps=1e-6)
         self.proj = nn.Linear(width, width)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = FeedForward(width, config.mlp * width)
+        self.mlp = FeedForward(width, config.inner)
         self.gamma_1 = nn.Parameter(torch.full((width,), 0.1)) if config.scaled else None
         self.gamma_2 = nn.Parameter(torch.full((width,), 0.1)) if config.scaled else None
 
@@ -271,8 +271,8 @@ def inferred(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         width = 25 * found["filters"]
         if "blocks.0.q_norm.weight" in weights:
             found["heads"] = max(1, width // weights["blocks.0.q_norm.weight"].shape[0])
-        if "blocks.0.mlp.up.weight" in weights:
-            found["mlp"] = max(1, weights["blocks.0.mlp.up.weight"].shape[0] // width)
+    if "blocks.0.mlp.up.weight" in weights:
+        found["inner"] = weights["blocks.0.mlp.up.weight"].shape[0]
     return {key: value for key, value in found.items() if value or key in ("positions", "scaled")}
 
 

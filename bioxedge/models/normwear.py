@@ -58,8 +58,8 @@ class NormWearConfig:
         Variables: each is seen on its own, and their class tokens mix.
     width, blocks, heads : int
         Features at every cut, depth, and attention heads, which divide the width.
-    mlp : int
-        Width of the feed-forward parts, in multiples of the width.
+    inner : int
+        Width inside the feed-forward parts.
     scales : int
         Wavelets of the scalogram.
     fuse : int
@@ -73,14 +73,14 @@ class NormWearConfig:
     width: int = 768
     blocks: int = 12
     heads: int = 12
-    mlp: int = 4
+    inner: int = 3072
     scales: int = 65
     fuse: int = 2
     grid: tuple[int, int] = (43, 13)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "grid", (int(self.grid[0]), int(self.grid[1])))
-        for key in ("channels", "width", "blocks", "heads", "mlp", "fuse"):
+        for key in ("channels", "width", "blocks", "heads", "inner", "fuse"):
             if getattr(self, key) < 1:
                 raise ModelError(f"{key} is {getattr(self, key)}: a {NAME} needs at least 1")
         if self.width % self.heads:
@@ -230,7 +230,7 @@ class Transformer(nn.Module):
         self.qkv = nn.Linear(config.width, 3 * config.width)
         self.proj = nn.Linear(config.width, config.width)
         self.norm2 = nn.LayerNorm(config.width)
-        self.mlp = FeedForward(config.width, config.mlp * config.width)
+        self.mlp = FeedForward(config.width, config.inner)
 
     def forward(self, h: Tensor) -> Tensor:
         """``[batch, tokens, features]`` to the same."""
@@ -300,7 +300,7 @@ def inferred(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         if fused:
             found["fuse"] = fused[1] if len(fused) > 1 else blocks
     if "stem.token" in weights:
-        width = found["width"] = weights["stem.token"].shape[-1]
-        if (up := weights.get("blocks.0.own.mlp.up.weight")) is not None:
-            found["mlp"] = max(1, up.shape[0] // width)
+        found["width"] = weights["stem.token"].shape[-1]
+    if (up := weights.get("blocks.0.own.mlp.up.weight")) is not None:
+        found["inner"] = up.shape[0]
     return found
