@@ -308,7 +308,7 @@ def test_saved_and_loaded_again(case, tmp_path: Path):
     assert again.config == chain.config
     assert not again.training
     assert again.sha256 == digest == checkpoint.sha256(path) == again[1:].sha256
-    with pytest.raises(ModelError, match=r"saved with blocks=\d+, not 2|no option blocks"):
+    with pytest.raises(ModelError, match=r"trained with blocks=\d+, not 2|no option blocks"):
         models.load(chain.name, path, blocks=2)
     other = "papagei" if chain.name != "papagei" else "ecg_transformer"
     with pytest.raises(ModelError, match=f"holds a {chain.name}, not a {other}"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
 import sys
 import types
@@ -496,6 +497,36 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path, name: str, place:
         models.load(name, tmp_path / "trap.pt")
     assert not (tmp_path / "ran").exists()
     assert "weights_only" not in str(caught.value)  # torch's own advice is to run it
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_a_damaged_file_is_one_line(tmp_path: Path, kind: str) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / f"broken.{kind}"
+    weights = {"a.weight": torch.ones(2, 3), "b": torch.zeros(1)}
+    if kind == "safetensors":
+        save_file(weights, whole, metadata={"bioxedge": '{"model": "any", "config": {}}'})
+    else:
+        torch.save({"model": weights}, whole, _use_new_zipfile_serialization=kind == "zip")
+    raw, rng, refused = whole.read_bytes(), random.Random(0), 0
+    for number in range(300):
+        damaged = bytearray(raw[: rng.randrange(len(raw))] if number % 5 == 0 else raw)
+        for _ in range(rng.randint(1, 4)):
+            if damaged:  # the front holds the structure
+                damaged[rng.randrange(min(len(damaged), 700))] = rng.randrange(256)
+        broken.write_bytes(damaged)
+        try:
+            checkpoint.read(broken, name="any", wrappers=("model",))
+        except ModelError as error:
+            refused += 1
+            assert "\n" not in str(error) and str(broken) in str(error)
+    assert refused > 100
+
+
+@pytest.mark.parametrize("about", ["", "[]", "{}", '{"model": "any", "config": 1}'])
+def test_our_own_file_with_another_label_is_one_line(tmp_path: Path, about: str) -> None:
+    save_file({"a": torch.ones(1)}, tmp_path / "x.safetensors", metadata={"bioxedge": about})
+    with pytest.raises(ModelError, match="is damaged"):
+        checkpoint.read(tmp_path / "x.safetensors", name="any")
 
 
 def test_what_stands_beside_weights_is_held_and_not_made(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+import struct
+import warnings
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,23 +22,18 @@ from torch import Tensor, nn
 
 from bioxedge.errors import ModelError
 from bioxedge.models.chain import Chain
+from bioxedge.models.translate import agree
 
 __all__ = [
     "Checkpoint",
     "Inert",
     "agreed",
-    "depth",
     "fill",
-    "joined_weight_norm",
-    "keep",
     "ours",
     "plain",
     "read",
-    "renamed",
     "save",
     "sha256",
-    "strip",
-    "translated",
 ]
 
 _OURS = "bioxedge"  # the metadata key under which `save` keeps name and configuration
@@ -51,6 +48,20 @@ _BESIDE = (
     "numpy.dtype",
     "numpy.dtypes.*",
     "pathlib.*Path",
+)
+
+# What torch's reader raises, besides its own error, where bytes are not what they should be.
+_DAMAGED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BadZipFile,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
 )
 
 
@@ -163,9 +174,12 @@ def read(
             raise ModelError(f"{path} is not a safetensors file: {error}") from error
         return Checkpoint(weights, digest, config=_config(metadata, path, name))
     try:
-        with torch.serialization.safe_globals(_stand_ins(path, (*_BESIDE, *inert))):
+        allowed = torch.serialization.safe_globals(_stand_ins(path, (*_BESIDE, *inert)))
+        with warnings.catch_warnings(), allowed:
+            # Of files by another pickle protocol, which are then read, or refused below.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, BadZipFile, ValueError) as error:
+    except (UnpicklingError, *_DAMAGED) as error:
         raise ModelError(
             f"{path} cannot be read as weights alone ({_reason(error)}): ask its authors for "
             f"a state dict or a safetensors file"
@@ -178,7 +192,7 @@ def read(
                 content = content[wrapper]
                 break
     if not isinstance(content, Mapping) or not all(
-        isinstance(value, Tensor) for value in content.values()
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
     ):
         raise ModelError(
             f"{path} holds no state dict: expected tensors by name"
@@ -202,7 +216,7 @@ def _stand_ins(path: str | Path, allowed: Collection[str]) -> list[Any]:
     """Map each allowed object that a file holds to `Inert`."""
     try:
         held = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (UnpicklingError, RuntimeError, EOFError, BadZipFile, ValueError):
+    except (UnpicklingError, *_DAMAGED):
         return []  # not of the current format: it is read, or refused, with nothing allowed
     return [
         (Inert, name) for name in held if any(fnmatchcase(name, pattern) for pattern in allowed)
@@ -215,83 +229,9 @@ def _reason(error: Exception) -> str:
     held = re.search(r"Unsupported (?:global|class)[^:]*: (?:GLOBAL )?(\S+)", text)
     if held:
         return f"it holds {held[1]}, which may run code"
-    return text.strip().splitlines()[0] if text.strip() else "it is empty"
-
-
-def keep(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Take what stands under a prefix, without it; all of it where nothing does.
-
-    Training scripts store a model inside another (a student, a backbone, an encoder); what
-    stands beside it is not the model's.
-    """
-    if any(key.startswith(prefix) for key in weights):
-        return {
-            key.removeprefix(prefix): value
-            for key, value in weights.items()
-            if key.startswith(prefix)
-        }
-    return dict(weights)
-
-
-def renamed(
-    weights: Mapping[str, Tensor],
-    rules: Sequence[tuple[str, str]],
-    *,
-    dropped: tuple[str, ...] = (),
-) -> dict[str, Tensor]:
-    """Give the authors' keys our names.
-
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-    rules : sequence of (pattern, replacement)
-        Regular expressions, all tried in order on every key.
-    dropped : tuple of str
-        Beginnings of the keys that are stored and part of no block.
-    """
-    ours = {}
-    for key, value in weights.items():
-        if key.startswith(dropped or ("\0",)):
-            continue
-        for pattern, replacement in rules:
-            key = re.sub(pattern, replacement, key)
-        ours[key] = value
-    return ours
-
-
-def depth(weights: Mapping[str, Tensor]) -> int:
-    """Count the blocks of a state dict under our key names; 0 where there is none."""
-    numbers = [int(m[1]) for key in weights if (m := re.match(r"blocks\.(\d+)\.", key))]
-    return max(numbers, default=-1) + 1
-
-
-def joined_weight_norm(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Give a weight-normed convolution its plain weight, ``g · v / ‖v‖``.
-
-    The norm is taken over all dimensions in which the gain has one entry (Salimans and Kingma,
-    2016). Reads both ways in which torch has stored it: ``weight_g`` and ``weight_v``, or
-    ``parametrizations.weight.original0`` and ``1``. Weights without them come back as they are.
-    """
-    out = dict(weights)
-    for gain, direction in (
-        ("parametrizations.weight.original0", "parametrizations.weight.original1"),
-        ("weight_g", "weight_v"),
-    ):
-        g, v = out.get(prefix + gain), out.get(prefix + direction)
-        if g is None or v is None or g.ndim != v.ndim:
-            continue
-        over = [dim for dim in range(v.ndim) if g.shape[dim] == 1]
-        norm = v.double().square().sum(over, keepdim=True).sqrt()
-        out[prefix + "weight"] = (g.double() * v.double() / norm).to(v.dtype)
-        del out[prefix + gain], out[prefix + direction]
-    return out
-
-
-def strip(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Take a wrapper's prefix off the keys, if every one of them carries it."""
-    if all(key.startswith(prefix) for key in weights):
-        return {key.removeprefix(prefix): value for key, value in weights.items()}
-    return dict(weights)
+    if isinstance(error, UnpicklingError | RuntimeError | EOFError | BadZipFile) and text.strip():
+        return text.strip().splitlines()[0]
+    return "it is damaged, or not a file of torch.save"
 
 
 def fill(
@@ -359,63 +299,20 @@ def agreed(found: Checkpoint, options: dict[str, Any], *, source: str) -> dict[s
     """Join the options with the configuration that a file brings; ModelError if they differ."""
     if found.config is None:
         return options
-    for key, value in options.items():
-        if key in found.config and found.config[key] != _plain_list(value):
-            raise ModelError(
-                f"{source} was saved with {key}={found.config[key]}, not {value}: leave it out"
-            )
+    agree(found.config, options, source=source)
     return {**found.config, **options}
-
-
-def translated(
-    stored: Mapping[str, Any],
-    options: Mapping[str, Any],
-    *,
-    names: Mapping[str, str],
-    fixed: Mapping[str, Any],
-    source: str,
-) -> dict[str, Any]:
-    """Give the configuration that authors stored under our options' names.
-
-    Parameters
-    ----------
-    stored, options : mapping
-        What the file says and what the user said.
-    names : mapping of str to str
-        The authors' name of each of our options.
-    fixed : mapping
-        Settings, by the authors' names, that a chain cannot follow if they are others.
-    source : str
-        What to call the checkpoint in an error.
-
-    Raises
-    ------
-    ModelError
-        Another fixed setting, or an option that contradicts the file.
-    """
-    for key, wanted in fixed.items():
-        if stored.get(key, wanted) != wanted:
-            raise ModelError(
-                f"{source} was trained with {key}={stored[key]!r}: only {wanted!r} is known here"
-            )
-    found = {names[key]: value for key, value in stored.items() if key in names}
-    for key, value in options.items():
-        if key in found and _plain_list(found[key]) != _plain_list(value):
-            raise ModelError(
-                f"{source} was trained with {key}={found[key]}, not {value}: leave it out"
-            )
-    return found
-
-
-def _plain_list(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _config(metadata: dict[str, str], path: str | Path, name: str) -> dict[str, Any] | None:
     if _OURS not in metadata:
         return None
-    about = json.loads(metadata[_OURS])
-    if about["model"] != name:
-        raise ModelError(f"{path} holds a {about['model']}, not a {name}: load it by that name")
-    config: dict[str, Any] = about["config"]
+    try:
+        about = json.loads(metadata[_OURS])
+        held, config = str(about["model"]), dict(about["config"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"{path} is damaged: what it says of its model cannot be read; save it again"
+        ) from error
+    if held != name:
+        raise ModelError(f"{path} holds a {held}, not a {name}: load it by that name")
     return config

@@ -27,7 +27,8 @@ from bioxedge.errors import ModelError
 from bioxedge.models.attention import attend
 from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain, Layout, configure
-from bioxedge.models.checkpoint import agreed, depth, fill, read, renamed, strip
+from bioxedge.models.checkpoint import agreed, fill, read
+from bioxedge.models.translate import depth, renamed, strip
 
 NAME = "ecg_dualnet"
 CARD = card(NAME)

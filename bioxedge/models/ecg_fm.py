@@ -21,16 +21,8 @@ from bioxedge.errors import ModelError
 from bioxedge.models.attention import FeedForward, attend
 from bioxedge.models.cards import TWELVE_LEADS, card
 from bioxedge.models.chain import Chain, configure
-from bioxedge.models.checkpoint import (
-    agreed,
-    depth,
-    fill,
-    joined_weight_norm,
-    plain,
-    read,
-    renamed,
-    translated,
-)
+from bioxedge.models.checkpoint import agreed, fill, plain, read
+from bioxedge.models.translate import depth, joined_weight_norm, renamed, translated
 
 NAME = "ecg_fm"
 CARD = card(NAME)

@@ -21,17 +21,8 @@ from transformers import HubertConfig, HubertModel
 from bioxedge.errors import ModelError
 from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain, configure
-from bioxedge.models.checkpoint import (
-    agreed,
-    depth,
-    fill,
-    joined_weight_norm,
-    keep,
-    plain,
-    read,
-    renamed,
-    translated,
-)
+from bioxedge.models.checkpoint import agreed, fill, plain, read
+from bioxedge.models.translate import depth, joined_weight_norm, keep, renamed, translated
 
 NAME = "hubert_ecg"
 CARD = card(NAME)

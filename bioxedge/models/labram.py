@@ -20,7 +20,8 @@ from bioxedge.errors import ModelError
 from bioxedge.models.attention import FeedForward, attention, split_heads
 from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain, configure
-from bioxedge.models.checkpoint import agreed, depth, fill, keep, read, renamed
+from bioxedge.models.checkpoint import agreed, fill, read
+from bioxedge.models.translate import depth, keep, renamed
 
 NAME = "labram"
 CARD = card(NAME)

@@ -23,7 +23,8 @@ from bioxedge.errors import ModelError
 from bioxedge.models.attention import FeedForward, attend
 from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain, Grouped, configure
-from bioxedge.models.checkpoint import agreed, depth, fill, keep, read, renamed
+from bioxedge.models.checkpoint import agreed, fill, read
+from bioxedge.models.translate import depth, keep, renamed
 
 NAME = "normwear"
 CARD = card(NAME)

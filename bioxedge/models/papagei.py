@@ -19,7 +19,8 @@ from torch.nn import functional
 from bioxedge.errors import ModelError
 from bioxedge.models.cards import card
 from bioxedge.models.chain import FEATURES_FIRST, Chain, configure
-from bioxedge.models.checkpoint import agreed, depth, fill, read, renamed, strip
+from bioxedge.models.checkpoint import agreed, fill, read
+from bioxedge.models.translate import depth, renamed, strip
 
 NAME = "papagei"
 CARD = card(NAME)
