@@ -27,71 +27,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from choosing import alignments, positions
+from hooked import RATE, Step, hooked
 from published import BATCH, DIRECTIONS, Direction
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
-from torch.nn import functional
 
 from bioxedge.bridging.compute import Compute, has_bf16
 from bioxedge.bridging.costs import costs
 from bioxedge.bridging.features import extract
-from bioxedge.bridging.positions import linear_cka, select_positions
 from bioxedge.bridging.train import Alignment, Training, train_bridge
-from bioxedge.models.chain import Chain
 
 PUBLISHED = Training(loss="cosine", over="tokens", batch=BATCH)
-RATE = 1e-4
 LONGEST = 300.0
-Step = Callable[[], float]
-
-
-# -- the reference's way ------------------------------------------------------------------------
-
-
-class Hooked:
-    """Both models in full at every step, tapped by hooks; written as plainly as it can be."""
-
-    def __init__(self, direction: Direction, source: Chain, target: Chain) -> None:
-        self.direction, self.source, self.target = direction, source, target
-        self.bridge = direction.bridge(source, target)
-        self.adam = torch.optim.Adam(self.bridge.parameters(), lr=RATE)
-        self.seen: dict[str, Any] = {}
-        cut = direction.source.cut
-        tap = source.blocks[cut - 1]
-        tap.register_forward_hook(lambda *call: self.seen.update(source=call[-1]))
-        last = target.blocks[-1]
-        last.register_forward_hook(lambda *call: self.seen.update(last=call[-1]))
-
-    def step(self, source_windows: Tensor, target_windows: Tensor) -> float:
-        """Train on one batch; give its loss."""
-        self.adam.zero_grad()
-        with torch.no_grad():
-            self.target(target_windows)
-            wanted = self.target.layout.leave(self.seen["last"])
-            self.source(source_windows)
-            features = self.source.layout.leave(self.seen["source"]).mean(1)
-        tokens = self.target.layout.enter(self.bridge(features))
-        block = self.target.blocks[self.direction.target.cut]
-        handle = block.register_forward_pre_hook(lambda *_: (tokens,))
-        self.target(target_windows)
-        handle.remove()
-        predicted = self.target.layout.leave(self.seen["last"])
-        alike = functional.cosine_similarity(predicted.flatten(1), wanted.flatten(1), dim=1)
-        loss = (1 - alike).mean()
-        loss.backward()
-        self.adam.step()
-        return loss.item()
-
-
-def hooked(direction: Direction, *, frozen: bool) -> Step:
-    """Make the reference's step on one batch."""
-    source, target = direction.source.chain(), direction.target.chain()
-    for chain in (source, target):
-        chain.requires_grad_(not frozen)
-    both = Hooked(direction, source, target)
-    windows = direction.source.windows(BATCH, 1), direction.target.windows(BATCH, 2)
-    return lambda: both.step(*windows)
 
 
 # -- ours ---------------------------------------------------------------------------------------
@@ -270,78 +219,6 @@ def precision(direction: Direction, steps: int) -> dict[str, Any]:
     return found
 
 
-# -- positions ----------------------------------------------------------------------------------
-
-
-def per_layer(direction: Direction, pairs: int, labels: np.ndarray) -> tuple[float, Any]:
-    """Choose positions the reference's way: both models once for every layer and batch."""
-    source, target = direction.source.chain(), direction.target.chain()
-    windows = direction.source.windows(pairs, 1), direction.target.windows(pairs, 2)
-    began = time.perf_counter()
-    layers = len(source), len(target)
-    kept: list[list[list[Tensor]]] = [[[] for _ in range(count)] for count in layers]
-    for start in range(0, pairs, BATCH):
-        part = slice(start, start + BATCH)
-        for layer in range(max(layers)):
-            for side, chain in enumerate((source, target)):
-                block = chain.blocks[min(layer, len(chain) - 1)]
-                seen: list[Any] = []
-                handle = block.register_forward_hook(lambda *call, seen=seen: seen.append(call[-1]))
-                with torch.no_grad():
-                    chain(windows[side][part])
-                handle.remove()
-                if layer < len(chain):
-                    kept[side][layer].append(chain.layout.leave(seen[0]).mean(1))
-    features = [[torch.cat(parts).numpy() for parts in side] for side in kept]
-    chosen = select_positions(features[0], features[1], labels)
-    return time.perf_counter() - began, chosen
-
-
-def one_pass(direction: Direction, pairs: int, labels: np.ndarray) -> tuple[float, Any]:
-    """Choose positions from one pass of each model."""
-    source, target = direction.source.chain(), direction.target.chain()
-    windows = direction.source.windows(pairs, 1), direction.target.windows(pairs, 2)
-    began = time.perf_counter()
-    features = [
-        [cut.numpy() for cut in extract(chain, each).pooled]
-        for chain, each in zip((source, target), windows, strict=True)
-    ]
-    chosen = select_positions(features[0], features[1], labels)
-    return time.perf_counter() - began, chosen
-
-
-def positions(direction: Direction, pairs: int) -> dict[str, Any]:
-    """Compare both ways to choose positions, on the same pairs."""
-    labels = np.arange(pairs) % 3
-    warm = BATCH
-    one_pass(direction, warm, labels[:warm])  # imports and first calls are not timed
-    ours, chosen = one_pass(direction, pairs, labels)
-    reference, theirs = per_layer(direction, pairs, labels)
-    # Theirs has no cut 0: block k's output is our cut k + 1.
-    off = np.abs(np.array(chosen.source_scores[1:]) - np.array(theirs.source_scores)).max()
-    return {
-        "direction": direction.name,
-        "pairs": pairs,
-        "seconds": {"one pass per layer": reference, "ours": ours},
-        "faster": reference / ours,
-        "scores_off": float(off),
-    }
-
-
-def alignments(rows: int = 4000, features: int = 512) -> dict[str, float]:
-    """Time linear CKA over features, against the Gram form over rows."""
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(2, rows, features))
-    began = time.perf_counter()
-    ours = linear_cka(x, y)
-    middle = time.perf_counter()
-    centred = [each - each.mean(0) for each in (x, y)]
-    k, m = (each @ each.T for each in centred)
-    gram = (k * m).sum() / np.linalg.norm(k) / np.linalg.norm(m)
-    end = time.perf_counter()
-    return {"rows": rows, "ours": middle - began, "gram": end - middle, "off": abs(ours - gram)}
-
-
 # -- the table ----------------------------------------------------------------------------------
 
 
@@ -387,8 +264,57 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
+def measure(given: argparse.Namespace) -> None:
+    """Measure all that was asked for; print it, and keep the figures as they come."""
+    by_name = {direction.name: direction for direction in DIRECTIONS}
+    console = Console(width=150)
+    where = f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    console.print(f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    found: dict[str, Any] = {
+        "where": where,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "steps": [],
+        "precision": [],
+        "positions": [],
+    }
+
+    def keep() -> None:
+        if given.out:
+            given.out.mkdir(parents=True, exist_ok=True)
+            (given.out / "training.json").write_text(json.dumps(found, indent=2) + "\n")
+
+    for name in given.directions:
+        found["steps"].append(measured(by_name[name], given.rounds))
+        console.print(table(found["steps"][-1:]))
+        keep()
+    console.rule()
+    console.print(table(found["steps"]))
+    found["means"] = summary(found["steps"])
+    console.print("over all:", found["means"])
+    shared = {
+        row["direction"]: {kind: f"{share:.0%}" for kind, share in row["shares"].items()}
+        for row in found["steps"]
+    }
+    console.print("where our step's time goes:", shared)
+    for name in given.precise:
+        found["precision"].append(precision(by_name[name], given.steps))
+        console.print(found["precision"][-1])
+        keep()
+    for name in given.directions:
+        # NormWear's window costs a hundred of the others'.
+        pairs = given.pairs // 2 if name.startswith("FOG") else given.pairs
+        found["positions"].append(positions(by_name[name], pairs))
+        console.print(found["positions"][-1])
+        keep()
+    found["cka"] = alignments()
+    console.print("linear CKA:", found["cka"])
+    keep()
+
+
 def main() -> int:
-    """Measure; print the tables, keep the figures."""
+    """Read the command line, and measure."""
+    names = [direction.name for direction in DIRECTIONS]
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -400,63 +326,28 @@ def main() -> int:
         "--precise",
         nargs="*",
         default=["WESAD ECG→PPG"],
+        choices=names,
         metavar="DIRECTION",
         help="directions trained in both precisions (minutes without bf16)",
     )
-    options.add_argument("--directions", nargs="+", default=[d.name for d in DIRECTIONS])
+    options.add_argument(
+        "--directions", nargs="+", default=names, choices=names, metavar="DIRECTION"
+    )
     options.add_argument("--peak", nargs=2, metavar=("DIRECTION", "METHOD"), help=argparse.SUPPRESS)
     given = options.parse_args()
-    by_name = {direction.name: direction for direction in DIRECTIONS}
     if given.peak:
-        step = METHODS[given.peak[1]](by_name[given.peak[0]])
+        step = METHODS[given.peak[1]](DIRECTIONS[names.index(given.peak[0])])
         step(), step()
         # Not getrusage: its peak is carried over from the process that started this one.
         status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         print(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024)
         return 0
-    console = Console(width=150)
-    where = f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
-    console.print(f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    rows = []
-    for name in given.directions:
-        rows.append(measured(by_name[name], given.rounds))
-        console.print(table(rows[-1:]))
-    console.rule()
-    console.print(table(rows))
-    means = summary(rows)
-    console.print("over all:", means)
-    console.print(
-        "where our step's time goes:",
-        {
-            row["direction"]: {kind: f"{share:.0%}" for kind, share in row["shares"].items()}
-            for row in rows
-        },
-    )
-    precise = []
-    for name in given.precise:
-        precise.append(precision(by_name[name], given.steps))
-        console.print(precise[-1])
-    choices = []
-    for name in given.directions:
-        # NormWear's window costs a hundred of the others'.
-        pairs = given.pairs // 2 if name.startswith("FOG") else given.pairs
-        choices.append(positions(by_name[name], pairs))
-        console.print(choices[-1])
-    cka = alignments()
-    console.print("linear CKA:", cka)
-    if given.out:
-        given.out.mkdir(parents=True, exist_ok=True)
-        found = {
-            "where": where,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "steps": rows,
-            "means": means,
-            "precision": precise,
-            "positions": choices,
-            "cka": cka,
-        }
-        (given.out / "training.json").write_text(json.dumps(found, indent=2) + "\n")
+    try:
+        measure(given)
+    except KeyboardInterrupt:
+        kept = f"; what was measured is in {given.out}" if given.out else ""
+        print(f"stopped{kept}", file=sys.stderr)
+        return 130
     return 0
 
 
