@@ -17,7 +17,7 @@ from published import BATCH, Direction
 from torch import Tensor
 from torch.nn import functional
 
-from bioxedge.bridging.positions import select_positions
+from bioxedge.bridging.positions import Positions, select_positions
 from bioxedge.models.chain import Chain
 
 RATE = 1e-4
@@ -69,11 +69,20 @@ def hooked(direction: Direction, *, frozen: bool) -> Step:
     return lambda: both.step(*windows)
 
 
-def per_layer(direction: Direction, pairs: int, labels: np.ndarray) -> tuple[float, Any]:
-    """Choose positions the reference's way: both models once for every layer and batch."""
+def per_layer(
+    direction: Direction, pairs: int, labels: np.ndarray
+) -> tuple[float, float, Positions]:
+    """Choose positions: both models once for every layer of either, and for every batch.
+
+    Returns
+    -------
+    seconds, spare : float
+        Of all, and of the passes of the shallower model that gave nothing new.
+    chosen : Positions
+    """
     source, target = direction.source.chain(), direction.target.chain()
     windows = direction.source.windows(pairs, 1), direction.target.windows(pairs, 2)
-    began = time.perf_counter()
+    began, spare = time.perf_counter(), 0.0
     layers = len(source), len(target)
     kept: list[list[list[Tensor]]] = [[[] for _ in range(count)] for count in layers]
     for start in range(0, pairs, BATCH):
@@ -83,11 +92,14 @@ def per_layer(direction: Direction, pairs: int, labels: np.ndarray) -> tuple[flo
                 block = chain.blocks[min(layer, len(chain) - 1)]
                 seen: list[Any] = []
                 handle = block.register_forward_hook(lambda *call, seen=seen: seen.append(call[-1]))
+                passing = time.perf_counter()
                 with torch.no_grad():
                     chain(windows[side][part])
                 handle.remove()
                 if layer < len(chain):
                     kept[side][layer].append(chain.layout.leave(seen[0]).mean(1))
+                else:
+                    spare += time.perf_counter() - passing
     features = [[torch.cat(parts).numpy() for parts in side] for side in kept]
     chosen = select_positions(features[0], features[1], labels)
-    return time.perf_counter() - began, chosen
+    return time.perf_counter() - began, spare, chosen

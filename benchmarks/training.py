@@ -41,6 +41,9 @@ from bioxedge.bridging.train import Alignment, Training, train_bridge
 
 PUBLISHED = Training(loss="cosine", over="tokens", batch=BATCH)
 LONGEST = 300.0
+# For the choice of positions: what takes minutes. NormWear's window costs a hundred of LaBraM's.
+PAIRS = {"WESAD": 96, "ISRUC": 192, "FOG": 16}
+PARTS = ("steps", "precision", "positions", "cka")
 
 
 # -- ours ---------------------------------------------------------------------------------------
@@ -270,46 +273,40 @@ def measure(given: argparse.Namespace) -> None:
     console = Console(width=150)
     where = f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
     console.print(f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    found: dict[str, Any] = {
-        "where": where,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "steps": [],
-        "precision": [],
-        "positions": [],
-    }
+    found: dict[str, Any] = {}
+    if given.out and (given.out / "training.json").is_file():
+        found = json.loads((given.out / "training.json").read_text())  # of parts run before
+    found |= {"where": where, "threads": torch.get_num_threads(), "torch": torch.__version__}
+    found |= {part: [] for part in given.parts}
 
-    def keep() -> None:
+    def keep(part: str, row: dict[str, Any]) -> None:
+        found[part].append(row)
         if given.out:
             given.out.mkdir(parents=True, exist_ok=True)
             (given.out / "training.json").write_text(json.dumps(found, indent=2) + "\n")
 
-    for name in given.directions:
-        found["steps"].append(measured(by_name[name], given.rounds))
-        console.print(table(found["steps"][-1:]))
-        keep()
-    console.rule()
-    console.print(table(found["steps"]))
-    found["means"] = summary(found["steps"])
-    console.print("over all:", found["means"])
-    shared = {
-        row["direction"]: {kind: f"{share:.0%}" for kind, share in row["shares"].items()}
-        for row in found["steps"]
-    }
-    console.print("where our step's time goes:", shared)
-    for name in given.precise:
-        found["precision"].append(precision(by_name[name], given.steps))
+    if "steps" in given.parts:
+        for name in given.directions:
+            keep("steps", measured(by_name[name], given.rounds))
+            console.print(table(found["steps"][-1:]))
+        console.rule()
+        console.print(table(found["steps"]))
+        found["means"] = summary(found["steps"])
+        console.print("over all:", found["means"])
+        shared = {
+            row["direction"]: {kind: f"{share:.0%}" for kind, share in row["shares"].items()}
+            for row in found["steps"]
+        }
+        console.print("where our step's time goes:", shared)
+    for name in given.precise if "precision" in given.parts else ():
+        keep("precision", precision(by_name[name], given.steps))
         console.print(found["precision"][-1])
-        keep()
-    for name in given.directions:
-        # NormWear's window costs a hundred of the others'.
-        pairs = given.pairs // 2 if name.startswith("FOG") else given.pairs
-        found["positions"].append(positions(by_name[name], pairs))
+    for name in given.directions if "positions" in given.parts else ():
+        keep("positions", positions(by_name[name], PAIRS[name.split()[0]]))
         console.print(found["positions"][-1])
-        keep()
-    found["cka"] = alignments()
-    console.print("linear CKA:", found["cka"])
-    keep()
+    if "cka" in given.parts:
+        keep("cka", alignments())
+        console.print("linear CKA:", found["cka"])
 
 
 def main() -> int:
@@ -320,7 +317,7 @@ def main() -> int:
     )
     options.add_argument("--out", type=Path)
     options.add_argument("--rounds", type=int, default=7, help="timed steps of each method")
-    options.add_argument("--pairs", type=int, default=32, help="for the choice of positions")
+    options.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="what to measure")
     options.add_argument("--steps", type=int, default=3, help="in either precision")
     options.add_argument(
         "--precise",

@@ -26,7 +26,7 @@ BATCH = 64
 """Windows that pass through a model together; fewer where one costs much."""
 
 _COSTLIEST = 2**36  # multiply-accumulates of a batch: memory inside a model grows with them
-_LARGEST = 2**24  # numbers of one activation of a batch
+_LARGEST = {"cpu": 2**22, "cuda": 2**24}  # numbers of one activation of a batch: a cache's worth
 _FLUSH_EVERY = 10.0  # seconds
 
 
@@ -87,7 +87,8 @@ def extract(
     shapes |= {f"tokens-{k:02d}": (len(rows), *cuts[k]) for k in sorted(set(tokens))}
     largest = max(cut.tokens * cut.features for cut in cuts)
     macs = costs(chain, windows.shape[2])[-1].macs
-    batch = max(1, min(BATCH, _LARGEST // largest, _COSTLIEST // max(macs, 1)))
+    fitting = _LARGEST.get(compute.where.type, _LARGEST["cpu"]) // largest
+    batch = max(1, min(BATCH, fitting, _COSTLIEST // max(macs, 1)))
     sheets = _Sheets(shapes, -(-len(rows) // batch), folder, world)
     pool = TokenMean()
     report(sheets.done, sheets.batches)
@@ -214,7 +215,7 @@ def tokens_of(chain: Chain, cut: int, windows: Tensor, rows: Tensor, places: Ten
     head = chain[:cut]
     needed, where = torch.unique(rows, return_inverse=True)
     tokens, features = chain.cut(cut, windows.shape[2])
-    batch = max(1, min(BATCH, _LARGEST // (tokens * features)))
+    batch = max(1, min(BATCH, _LARGEST["cpu"] // (tokens * features)))
     found = torch.empty(len(rows), features)
     with torch.inference_mode():
         for number, part in enumerate(needed.split(batch)):
