@@ -192,12 +192,14 @@ class Compute(Struct, frozen=True):
     """On what it is computed; results change by rounding only.
 
     ``device`` is ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``; ``precision`` is that
-    of the matrix products inside frozen models; ``compiled`` fuses the target's tail.
+    of the matrix products inside frozen models; ``compiled`` fuses the target's tail, ``packed``
+    lays frozen weights out once as a processor multiplies them.
     """
 
     device: Text = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
     compiled: bool = False
+    packed: bool = False
 
 
 class Recipe(Struct, frozen=True):

@@ -33,6 +33,7 @@ from bioxedge.bridging.features import extract, tokens_of
 from bioxedge.bridging.head import Head, train_head
 from bioxedge.bridging.loop import HeldOut, fit
 from bioxedge.bridging.losses import LOSSES, Pairs, distance
+from bioxedge.bridging.packed import packed
 from bioxedge.bridging.pretrain import pretrain
 from bioxedge.bridging.train import Training, train_bridge, trained_parameters
 from bioxedge.errors import ModelError
@@ -781,18 +782,52 @@ def test_a_patience_wants_held_out_pairs_and_some_to_train_on(frozen) -> None:
         train_bridge(bridge, target[1:], pooled, teacher, training, seed=0, held_out=everything)
 
 
-def test_a_compiled_tail_trains_the_same_bridge(frozen) -> None:
+@pytest.mark.parametrize("how", ["compiled", "packed"])
+def test_a_faster_tail_trains_the_same_bridge(frozen, how: str) -> None:
     source, target, windows = frozen
     pooled = extract(source, windows).pooled[3]
     teacher = last_of(target, windows)
     training = Training(over="tokens", epochs=2, batch=16)
     plain, other = (bridge_to(target, 1, pooled.shape[1], windows) for _ in range(2))
     train_bridge(plain, target[1:], pooled, teacher, training, seed=0)
-    train_bridge(
-        other, target[1:], pooled, teacher, training, seed=0, compute=Compute(compiled=True)
-    )
+    faster = Compute(device="cpu", **{how: True}).check()
+    train_bridge(other, target[1:], pooled, teacher, training, seed=0, compute=faster)
+    assert not any("forward" in vars(part) for part in target.modules())  # as it was
     for mine, its in zip(plain.parameters(), other.parameters(), strict=True):
         assert (mine - its).abs().max() <= 1e-4 * its.abs().max()
+
+
+def test_packed_layers_give_the_same_features(frozen) -> None:
+    _, target, windows = frozen
+    plain = extract(target, windows, tokens=[2])
+    packed = extract(target, windows, tokens=[2], compute=Compute(device="cpu", packed=True))
+    for mine, its in zip(
+        [*plain.pooled, plain.tokens[2]], [*packed.pooled, packed.tokens[2]], strict=True
+    ):
+        assert (mine - its).abs().max() <= 1e-5 * mine.abs().max()
+
+
+@pytest.mark.parametrize("shape", [(5, 12), (2, 5, 12), (1, 1, 12), (0, 5, 12)], ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("strided", [True, False])
+def test_a_packed_layer_computes_what_it_stands_for(
+    shape: tuple[int, ...], bias: bool, strided: bool
+) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(12, 7, bias=bias).requires_grad_(False)
+    trained = nn.Linear(12, 7, bias=bias)
+    x = torch.randn(*shape[:-1], 24)[..., ::2] if strided else torch.randn(shape)
+    wanted, found = x.clone().requires_grad_(), x.requires_grad_()
+    out = layer(wanted)
+    weights = torch.randn_like(out)
+    (out * weights).sum().backward()
+    with packed(nn.ModuleList([layer, trained])):
+        given = layer(found)
+        (given * weights).sum().backward()
+        assert "forward" in vars(layer) and "forward" not in vars(trained)
+    assert given.shape == out.shape
+    torch.testing.assert_close(given, out, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.grad, wanted.grad, rtol=1e-5, atol=1e-6)
 
 
 def test_half_precision_inside_the_tail_moves_the_bridge_little(frozen) -> None:

@@ -28,7 +28,7 @@ from bioxedge.recipes import Recipe, Side, section
 def compute_of(recipe: Recipe) -> Compute:
     """Read from a recipe on what it is computed."""
     wanted = recipe.compute
-    return Compute(wanted.device, wanted.precision, wanted.compiled)
+    return Compute(wanted.device, wanted.precision, wanted.compiled, wanted.packed)
 
 
 def encoder(

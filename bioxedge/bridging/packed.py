@@ -1,0 +1,85 @@
+"""Frozen linear layers whose weights are laid out once as the processor multiplies them.
+
+A matrix product spends part of its time on bringing the weights into the order that its kernel
+reads. Weights that no longer change need that once: for the way there, and for the way back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_MKLDNN = torch.ops.mkldnn
+
+
+def can_pack() -> bool:
+    """Say whether this torch brings oneDNN, whose layout it is."""
+    wanted = ("_reorder_linear_weight", "_linear_pointwise")
+    return torch.backends.mkldnn.is_available() and all(hasattr(_MKLDNN, op) for op in wanted)
+
+
+@contextmanager
+def packed(module: nn.Module) -> Iterator[None]:
+    """Let the frozen linear layers inside a module compute with packed weights.
+
+    On the processor, in float32; what they compute differs by rounding. Weights that want a
+    gradient, or lie elsewhere, are left alone.
+    """
+    found = [
+        part
+        for part in module.modules()
+        if type(part) is nn.Linear
+        and not any(parameter.requires_grad for parameter in part.parameters())
+        and part.weight.device.type == "cpu"
+        and part.weight.dtype == torch.float32
+    ]
+    try:
+        for part in found:
+            part.forward = _Packed(part)  # type: ignore[method-assign]
+        yield
+    finally:
+        for part in found:
+            vars(part).pop("forward", None)
+
+
+class _Packed:
+    """What stands in for a linear layer's `forward`."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        self._weight, self._bias = linear.weight.detach(), linear.bias
+        self._there = _MKLDNN._reorder_linear_weight(self._weight)
+        self._back: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``[…, in]`` to ``[…, out]``."""
+        out: Tensor = _Through.apply(x, self)
+        return out
+
+    def there(self, x: Tensor) -> Tensor:
+        """The product with the weight, and the bias."""
+        out: Tensor = _MKLDNN._linear_pointwise(x, self._there, self._bias, "none", [], "")
+        return out
+
+    def back(self, gradient: Tensor) -> Tensor:
+        """The product with the transposed weight, which is packed when it is first wanted."""
+        if self._back is None:
+            self._back = _MKLDNN._reorder_linear_weight(self._weight.t().contiguous())
+        out: Tensor = _MKLDNN._linear_pointwise(gradient, self._back, None, "none", [], "")
+        return out
+
+
+class _Through(torch.autograd.Function):
+    """The gradient with respect to the input is all that a frozen layer hands on."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: _Packed) -> Tensor:
+        ctx.layer = layer
+        return layer.there(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.layer.back(gradient.contiguous()), None
