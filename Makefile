@@ -23,7 +23,9 @@ lint: $(DESKTOP)/ready  ## ruff, and strict mypy on the hinge and the runtime
 	$(DESKTOP)/bin/ruff format --check .
 	$(DESKTOP)/bin/mypy
 
-bench: $(DESKTOP)/ready  ## the figures of the documents (real recordings wanted: BIOXEDGE_SHARED)
+bench: $(DESKTOP)/ready  ## the figures of the documents: hours (real recordings: BIOXEDGE_SHARED)
+	$(DESKTOP)/bin/python benchmarks/directions.py --out out/directions
+	$(DESKTOP)/bin/python -W ignore benchmarks/training.py --out out/training
 	$(DESKTOP)/bin/python benchmarks/bidmc.py --out out/bidmc
 
 # The desktop: training, export, tests. Editable, so that a change needs no install.

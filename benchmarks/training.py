@@ -98,24 +98,27 @@ if has_bf16(torch.device("cpu")):
 def timed(
     steps: dict[str, Step], rounds: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]], float]:
-    """Let all methods take turns, and a large matrix product among them.
+    """Let all methods take turns of two steps, and a large matrix product among them.
+
+    A user's step follows its like, not another method's: the second of a turn is timed.
 
     Returns
     -------
     seconds, losses : dict of str to list of float
-        Of each method; its first step is not timed. There are fewer rounds, but two at least,
-        where they would take longer than `LONGEST` seconds.
+        Of each method. There are fewer rounds, but two at least, where they would take longer
+        than `LONGEST` seconds.
     rate : float
         Multiply-accumulates a second of the product: the best of its turns.
     """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     began = time.perf_counter()
     losses = {name: [step()] for name, step in steps.items()}
-    rounds = max(2, min(rounds, int(LONGEST / (time.perf_counter() - began))))
+    rounds = max(2, min(rounds, int(LONGEST / 2 / (time.perf_counter() - began))))
     a, b = torch.randn(2, 2048, 2048)
     rate = 0.0
     for _ in range(rounds):
         for name, step in steps.items():
+            losses[name].append(step())  # takes up what the step before it left cold
             began = time.perf_counter()
             losses[name].append(step())
             seconds[name].append(time.perf_counter() - began)
