@@ -234,7 +234,7 @@ def precision(direction: Direction, steps: int) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> Table:
     """Lay the steps out for a terminal."""
     out = Table(title=f"a training step, batch {BATCH}, seconds (median)", title_justify="left")
-    names = list(rows[0]["seconds"])
+    names = [name for name in METHODS if any(name in row["seconds"] for row in rows)]
     for head in ("direction", *names, "× ours", "× fastest", "floor", "loss off", "peak MiB"):
         out.add_column(head, justify="left" if head == "direction" else "right")
     for row in rows:
@@ -242,7 +242,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
         fastest = max(factors, key=lambda name: factors[name])
         out.add_row(
             row["direction"],
-            *(f"{row['seconds'][name]:.3f}" for name in names),
+            *(f"{row['seconds'][name]:.3f}" if name in row["seconds"] else "–" for name in names),
             f"{factors['ours']:.1f} ({kind['ours']:.1f})",
             f"{factors[fastest]:.1f} ({kind[fastest]:.1f})",
             f"{row['floor_seconds']:.3f}",
