@@ -178,7 +178,11 @@ def python(here, code, *arguments, **options):
     )
 
 
-MAIN = "from bioxedge.cli import main; main()"
+# What is started in the background inherits that Ctrl-C is ignored; these tests press it.
+MAIN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from bioxedge.cli import main; main()"
+)
 
 
 @pytest.mark.parametrize(
