@@ -23,6 +23,7 @@ import bioxedge
 from bioxedge import recipes
 from bioxedge.bridging import loop
 from bioxedge.building import Built, build
+from bioxedge.building.encoders import compute_of
 from bioxedge.building.learn import Learnt, learn
 from bioxedge.building.prepare import Prepared, prepare, recordings
 from bioxedge.building.progress import Steps
@@ -522,3 +523,9 @@ def test_a_cut_that_does_not_exist_is_refused_before_anything_is_trained(tmp_pat
     with pytest.raises(RecipeError, match=rf"no cut 42.*\$\.bridge\.{side}_cut"):
         build(tmp_path / "r.toml", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_every_choice_of_compute_reaches_the_training(done: Done) -> None:
+    wanted = recipes.Compute(device="cpu", precision="bf16", compiled=True, packed=True)
+    found = compute_of(msgspec.structs.replace(done.learnt.recipe, compute=wanted))
+    assert vars(found) == msgspec.structs.asdict(wanted)
