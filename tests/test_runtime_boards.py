@@ -10,7 +10,8 @@ import pytest
 from fixtures_bundle import make_bundle
 
 from bioxedge import MissingExtraError, SourceError
-from bioxedge.runtime import BrainFlowSource, Stream, boards, channel_names, loop
+from bioxedge.runtime import BrainFlowSource, Stream, channel_names, loop
+from bioxedge.runtime.sources import boards
 
 pytest.importorskip("brainflow")
 

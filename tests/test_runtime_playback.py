@@ -11,7 +11,8 @@ from fixtures_signal import real_ppg, recorded, with_gaps
 from test_runtime_stream import Keep, Spy, cut
 
 from bioxedge import SourceError, Stream
-from bioxedge.runtime import PlaybackSource, boards, loop, write_playback
+from bioxedge.runtime import PlaybackSource, loop, write_playback
+from bioxedge.runtime.sources import boards
 from bioxedge.signals import Channel, Recording
 
 pytest.importorskip("brainflow")

@@ -1,12 +1,13 @@
 """The device leaf: from a sensor, through a bundle, to predictions. Never imports torch."""
 
-from bioxedge.runtime.boards import channel_names
-from bioxedge.runtime.brainflow import BrainFlowSource
 from bioxedge.runtime.engine import Engine
 from bioxedge.runtime.loop import Tally, run
-from bioxedge.runtime.playback import PlaybackSource, write_playback
 from bioxedge.runtime.sinks import JsonLinesSink, Sink, TerminalSink, make_sink
-from bioxedge.runtime.sources import ReplaySource, Source
+from bioxedge.runtime.sources.base import Source
+from bioxedge.runtime.sources.boards import channel_names
+from bioxedge.runtime.sources.brainflow import BrainFlowSource
+from bioxedge.runtime.sources.playback import PlaybackSource, write_playback
+from bioxedge.runtime.sources.replay import ReplaySource
 from bioxedge.runtime.stream import Prediction, Stream
 from bioxedge.runtime.verify import Report, verify
 

@@ -16,7 +16,7 @@ import numpy as np
 from bioxedge import windows
 from bioxedge.bundle import Bundle
 from bioxedge.runtime.sinks import Sink
-from bioxedge.runtime.sources import Source
+from bioxedge.runtime.sources.base import Source
 from bioxedge.runtime.stream import Prediction, Stream
 from bioxedge.signals import Chunk
 

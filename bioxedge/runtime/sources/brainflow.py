@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bioxedge.errors import SourceError
-from bioxedge.runtime import boards
 from bioxedge.runtime.clock import LEARN, SampleClock
-from bioxedge.runtime.sources import Managed
+from bioxedge.runtime.sources import boards
+from bioxedge.runtime.sources.base import Managed
 from bioxedge.signals import Chunk
 
 # What makes a Muse send its PPG (BrainFlow: other_info), by board.
@@ -33,7 +33,7 @@ class BrainFlowSource(Managed):
     board : str
         BrainFlow's name, in any case, with or without ``_BOARD``: ``muse_2``, ``cyton``.
     channels : tuple of str
-        Names by the rule in :mod:`bioxedge.runtime.boards`, in the order wanted.
+        Names by the rule in :mod:`bioxedge.runtime.sources.boards`, in the order wanted.
     rate : float
         The rate in Hz that the board must have.
     preset : str, optional

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bioxedge.errors import SourceError
-from bioxedge.runtime import boards
-from bioxedge.runtime.brainflow import BrainFlowSource
 from bioxedge.runtime.clock import CYCLE, SampleClock
+from bioxedge.runtime.sources import boards
+from bioxedge.runtime.sources.brainflow import BrainFlowSource
 from bioxedge.signals import Chunk, Recording
 
 # What --speed max means here: near what BrainFlow reads, and stamps still tell samples apart.
