@@ -15,7 +15,7 @@ import numpy as np
 
 from bioxedge import windows
 from bioxedge.bundle import Bundle
-from bioxedge.runtime.sinks import Sink
+from bioxedge.runtime.sinks.base import Sink
 from bioxedge.runtime.sources.base import Source
 from bioxedge.runtime.stream import Prediction, Stream
 from bioxedge.signals import Chunk
