@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -32,6 +33,37 @@ class Segment:
     index: int
 
 
+@dataclass(frozen=True)
+class Note:
+    """Something that happened to the samples.
+
+    Attributes
+    ----------
+    kind : str
+        ``missing``: channels gave no value, from sample ``at`` on; said when it ends, and once
+        before, when it has lasted longer than can be held over. ``restart``: the stream began
+        afresh at sample ``at``.
+    at : int
+        Absolute input sample.
+    samples : int
+        How many were missing, so far where ``open``.
+    channels : tuple of str
+        Which gave no value; empty for a restart.
+    open : bool
+        Whether it goes on.
+    """
+
+    kind: str
+    at: int
+    samples: int
+    channels: tuple[str, ...] = ()
+    open: bool = False
+
+
+# Notes that nobody takes (training cuts whole recordings) do not pile up.
+_NOTES = 4096
+
+
 class SampleStream:
     """Chunks in, settled samples at the streamed rate out; gaps treated on the way.
 
@@ -43,12 +75,14 @@ class SampleStream:
     Attributes
     ----------
     filled, lost, restarts : int
-        Samples held over, samples in gaps that were too long, and starts after the first.
+        Samples held over, samples in gaps that are too long (the present one is counted as it
+        lasts), and starts after the first.
     """
 
     def __init__(self, source: spec.Input, stream: spec.StreamSpec) -> None:
         self._stages = Stages(stream.stages, source)
         self._max_gap = stream.max_gap
+        self._names = source.names
         self._width = len(source.channels)
         self._rate = source.rate
         self.rate, self.channels = self._stages.rate, self._stages.channels
@@ -56,10 +90,25 @@ class SampleStream:
 
     def reset(self) -> None:
         """Forget everything, as if new."""
-        self.filled = self.lost = self.restarts = 0
+        self.filled = self.restarts = 0
+        self._ended = 0
         self._expected: int | None = None
         self._missing = 0
+        self._silent = np.zeros(self._width, np.int64)
+        self._notes: deque[Note] = deque(maxlen=_NOTES)
         self._start()
+
+    @property
+    def lost(self) -> int:
+        """Samples in gaps that are too long to be held over, the present one included."""
+        going_on = self._last is not None and self._missing > self._max_gap
+        return self._ended + (self._missing if going_on else 0)
+
+    def take_notes(self) -> list[Note]:
+        """Give what happened since the last call, and forget it."""
+        notes = list(self._notes)
+        self._notes.clear()
+        return notes
 
     def _start(self) -> None:
         """Begin a stream whose first sample is still to come."""
@@ -98,7 +147,9 @@ class SampleStream:
         if self._expected is not None:
             self._missing += chunk.first - self._expected
         self._expected = chunk.end
-        real: npt.NDArray[np.bool_] = np.all(np.isfinite(chunk.samples), axis=0)
+        finite: npt.NDArray[np.bool_] = np.isfinite(chunk.samples)
+        self._watch(finite, chunk.first)
+        real = finite.all(axis=0)
         edges = np.flatnonzero(np.diff(real)) + 1
         for begin, end in itertools.pairwise([0, *edges.tolist(), len(real)]):
             if begin == end:
@@ -119,13 +170,40 @@ class SampleStream:
         if missing == 0 or self._last is None:
             return
         if missing > self._max_gap:
-            self.lost += missing
+            self._ended += missing
             self.restarts += 1
+            self._notes.append(Note("restart", here, missing))
             self._start()
             return
         self.filled += missing
         self._holds.append((here - missing, here))
         yield from self._feed(np.repeat(self._last, missing, axis=1))
+
+    def _watch(self, finite: npt.NDArray[np.bool_], first: int) -> None:
+        """Note which channels give no value, alike for every chunking."""
+        if finite.all() and not self._silent.any():
+            return
+        found: dict[tuple[int, bool, int, int], list[str]] = {}
+        for row, (name, values) in enumerate(zip(self._names, finite, strict=True)):
+            run = int(self._silent[row])
+            edges = np.flatnonzero(np.diff(values)) + 1
+            for begin, end in itertools.pairwise([0, *edges.tolist(), len(values)]):
+                if begin == end:
+                    continue
+                if values[begin]:
+                    if run:
+                        key = (first + begin, False, first + begin - run, run)
+                        found.setdefault(key, []).append(name)
+                    run = 0
+                    continue
+                if run <= self._max_gap < run + end - begin:
+                    at = first + begin - run
+                    key = (at + self._max_gap, True, at, self._max_gap + 1)
+                    found.setdefault(key, []).append(name)
+                run += end - begin
+            self._silent[row] = run
+        for (_, going_on, at, samples), names in sorted(found.items()):
+            self._notes.append(Note("missing", at, samples, tuple(names), going_on))
 
     def _feed(self, samples: Samples) -> Iterator[Segment]:
         """Pass samples through the stages."""

@@ -49,9 +49,17 @@ class Chunk:
     rate : float
         Nominal rate in Hz.
     t0 : float, optional
-        Estimated Unix time, in seconds, of sample index 0; NaN when unknown.
+        Unix time, in seconds, that ``index / rate`` counts from, so that the last sample's time
+        is right: a live source estimates it anew for every chunk; NaN when unknown.
     arrived : int, optional
         Monotonic clock, in nanoseconds, at which the last sample was in this process's hands.
+    acquired : int, optional
+        Monotonic clock, in nanoseconds, at which the sensor took the last sample, as well as it
+        can be told; 0 where it cannot, and then ``arrived`` stands for it.
+    real_rate : float, optional
+        Estimated real rate in samples per second of the monotonic clock; NaN when unknown.
+    loss_known : bool, optional
+        Whether a loss of samples up to here would have been seen.
 
     Raises
     ------
@@ -64,6 +72,9 @@ class Chunk:
     rate: float
     t0: float = float("nan")
     arrived: int = 0
+    acquired: int = 0
+    real_rate: float = float("nan")
+    loss_known: bool = True
 
     def __post_init__(self) -> None:
         """Hold the layout that every stage relies on."""

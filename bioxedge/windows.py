@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bioxedge import spec
 from bioxedge.errors import SignalError
-from bioxedge.gaps import SampleStream
+from bioxedge.gaps import Note, SampleStream
 from bioxedge.signals import Chunk, Recording, Samples
 
 
@@ -31,12 +31,15 @@ class Window:
         taken off.
     filled : int
         Input samples between those two that were missing and held over.
+    run : int
+        How often the stream had begun afresh before it.
     """
 
     samples: npt.NDArray[np.float32]
     start: Fraction
     end: Fraction
     filled: int
+    run: int = 0
 
 
 class WindowStream:
@@ -81,6 +84,10 @@ class WindowStream:
         stream = self._stream
         return {"filled": stream.filled, "lost": stream.lost, "restarts": stream.restarts}
 
+    def take_notes(self) -> list[Note]:
+        """Give what happened to the samples since the last call, and forget it."""
+        return self._stream.take_notes()
+
     def push(self, chunk: Chunk) -> list[Window]:
         """Take a chunk; give the windows that it completes.
 
@@ -111,6 +118,7 @@ class WindowStream:
                 start,
                 stop,
                 self._stream.held(start, stop),
+                self._stream.restarts,
             )
             self._next += hop
         keep = max(0, self._next - first)

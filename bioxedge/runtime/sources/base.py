@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol, TypeVar
 
+from bioxedge.runtime.events import Event
 from bioxedge.signals import Chunk
 
 Self = TypeVar("Self", bound="Managed")  # typing's own comes with Python 3.11
@@ -21,6 +22,9 @@ class Source(Protocol):
         The rows of every chunk, in order.
     rate : float
         Nominal rate in Hz.
+    sensor : str or None
+        Board and preset as BrainFlow names them (``muse_2/ancillary``); None where what stands
+        behind the samples is not known.
     loss : int or None
         Samples that were lost on the way so far; None where the source cannot know.
     """
@@ -28,6 +32,7 @@ class Source(Protocol):
     name: str
     channels: tuple[str, ...]
     rate: float
+    sensor: str | None
 
     @property
     def loss(self) -> int | None:
@@ -53,13 +58,23 @@ class Source(Protocol):
         """
         ...
 
+    def take_events(self) -> list[Event]:
+        """Give what happened since the last call, and forget it."""
+        ...
+
     def close(self) -> None:
         """Let go of everything; may be called twice, and before :meth:`start`."""
         ...
 
 
 class Managed:
-    """Start and close by ``with``."""
+    """Start and close by ``with``; nothing known of the sensor, nothing ever happens."""
+
+    sensor: str | None = None
+
+    def take_events(self) -> list[Event]:
+        """Nothing happened."""
+        return []
 
     def start(self) -> None:
         """Begin."""

@@ -1,0 +1,83 @@
+"""What one window says, and what it is worth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from bioxedge.quality import Verdict
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a window is made of.
+
+    Attributes
+    ----------
+    real : float
+        Share of its input samples that are real, neither missing nor held over.
+    signal : Verdict or None
+        What each channel looks like; None where the bundle states no thresholds.
+    """
+
+    real: float
+    signal: Verdict | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values for JSON."""
+        return {"real": self.real, "channels": self.signal.to_dict() if self.signal else None}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one window says.
+
+    Attributes
+    ----------
+    label : str or None
+        None where nothing is said: see ``reason``.
+    probabilities : dict of str to float
+        For each label, in the manifest's order, as the model gave them; empty where the model
+        was not asked.
+    t_start, t_end : float
+        Where the window lies, in seconds of stream time (input sample over nominal rate), the
+        declared linear-phase delay taken off.
+    t0 : float
+        Unix time that ``t_end`` counts from: ``t0 + t_end`` is when the window ended, by the
+        host's clock as it was set when the samples came; NaN when unknown.
+    due : int
+        Monotonic nanoseconds at which the window's last sample was in this process's hands.
+    latency : float
+        Seconds from ``due`` to this prediction.
+    age : float
+        Seconds from the acquisition of the window's last sample to this prediction.
+    rate : float or None
+        Estimated real rate in Hz; None while nothing is known.
+    quality : Quality
+    gap : int
+        Input samples of the window that are known to be missing and were held over.
+    loss : int or None
+        Input samples of the window that were lost; None where the source cannot tell.
+    reason : str or None
+        Why there is no label.
+    """
+
+    label: str | None
+    probabilities: dict[str, float]
+    t_start: float
+    t_end: float
+    t0: float
+    due: int
+    latency: float
+    age: float
+    rate: float | None
+    quality: Quality
+    gap: int
+    loss: int | None
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values for strict JSON; an unknown ``t0`` is None."""
+        t0 = self.t0 if math.isfinite(self.t0) else None
+        return {**vars(self), "t0": t0, "quality": self.quality.to_dict()}
