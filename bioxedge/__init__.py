@@ -20,6 +20,7 @@ from bioxedge.errors import (
     RecipeError,
     RecordingError,
     SignalError,
+    SinkError,
     SourceError,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "RecipeError",
     "RecordingError",
     "SignalError",
+    "SinkError",
     "SourceError",
     "Stream",
 ]

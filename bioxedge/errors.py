@@ -8,6 +8,7 @@
     ├── BundleError        a bundle that must not be trusted
     │   └── ManifestError  what its manifest says cannot be right
     ├── SourceError        a sensor (or its stand-in) that cannot be read
+    ├── SinkError          an output that cannot be opened, or that failed
     ├── ModelError         a foundation model, checkpoint or cut that does not fit
     ├── DatasetError       recordings that are not there, or not what they should be
     ├── RecipeError        a recipe that cannot be followed
@@ -43,6 +44,10 @@ class ManifestError(BundleError):
 
 class SourceError(BioxedgeError):
     """A sensor, or what stands in for it, that cannot be read."""
+
+
+class SinkError(BioxedgeError):
+    """Where predictions go cannot be opened, or failed while the others went on."""
 
 
 class ModelError(BioxedgeError, ValueError):

@@ -1,98 +1,68 @@
-"""The run loop: a source's chunks through a stream into sinks, and what came of it."""
+"""The run loop: a source's chunks through a stream into sinks, and what came of it.
+
+One thread reads, cuts and asks the model; every sink has a thread of its own, so that none of
+them delays a window or another sink.
+"""
 
 from __future__ import annotations
 
-import signal
-import threading
-import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+import platform
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
+import onnxruntime
 
+import bioxedge
 from bioxedge import windows
 from bioxedge.bundle import Bundle
-from bioxedge.runtime.sinks.base import Sink
+from bioxedge.errors import SinkError, SourceError
+from bioxedge.runtime.events import Event
+from bioxedge.runtime.hostclock import SYSTEM, HostClock
+from bioxedge.runtime.interrupts import held_back
+from bioxedge.runtime.prediction import Prediction
+from bioxedge.runtime.sinks.base import RunInfo, Sink
+from bioxedge.runtime.sinks.runner import SinkRunner
 from bioxedge.runtime.sources.base import Source
-from bioxedge.runtime.stream import Prediction, Stream
+from bioxedge.runtime.stream import Due, Stream
+from bioxedge.runtime.systemd import Watchdog
+from bioxedge.runtime.tally import Tally
 from bioxedge.signals import Chunk
+
+__all__ = ["Late", "RunInfo", "Tally", "about", "run", "samples_needed"]
 
 # How long to wait where nothing is new: short beside any hop, and about 1 % of a core.
 POLL = 0.005
+# A wall clock that moves by more than this between two looks was set; slewing is slower.
+CLOCK_STEP = 0.5
+# Seconds of signal between two words about a model that cannot keep up.
+SAY_LATE = 60.0
+
+Late = Literal["all", "latest"]
 
 
-@dataclass
-class Tally:
-    """What a run has done so far; kept up to date while it runs.
-
-    Attributes
-    ----------
-    samples : int
-        Input samples seen, from the first to the last.
-    labels : Counter
-        Windows for each label.
-    latencies : list of float
-        Seconds, one for each window.
-    gaps : dict
-        ``filled``, ``lost`` and ``restarts``.
-    loss : int or None
-        Samples that the source lost; None where it cannot know.
-    """
-
-    samples: int = 0
-    labels: Counter[str] = field(default_factory=Counter)
-    latencies: list[float] = field(default_factory=list)
-    gaps: dict[str, int] = field(default_factory=lambda: {"filled": 0, "lost": 0, "restarts": 0})
-    loss: int | None = 0
-
-    @property
-    def windows(self) -> int:
-        """Number of windows."""
-        return len(self.latencies)
-
-    def add(self, prediction: Prediction) -> None:
-        """Count one prediction."""
-        self.labels[prediction.label] += 1
-        self.latencies.append(prediction.latency)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON: latencies in ms, gaps with ``loss_known``."""
-        return {
-            "windows": self.windows,
-            "samples": self.samples,
-            "labels": {label: n / self.windows for label, n in self.labels.most_common()},
-            "latency_ms": self._latency(),
-            "gaps": {**self.gaps, "loss_known": self.loss is not None},
-        }
-
-    def _latency(self) -> dict[str, float] | None:
-        if not self.latencies:
-            return None
-        ms = np.array(self.latencies) * 1e3
-        return {
-            "median": round(float(np.median(ms)), 3),
-            "p95": round(float(np.percentile(ms, 95)), 3),
-            "max": round(float(ms.max()), 3),
-        }
-
-    def line(self) -> str:
-        """Give the summary as one line."""
-        about = self.to_dict()
-        shares = ", ".join(f"{label} {share:.0%}" for label, share in about["labels"].items())
-        ms = about["latency_ms"] or {"median": 0.0, "p95": 0.0, "max": 0.0}
-        gaps = (
-            f"{self.gaps['filled']} samples held over, {self.gaps['lost']} lost, "
-            f"{self.gaps['restarts']} restarts"
-        )
-        if self.loss is None:
-            gaps = f"loss unknown (the board's counter does not show it), {gaps} seen"
-        return (
-            f"{self.windows} windows: {shares}; latency {ms['median']:.2f} ms median, "
-            f"{ms['p95']:.2f} ms 95 %, {ms['max']:.2f} ms max; {gaps}"
-        )
+def about(source: Source, stream: Stream, clock: HostClock = SYSTEM) -> RunInfo:
+    """Describe a run for its sinks."""
+    manifest = stream.bundle.manifest
+    return RunInfo(
+        labels=manifest.output.labels,
+        bundle=manifest.name,
+        digest=manifest.digest,
+        source=source.name,
+        sensor=source.sensor,
+        rate=source.rate,
+        started=clock.time(),
+        versions={
+            "bioxedge": bioxedge.__version__,
+            "numpy": np.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "python": platform.python_version(),
+        },
+        checks=manifest.absent,
+    )
 
 
 def run(
@@ -100,24 +70,31 @@ def run(
     stream: Stream,
     sinks: Sequence[Sink],
     *,
-    labels: tuple[str, ...],
+    info: RunInfo | None = None,
     seconds: float | None = None,
+    late: Late = "all",
     tally: Tally | None = None,
+    clock: HostClock = SYSTEM,
 ) -> Tally:
-    """Read a source to its end and send every prediction to every sink.
+    """Read a source to its end and send every prediction and event to every sink.
 
-    The source is started and closed here, and the sinks are opened and closed, whatever
-    happens in between.
+    The source is started and closed here, and the sinks are opened once it streams, and closed,
+    whatever happens in between.
 
     Parameters
     ----------
     source, stream, sinks
-    labels : tuple of str
-        The bundle's, for the sinks.
+    info : RunInfo, optional
+        What sinks are told; :func:`about` by default.
     seconds : float, optional
         Stop after so much signal (not time), for every chunking at the same sample.
+    late : {"all", "latest"}
+        Where the model cannot keep up: answer every window, however old, or only the latest
+        one, and count those that are left out.
     tally : Tally, optional
         Filled while running, so that an interrupted run can tell what it did.
+    clock : HostClock, optional
+        The source's clock.
 
     Returns
     -------
@@ -127,25 +104,20 @@ def run(
     ------
     SourceError, SignalError, BundleError
         What the source, the stream or the model raise.
+    SinkError
+        A sink failed; raised at the end, because the others go on, or at once where it was the
+        last one or cannot be opened.
     """
     tally = Tally() if tally is None else tally
-    limit = None if seconds is None else round(seconds * source.rate)
     with ExitStack() as stack:
-        for sink in sinks:
-            stack.callback(sink.close)
-            sink.open(labels)
         stack.callback(source.close)
         source.start()
-        while limit is None or tally.samples < limit:
-            chunk = source.read()
-            if chunk is None:
-                break
-            if not chunk.samples.shape[1]:
-                time.sleep(POLL)
-                continue
-            with _uninterrupted():
-                _step(_trim(chunk, limit), stream, sinks, tally)
-                tally.loss = source.loss
+        desk = _Desk(info or about(source, stream, clock), tally)
+        stack.callback(desk.close)
+        desk.open(sinks)
+        _Run(source, stream, desk, seconds, late, clock).go()
+    if desk.failures:
+        raise SinkError("; ".join(desk.failures))
     return tally
 
 
@@ -155,20 +127,181 @@ def samples_needed(bundle: Bundle) -> int:
     return windows.samples_needed(about.input, about.stream, about.window)
 
 
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back, so that what a sink was given and what is counted stay the same."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals reach the main thread only
-        return
-    caught: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-    if caught:
-        raise KeyboardInterrupt
+class _Desk:
+    """Gives every record to the tally and to every sink that still works."""
+
+    def __init__(self, info: RunInfo, tally: Tally) -> None:
+        self._info = info
+        self._runners: list[SinkRunner] = []
+        self.tally = tally
+        self.failures: list[str] = []
+
+    def open(self, sinks: Sequence[Sink]) -> None:
+        """Open every sink; one that cannot be opened is an error at once."""
+        for sink in sinks:
+            runner = SinkRunner(sink)
+            self._runners.append(runner)
+            runner.start(self._info)
+
+    def emit(self, record: Prediction | Event) -> None:
+        """Pass one record on."""
+        self.tally.add(record)
+        for runner in self._runners:
+            runner.emit(record)
+
+    def look(self) -> None:
+        """Tell the other sinks of one that failed.
+
+        Raises
+        ------
+        SinkError
+            None is left.
+        """
+        for runner in list(self._runners):
+            failure = runner.take_failure()
+            if failure is None:
+                continue
+            self._runners.remove(runner)
+            self._closed(runner)
+            self.failures.append(str(failure))
+            if not self._runners:
+                raise SinkError("; ".join(self.failures))
+            self.emit(Event("sink_failed", str(failure), facts={"sink": runner.name}))
+
+    def close(self) -> None:
+        """Let every sink finish what it was given, within a bound."""
+        for runner in self._runners:
+            self._closed(runner)
+            failure = runner.take_failure()
+            if failure is not None:
+                self.failures.append(str(failure))
+
+    def _closed(self, runner: SinkRunner) -> None:
+        runner.close()
+        if runner.left_out:
+            self.failures.append(
+                f"{runner.name} was too slow: {runner.left_out} records were left out of it"
+            )
+
+
+class _Run:
+    """One run, step by step."""
+
+    def __init__(
+        self,
+        source: Source,
+        stream: Stream,
+        desk: _Desk,
+        seconds: float | None,
+        late: Late,
+        clock: HostClock,
+    ) -> None:
+        self._source, self._stream, self._desk, self._clock = source, stream, desk, clock
+        self._tally = desk.tally
+        self._limit = None if seconds is None else round(seconds * source.rate)
+        self._late = late
+        self._waiting: deque[Due] = deque()
+        self._cost = 0.0  # seconds that an answer takes, lately
+        self._said_late = -SAY_LATE
+        self._offset = self._wall_offset()
+
+    def go(self) -> None:
+        """Read until the source ends or enough signal was seen."""
+        watchdog = Watchdog()  # real time, whatever the clock of the run
+        watchdog.ready()
+        try:
+            while self._limit is None or self._tally.samples < self._limit:
+                watchdog.alive()
+                try:
+                    chunk = self._source.read()
+                except SourceError:
+                    with held_back():  # what came before is answered all the same
+                        self._pass_on(self._source.take_events())
+                        self._answer_waiting()
+                    raise
+                with held_back():
+                    self._step(chunk)
+                if chunk is None:
+                    return
+                if not chunk.samples.shape[1]:
+                    self._clock.sleep(POLL)
+            with held_back():
+                self._answer_waiting()
+        finally:
+            watchdog.stopping()
+
+    def _step(self, chunk: Chunk | None) -> None:
+        """Take what was read all the way."""
+        self._look_at_clock()
+        self._pass_on(self._source.take_events())
+        more = False
+        if chunk is not None and chunk.samples.shape[1]:
+            chunk = _trim(chunk, self._limit)
+            due = self._stream.take(chunk)
+            self._tally.samples = chunk.end
+            self._pass_on(self._stream.take_events())
+            self._waiting.extend(due)
+            # Behind by more than half a hop, the source may hold newer windows: look first.
+            more = self._late == "latest" and self._behind(chunk) > self._stream.hop / 2
+        if not more:
+            self._answer_waiting()
+        self._tally.loss, self._tally.gaps = self._source.loss, self._stream.gaps
+        self._desk.look()
+
+    def _behind(self, chunk: Chunk) -> float:
+        """Seconds since the chunk's last sample was acquired."""
+        return (self._clock.monotonic_ns() - (chunk.acquired or chunk.arrived)) / 1e9
+
+    def _answer_waiting(self) -> None:
+        """Answer the windows that wait: all, or the latest where there is no time for all."""
+        if self._late == "latest" and len(self._waiting) * self._cost > self._stream.hop:
+            while len(self._waiting) > 1:
+                due = self._waiting.popleft()
+                self._tally.left_out += 1
+                self._say_late(due)
+        while self._waiting:
+            due = self._waiting.popleft()
+            began = self._clock.monotonic_ns()
+            prediction = self._stream.answer(due)
+            took = (self._clock.monotonic_ns() - began) / 1e9
+            self._cost = took if not self._cost else 0.5 * (self._cost + took)
+            self._pass_on(self._stream.take_events())
+            if self._late == "all" and prediction.age > self._stream.hop < self._cost:
+                self._say_late(due)
+            self._desk.emit(prediction)
+
+    def _say_late(self, due: Due) -> None:
+        """Say that the model is slower than the hop, at most once a minute of signal."""
+        t = float(due.window.end) / self._source.rate
+        if t - self._said_late < SAY_LATE:
+            return
+        self._said_late = t
+        hop, count = self._stream.hop, self._tally.left_out
+        said = f"cannot keep up: {self._cost:.1f} s a window, {hop:.1f} s a hop"
+        if self._late == "latest":
+            said += f"; {count} window{'s' if count != 1 else ''} left out so far"
+        facts = {"seconds_a_window": self._cost, "seconds_a_hop": hop, "left_out": count}
+        self._desk.emit(Event("late", said, t, facts))
+
+    def _pass_on(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._desk.emit(event)
+
+    def _wall_offset(self) -> float:
+        return self._clock.time() - self._clock.monotonic_ns() / 1e9
+
+    def _look_at_clock(self) -> None:
+        """Notice that somebody set the wall clock."""
+        offset = self._wall_offset()
+        step = offset - self._offset
+        self._offset = offset
+        if abs(step) > CLOCK_STEP:
+            said = (
+                f"the host's clock was set by {step:+.1f} s: no window moves, "
+                "and times are right from here on"
+            )
+            t = self._tally.samples / self._source.rate
+            self._desk.emit(Event("clock_step", said, t, {"seconds": step}))
 
 
 def _trim(chunk: Chunk, limit: int | None) -> Chunk:
@@ -176,15 +309,10 @@ def _trim(chunk: Chunk, limit: int | None) -> Chunk:
     if limit is None or chunk.end <= limit:
         return chunk
     keep = max(limit - chunk.first, 0)
-    first = min(chunk.first, limit)
-    return Chunk(chunk.samples[:, :keep], first, chunk.rate, chunk.t0, chunk.arrived)
-
-
-def _step(chunk: Chunk, stream: Stream, sinks: Sequence[Sink], tally: Tally) -> None:
-    """Take one chunk all the way."""
-    predictions = stream.push(chunk)
-    tally.samples, tally.gaps = chunk.end, stream.gaps
-    for prediction in predictions:
-        for sink in sinks:
-            sink.emit(prediction)
-        tally.add(prediction)
+    beyond = chunk.samples.shape[1] - keep
+    return replace(
+        chunk,
+        samples=chunk.samples[:, :keep],
+        first=min(chunk.first, limit),
+        acquired=chunk.acquired and chunk.acquired - round(beyond * 1e9 / chunk.rate),
+    )

@@ -3,56 +3,50 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError, SignalError
-from bioxedge.runtime.engine import Engine
+from bioxedge.gaps import Note
+from bioxedge.quality import Verdict
+from bioxedge.runtime.engine import Engine, Floats
+from bioxedge.runtime.events import Event
+from bioxedge.runtime.hostclock import SYSTEM, HostClock
+from bioxedge.runtime.prediction import Prediction, Quality
 from bioxedge.signals import Chunk
 from bioxedge.windows import Window
 
+__all__ = ["Due", "Prediction", "Stream"]
+
 
 @dataclass(frozen=True)
-class Prediction:
-    """What one window says.
+class Due:
+    """A window that waits for its answer, and what is known of its samples.
 
     Attributes
     ----------
-    label : str
-    probabilities : dict of str to float
-        For each label, in the manifest's order.
-    t_start, t_end : float
-        Where the window lies, in seconds of stream time (input sample over rate), the
-        declared linear-phase delay taken off.
+    window : Window
+    verdict : Verdict or None
+        What its channels look like; None where the bundle states no thresholds.
     t0 : float
-        Estimated Unix time of stream time 0; NaN when unknown.
-    due : int
-        Monotonic nanoseconds at which the window's last sample was in this process's hands.
-    latency : float
-        Seconds from ``due`` to this prediction.
-    quality : float
-        Share of the window's input samples that were real.
-    gap : int
-        Input samples of the window that were missing and held over.
+        Unix time that its stream time counts from.
+    arrived, acquired : int
+        Monotonic nanoseconds at which its last sample was here, and was taken by the sensor.
+    rate : float
+        Estimated real rate in Hz; NaN when unknown.
+    loss_known : bool
+        Whether a loss in it would have been seen.
     """
 
-    label: str
-    probabilities: dict[str, float]
-    t_start: float
-    t_end: float
+    window: Window
+    verdict: Verdict | None
     t0: float
-    due: int
-    latency: float
-    quality: float
-    gap: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain values for strict JSON; an unknown ``t0`` is None."""
-        return {**vars(self), "t0": self.t0 if math.isfinite(self.t0) else None}
+    arrived: int
+    acquired: int
+    rate: float
+    loss_known: bool
 
 
 class Stream:
@@ -63,6 +57,11 @@ class Stream:
     bundle : Bundle
     engine : Engine, optional
         Made from the bundle where it is left out.
+    clock : HostClock, optional
+
+    Attributes
+    ----------
+    bundle : Bundle
 
     Examples
     --------
@@ -70,23 +69,53 @@ class Stream:
 
         stream = Stream(Bundle.open("ppg-alarm"))
         for prediction in stream.push(chunk):
-            print(prediction.label, prediction.probabilities)
+            print(prediction.label or prediction.reason)
     """
 
-    def __init__(self, bundle: Bundle, *, engine: Engine | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, *, engine: Engine | None = None, clock: HostClock = SYSTEM
+    ) -> None:
+        self.bundle = bundle
         self.engine = Engine(bundle) if engine is None else engine
+        self._clock = clock
         self._windows = bundle.windows()
-        self._labels = bundle.manifest.output.labels
-        self._rate = bundle.manifest.input.rate
+        self._judge = bundle.judge()
+        self._decider = bundle.decider()
+        about = bundle.manifest
+        self._labels = about.output.labels
+        self._rate = about.input.rate
+        self._hop = about.window.hop / self._windows.rate
+        self._least = about.min_real
+        self._clear()
+
+    def _clear(self) -> None:
+        """Stand before the first sample."""
+        self._events: list[Event] = []
+        self._run = self._blind_until = 0
+        self._labelled = self._abstaining = False
 
     @property
     def gaps(self) -> dict[str, int]:
         """Samples ``filled`` and ``lost``, and ``restarts``, since the start."""
         return self._windows.gaps
 
+    @property
+    def hop(self) -> float:
+        """Seconds of signal from one window to the next."""
+        return self._hop
+
     def reset(self) -> None:
         """Forget everything, as if new."""
         self._windows.reset()
+        if self._judge is not None:
+            self._judge.reset()
+        self._decider.reset()
+        self._clear()
+
+    def take_events(self) -> list[Event]:
+        """Give what happened since the last call, and forget it."""
+        events, self._events = self._events, []
+        return events
 
     def push(self, chunk: Chunk) -> list[Prediction]:
         """Take a chunk; give a prediction for each window that it completes.
@@ -95,39 +124,141 @@ class Stream:
         ------
         SignalError
             Another rate or number of channels, or samples that were pushed before: the stream
-            is left as it was. Or values that float32 cannot hold.
+            is left as it was. Or values that float32 cannot hold; or, before the first label, a
+            signal that cannot be what the bundle was trained on.
         BundleError
             The model failed, or answered with something that is no probability.
         """
-        due = chunk.arrived or time.monotonic_ns()
-        # Values beyond float32 are refused below, by name, instead of by a warning.
+        return [self.answer(due) for due in self.take(chunk)]
+
+    def take(self, chunk: Chunk) -> list[Due]:
+        """Take a chunk; give the windows that it completes, to be answered or left out.
+
+        Raises
+        ------
+        SignalError
+            Another rate or number of channels, or samples that were pushed before: the stream
+            is left as it was.
+        """
+        # Values beyond float32 are refused with the answer, by name, instead of by a warning.
         with np.errstate(over="ignore"):
             windows = self._windows.push(chunk)
-        return [self._answer(window, chunk.t0, due) for window in windows]
+        if self._judge is not None:
+            self._judge.push(chunk)
+        self._events += map(self._event, self._windows.take_notes())
+        if not chunk.loss_known:
+            self._blind_until = chunk.end
+        return [self._due(window, chunk) for window in windows]
 
-    def _answer(self, window: Window, t0: float, due: int) -> Prediction:
-        """Ask the model about one window."""
+    def _due(self, window: Window, chunk: Chunk) -> Due:
+        """Put beside a window what is known of it now."""
+        arrived = chunk.arrived or self._clock.monotonic_ns()
+        rate = chunk.real_rate if math.isfinite(chunk.real_rate) else self._rate
+        behind = float(chunk.end - window.end)  # samples that came after the window's last
+        since = behind / rate
+        # Index over nominal rate is not the time on a sensor that is slower or faster.
+        t0 = chunk.t0 + (behind / self._rate - since)
+        verdict = None if self._judge is None else self._judge.verdict(window.start, window.end)
+        return Due(
+            window=window,
+            verdict=verdict,
+            t0=t0,
+            arrived=arrived,
+            acquired=(chunk.acquired or arrived) - round(since * 1e9),
+            rate=chunk.real_rate,
+            loss_known=window.start >= self._blind_until,
+        )
+
+    def answer(self, due: Due) -> Prediction:
+        """Ask the model about one window, unless it is worth no question.
+
+        Raises
+        ------
+        SignalError, BundleError
+            See :meth:`push`.
+        """
+        window = due.window
+        if window.run != self._run:
+            self._run = window.run
+            self._decider.reset()
         t_start, t_end = float(window.start) / self._rate, float(window.end) / self._rate
-        if not np.isfinite(window.samples).all():
+        real = 1.0 - window.filled / (math.ceil(window.end) - math.ceil(window.start))
+        label, probabilities, reason = None, {}, self._unworthy(due, real)
+        if reason is None:
+            answer = self._ask(window.samples, t_start)
+            label, reason = self._decider.push(answer)
+            probabilities = dict(zip(self._labels, answer.tolist(), strict=True))
+        self._labelled |= label is not None
+        self._note_abstention(reason, t_end)
+        now = self._clock.monotonic_ns()
+        return Prediction(
+            label=label,
+            probabilities=probabilities,
+            t_start=t_start,
+            t_end=t_end,
+            t0=due.t0,
+            due=due.arrived,
+            latency=(now - due.arrived) / 1e9,
+            age=(now - due.acquired) / 1e9,
+            rate=due.rate if math.isfinite(due.rate) else None,
+            quality=Quality(real, due.verdict),
+            gap=window.filled,
+            loss=window.filled if due.loss_known else None,
+            reason=reason,
+        )
+
+    def _unworthy(self, due: Due, real: float) -> str | None:
+        """Say why the model is not even asked; None where it is."""
+        if real < self._least:
+            return f"{real:.0%} of the window is real, {self._least:.0%} are needed"
+        if due.verdict is None or self._judge is None:
+            return None
+        if not self._labelled:
+            misfit = self._judge.misfit(due.verdict)
+            if misfit is not None:
+                raise SignalError(misfit)
+        return due.verdict.reason
+
+    def _ask(self, samples: Floats, t_start: float) -> Floats:
+        """Run the model on one window; give probabilities [labels]."""
+        if not np.isfinite(samples).all():
             raise SignalError(
                 f"the window at {t_start:.2f} s holds values beyond float32: the sensor sends "
                 "another unit than the bundle expects, or garbage"
             )
-        answer = self.engine.run(window.samples)
+        answer = self.engine.run(samples)
         if not np.isfinite(answer).all():
             raise BundleError(
                 f"the model answered {answer.tolist()} for the window at {t_start:.2f} s: these "
                 "are no probabilities; check the bundle with bioxedge verify"
             )
-        span = math.ceil(window.end) - math.ceil(window.start)
-        return Prediction(
-            label=self._labels[int(np.argmax(answer))],
-            probabilities=dict(zip(self._labels, answer.tolist(), strict=True)),
-            t_start=t_start,
-            t_end=t_end,
-            t0=t0,
-            due=due,
-            latency=(time.monotonic_ns() - due) / 1e9,
-            quality=1.0 - window.filled / span,
-            gap=window.filled,
+        return answer
+
+    def _note_abstention(self, reason: str | None, t: float) -> None:
+        """Say when labels cease and when they come again."""
+        if reason is not None and not self._abstaining:
+            self._events.append(
+                Event("abstention_begins", f"no label: {reason}", t, {"reason": reason})
+            )
+        elif reason is None and self._abstaining:
+            self._events.append(Event("abstention_ends", "labels again", t))
+        self._abstaining = reason is not None
+
+    def _event(self, note: Note) -> Event:
+        """Say in words what happened to the samples."""
+        t, seconds = note.at / self._rate, note.samples / self._rate
+        facts = {"samples": note.samples, "seconds": seconds}
+        if note.kind == "restart":
+            said = (
+                f"{note.samples} samples ({seconds:.2f} s) were missing, too many to be held over: "
+                "no label until a whole window has settled"
+            )
+            return Event("restart", said, t, facts)
+        names = ", ".join(note.channels)
+        lasts = "has given no value for" if note.open else "gave no value for"
+        return Event(
+            "missing",
+            f"{names} {lasts} {note.samples} samples ({seconds:.2f} s)",
+            t,
+            {**facts, "channels": list(note.channels), "goes_on": note.open},
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
 
 from bioxedge.errors import SourceError
+from bioxedge.runtime.hostclock import SYSTEM, HostClock
 from bioxedge.runtime.sources.base import Managed
 from bioxedge.signals import Chunk, Recording
 
@@ -24,6 +24,8 @@ class ReplaySource(Managed):
         speed)`` seconds after the start on the monotonic clock, so pacing never drifts.
     chunk : int, optional
         Samples in a chunk.
+    clock : HostClock, optional
+        The clocks that pace it.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class ReplaySource(Managed):
         channels: tuple[str, ...] | None = None,
         speed: float = 1.0,
         chunk: int = 8,
+        clock: HostClock = SYSTEM,
     ) -> None:
         if not speed > 0:
             raise SourceError(f"the speed of a replay is {speed:g}: it must be above 0, or max")
@@ -60,6 +63,7 @@ class ReplaySource(Managed):
         self.rate = recording.rate
         self.name = f"replay of {recording.person}"
         self._t0, self._speed, self._chunk = recording.t0, speed, chunk
+        self._clock = clock
         self._next = 0
         self._began: int | None = None
 
@@ -71,7 +75,7 @@ class ReplaySource(Managed):
     def start(self) -> None:
         """Begin at sample 0."""
         self._next = 0
-        self._began = time.monotonic_ns()
+        self._began = self._clock.monotonic_ns()
 
     def read(self) -> Chunk | None:
         """Give the next chunk if it is due, one without samples if not, None at the end."""
@@ -80,13 +84,18 @@ class ReplaySource(Managed):
         first = self._next
         if first >= self._samples.shape[1]:
             return None
+        now = acquired = self._clock.monotonic_ns()
         if not math.isinf(self._speed):
-            due = self._began + round(first * 1e9 / (self.rate * self._speed))
-            if time.monotonic_ns() < due:
+            acquired = self._due(self._began, first)
+            if now < acquired:
                 return Chunk(self._samples[:, :0], first, self.rate, self._t0)
         samples = self._samples[:, first : first + self._chunk]
         self._next = first + samples.shape[1]
-        return Chunk(samples, first, self.rate, self._t0, time.monotonic_ns())
+        return Chunk(samples, first, self.rate, self._t0, now, acquired)
+
+    def _due(self, began: int, sample: int) -> int:
+        """Monotonic nanoseconds at which the chunk that begins with a sample is due."""
+        return began + round(sample * 1e9 / (self.rate * self._speed))
 
     def close(self) -> None:
         """Stop; :meth:`start` begins again at sample 0."""

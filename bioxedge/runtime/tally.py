@@ -1,0 +1,156 @@
+"""What a run has done so far, in memory that does not grow with the number of windows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from bioxedge.runtime.events import Event
+from bioxedge.runtime.prediction import Prediction
+
+# Distinct reasons that are counted by name; those beyond are counted together.
+_REASONS = 50
+
+
+class Durations:
+    """How long something took, as counts in logarithmic bins: quantiles to within 1 %.
+
+    Examples
+    --------
+    >>> took = Durations()
+    >>> for ms in range(1, 101):
+    ...     took.add(ms / 1e3)
+    >>> round(took.quantile(0.5), 3), took.longest
+    (0.05, 0.1)
+    """
+
+    _STEP = math.log(1.01)
+    _SHORTEST = 1e-6  # seconds; anything shorter is in the first bin
+
+    def __init__(self) -> None:
+        self._bins: Counter[int] = Counter()
+        self.count = 0
+        self.longest = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        self._bins[round(math.log(max(seconds, self._SHORTEST)) / self._STEP)] += 1
+        self.count += 1
+        self.longest = max(self.longest, seconds)
+
+    def quantile(self, share: float) -> float:
+        """Seconds that this share of the durations did not exceed; 0 where there are none."""
+        wanted, seen = share * self.count, 0
+        for number in sorted(self._bins):
+            seen += self._bins[number]
+            if seen >= wanted:
+                return min(math.exp(number * self._STEP), self.longest)
+        return 0.0
+
+    def to_ms(self) -> dict[str, float] | None:
+        """Median, 95 %, 99 % and longest in milliseconds; None where there are none."""
+        if not self.count:
+            return None
+        found = {"median": 0.5, "p95": 0.95, "p99": 0.99}
+        ms = {name: round(self.quantile(share) * 1e3, 3) for name, share in found.items()}
+        return {**ms, "max": round(self.longest * 1e3, 3)}
+
+
+@dataclass
+class Tally:
+    """What a run has done so far; kept up to date while it runs.
+
+    Attributes
+    ----------
+    samples : int
+        Input samples seen, from the first to the last.
+    labels : Counter
+        Windows for each label.
+    reasons : Counter
+        Windows without a label, for each reason.
+    left_out : int
+        Windows that were not answered because newer ones were waiting.
+    latency, age : Durations
+        From a window's last sample in hand, and from its acquisition, to the answer.
+    events : Counter
+        Events of each kind.
+    gaps : dict
+        ``filled``, ``lost`` and ``restarts``.
+    loss : int or None
+        Samples that the source lost; None where it cannot know.
+    rate : float or None
+        Estimated real rate in Hz.
+    """
+
+    samples: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    left_out: int = 0
+    latency: Durations = field(default_factory=Durations)
+    age: Durations = field(default_factory=Durations)
+    events: Counter[str] = field(default_factory=Counter)
+    gaps: dict[str, int] = field(default_factory=lambda: {"filled": 0, "lost": 0, "restarts": 0})
+    loss: int | None = 0
+    rate: float | None = None
+
+    @property
+    def windows(self) -> int:
+        """Number of windows with a label or a reason."""
+        return self.latency.count
+
+    @property
+    def abstained(self) -> int:
+        """Number of windows without a label."""
+        return sum(self.reasons.values())
+
+    def add(self, record: Prediction | Event) -> None:
+        """Count one prediction or event."""
+        if isinstance(record, Event):
+            self.events[record.kind] += 1
+            return
+        if record.label is not None:
+            self.labels[record.label] += 1
+        else:
+            reason = record.reason or "unknown"
+            known = reason in self.reasons or len(self.reasons) < _REASONS
+            self.reasons[reason if known else "other"] += 1
+        self.latency.add(record.latency)
+        self.age.add(record.age)
+        self.rate = record.rate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values for JSON: shares by label, durations in ms."""
+        return {
+            "windows": self.windows,
+            "samples": self.samples,
+            "labels": {label: n / self.windows for label, n in self.labels.most_common()},
+            "abstained": dict(self.reasons.most_common()),
+            "left_out": self.left_out,
+            "latency_ms": self.latency.to_ms(),
+            "age_ms": self.age.to_ms(),
+            "events": dict(self.events.most_common()),
+            "gaps": {**self.gaps, "loss_known": self.loss is not None},
+            "loss": self.loss,
+            "rate": self.rate,
+        }
+
+    def line(self) -> str:
+        """Give the summary as one line."""
+        shares = [f"{label} {n / self.windows:.0%}" for label, n in self.labels.most_common()]
+        if self.abstained:
+            why = ", ".join(reason for reason, _ in self.reasons.most_common(3))
+            shares.append(f"no label {self.abstained / self.windows:.0%} ({why})")
+        ms = self.latency.to_ms() or {"median": 0.0, "p95": 0.0, "max": 0.0}
+        gaps = (
+            f"{self.gaps['filled']} samples held over, {self.gaps['lost']} lost, "
+            f"{self.gaps['restarts']} restarts"
+        )
+        if self.loss is None:
+            gaps = f"loss unknown (nothing here can show it), {gaps} seen"
+        late = f"; {self.left_out} windows left out: cannot keep up" if self.left_out else ""
+        return (
+            f"{self.windows} windows: {', '.join(shares)}; latency {ms['median']:.2f} ms median, "
+            f"{ms['p95']:.2f} ms 95 %, {ms['max']:.2f} ms max; {gaps}{late}"
+        )
