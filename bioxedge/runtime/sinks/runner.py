@@ -1,0 +1,200 @@
+"""A thread and a bounded queue for one sink, so that it delays neither a window nor another sink.
+
+::
+
+    runners = [SinkRunner(sink) for sink in sinks]
+    for runner in runners:
+        runner.start(info)  # raises where a sink cannot be opened
+    ...
+    runner.emit(record)  # at once, whatever the sink does
+    ...
+    close(runners)
+    errors = [runner.failed for runner in runners if runner.failed]
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from bioxedge.errors import BioxedgeError, SinkError
+from bioxedge.runtime.events import Event
+from bioxedge.runtime.prediction import Prediction
+from bioxedge.runtime.sinks.base import RunInfo, Sink
+
+# Records that wait for a sink: over an hour of windows a second, and a few MB.
+SIZE = 4096
+# Seconds that the end of a run waits for its sinks, all of them together.
+PATIENCE = 10.0
+# Seconds that an opening may take before the run goes on without it: a pipe waits for a reader.
+OPENING = 2.0
+
+
+class SinkRunner:
+    """Hands records to one sink, in order, in a thread of its own.
+
+    Parameters
+    ----------
+    sink : Sink
+    size : int, optional
+        Records that may wait. Beyond that the oldest are left out, and the sink is told so by an
+        event in their place.
+    patience : float, optional
+        Seconds that :meth:`emit` waits for room while the sink still takes records: for a
+        recording, which can wait. The default, 0, is for a live source, which cannot.
+
+    Attributes
+    ----------
+    name : str
+        The sink's.
+    left_out : int
+        Records that the sink was not given.
+    failed : BioxedgeError or None
+        Why the sink takes no more.
+    """
+
+    def __init__(self, sink: Sink, *, size: int = SIZE, patience: float = 0.0) -> None:
+        self.name = sink.name
+        self.left_out = 0
+        self.failed: BioxedgeError | None = None
+        self._sink, self._size, self._patience = sink, size, patience
+        self._queue: deque[Prediction | Event] = deque()
+        self._changed = threading.Condition()
+        self._missing = 0  # left out since the sink was last told
+        self._opened = self._ending = self._told = self._stuck = False
+        self._thread: threading.Thread | None = None
+
+    def start(self, run: RunInfo, *, timeout: float = OPENING) -> None:
+        """Open the sink.
+
+        An opening that takes longer than ``timeout`` seconds goes on beside the run.
+
+        Raises
+        ------
+        BioxedgeError
+            It cannot be opened.
+        """
+        self._thread = threading.Thread(
+            target=self._work, args=(run,), name=f"sink {self.name}", daemon=True
+        )
+        self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._opened or self.failed is not None, timeout)
+        if self.failed is not None:
+            raise self.failed
+
+    def emit(self, record: Prediction | Event) -> None:
+        """Queue a record; where there is no room, the oldest is left out."""
+        with self._changed:
+            if self.failed is not None:
+                self.left_out += 1
+                return
+            if len(self._queue) >= self._size and self._patience and not self._stuck:
+                self._stuck = not self._changed.wait_for(
+                    lambda: len(self._queue) < self._size or self.failed is not None,
+                    self._patience,
+                )
+            while len(self._queue) >= self._size:
+                self._queue.popleft()
+                self.left_out += 1
+                self._missing += 1
+            self._queue.append(record)
+            self._changed.notify_all()
+
+    def take_failure(self) -> BioxedgeError | None:
+        """Give the sink's failure the first time that it is asked for."""
+        with self._changed:
+            if self.failed is None or self._told:
+                return None
+            self._told = True
+            return self.failed
+
+    def end(self) -> None:
+        """Let the thread close the sink once it has handed over what is queued; do not wait."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+
+    def close(self, timeout: float = PATIENCE) -> None:
+        """Hand over what is queued and close the sink, within ``timeout`` seconds.
+
+        A sink that takes longer is left behind as failed. May be called without :meth:`start`.
+        """
+        self.end()
+        if self._thread is None:
+            return
+        self._thread.join(max(timeout, 0.0))
+        with self._changed:
+            if self._thread.is_alive() and self.failed is None:
+                waiting = len(self._queue) + self._opened  # and the one that it holds
+                self.left_out += waiting
+                self._queue.clear()
+                self.failed = SinkError(
+                    f"{self.name} is blocked, up to {waiting} records were not written: does anything "
+                    "read it, and is its disk well?"
+                )
+
+    def _work(self, run: RunInfo) -> None:
+        """Open, hand over, close; what goes wrong is kept for whoever asks."""
+        try:
+            self._sink.open(run)
+            with self._changed:
+                self._opened = True
+                self._changed.notify_all()
+            while (record := self._next()) is not None:
+                self._sink.emit(record)
+        except Exception as error:
+            self._fail(error)
+        try:
+            self._sink.close()
+        except Exception as error:
+            self._fail(error)
+
+    def _next(self) -> Prediction | Event | None:
+        """Wait for the next record; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._missing or self._ending)
+            self._stuck = False
+            if self._missing:
+                missing, self._missing = self._missing, 0
+                return Event(
+                    "sink_failed",
+                    f"{missing} records were left out here: {self.name} took no more",
+                    facts={"sink": self.name, "left_out": missing},
+                )
+            record = self._queue.popleft() if self._queue else None
+            self._changed.notify_all()
+            return record
+
+    def _fail(self, error: Exception) -> None:
+        """Keep the first error, and let nothing more be queued."""
+        with self._changed:
+            if self.failed is None:
+                self.failed = explained(self.name, error)
+                self.left_out += len(self._queue)
+                self._queue.clear()
+            self._changed.notify_all()
+
+
+def explained(name: str, error: Exception) -> BioxedgeError:
+    """Give an error of a sink as one line that names it."""
+    if isinstance(error, BioxedgeError):
+        return error
+    if isinstance(error, OSError):
+        what = f"{error.strerror or error}: check the path, its permissions and space"
+    else:  # a sink of somebody's own may raise anything
+        what = f"the sink failed with {type(error).__name__}: {error}"
+    made = SinkError(f"{name}: {what}")
+    made.__cause__ = error
+    return made
+
+
+def close(runners: Sequence[SinkRunner], timeout: float = PATIENCE) -> None:
+    """Close several at once, so that they wait for the slowest and not for one after another."""
+    for runner in runners:
+        runner.end()
+    limit = time.monotonic() + timeout
+    for runner in runners:
+        runner.close(limit - time.monotonic())
