@@ -20,12 +20,11 @@ import bioxedge
 from bioxedge import windows
 from bioxedge.bundle import Bundle
 from bioxedge.errors import SinkError, SourceError
+from bioxedge.runtime.desk import Desk
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
-from bioxedge.runtime.interrupts import held_back
-from bioxedge.runtime.prediction import Prediction
+from bioxedge.runtime.interrupts import Interrupts
 from bioxedge.runtime.sinks.base import RunInfo, Sink
-from bioxedge.runtime.sinks.runner import SinkRunner
 from bioxedge.runtime.sources.base import Source
 from bioxedge.runtime.stream import Due, Stream
 from bioxedge.runtime.systemd import Watchdog
@@ -38,6 +37,8 @@ __all__ = ["Late", "RunInfo", "Tally", "about", "run", "samples_needed"]
 POLL = 0.005
 # A wall clock that moves by more than this between two looks was set; slewing is slower.
 CLOCK_STEP = 0.5
+# Seconds that a source which can wait is held up by a sink that takes its time.
+SLOW = 60.0
 # Seconds of signal between two words about a model that cannot keep up.
 SAY_LATE = 60.0
 
@@ -110,12 +111,13 @@ def run(
     """
     tally = Tally() if tally is None else tally
     with ExitStack() as stack:
+        interrupts = stack.enter_context(Interrupts())
         stack.callback(source.close)
         source.start()
-        desk = _Desk(info or about(source, stream, clock), tally)
+        desk = Desk(info or about(source, stream, clock), tally)
         stack.callback(desk.close)
-        desk.open(sinks)
-        _Run(source, stream, desk, seconds, late, clock).go()
+        desk.open(sinks, patience=SLOW if source.waits else 0.0)
+        _Run(source, stream, desk, seconds, late, clock, interrupts).go()
     if desk.failures:
         raise SinkError("; ".join(desk.failures))
     return tally
@@ -127,63 +129,6 @@ def samples_needed(bundle: Bundle) -> int:
     return windows.samples_needed(about.input, about.stream, about.window)
 
 
-class _Desk:
-    """Gives every record to the tally and to every sink that still works."""
-
-    def __init__(self, info: RunInfo, tally: Tally) -> None:
-        self._info = info
-        self._runners: list[SinkRunner] = []
-        self.tally = tally
-        self.failures: list[str] = []
-
-    def open(self, sinks: Sequence[Sink]) -> None:
-        """Open every sink; one that cannot be opened is an error at once."""
-        for sink in sinks:
-            runner = SinkRunner(sink)
-            self._runners.append(runner)
-            runner.start(self._info)
-
-    def emit(self, record: Prediction | Event) -> None:
-        """Pass one record on."""
-        self.tally.add(record)
-        for runner in self._runners:
-            runner.emit(record)
-
-    def look(self) -> None:
-        """Tell the other sinks of one that failed.
-
-        Raises
-        ------
-        SinkError
-            None is left.
-        """
-        for runner in list(self._runners):
-            failure = runner.take_failure()
-            if failure is None:
-                continue
-            self._runners.remove(runner)
-            self._closed(runner)
-            self.failures.append(str(failure))
-            if not self._runners:
-                raise SinkError("; ".join(self.failures))
-            self.emit(Event("sink_failed", str(failure), facts={"sink": runner.name}))
-
-    def close(self) -> None:
-        """Let every sink finish what it was given, within a bound."""
-        for runner in self._runners:
-            self._closed(runner)
-            failure = runner.take_failure()
-            if failure is not None:
-                self.failures.append(str(failure))
-
-    def _closed(self, runner: SinkRunner) -> None:
-        runner.close()
-        if runner.left_out:
-            self.failures.append(
-                f"{runner.name} was too slow: {runner.left_out} records were left out of it"
-            )
-
-
 class _Run:
     """One run, step by step."""
 
@@ -191,12 +136,14 @@ class _Run:
         self,
         source: Source,
         stream: Stream,
-        desk: _Desk,
+        desk: Desk,
         seconds: float | None,
         late: Late,
         clock: HostClock,
+        interrupts: Interrupts,
     ) -> None:
         self._source, self._stream, self._desk, self._clock = source, stream, desk, clock
+        self._held_back = interrupts.held
         self._tally = desk.tally
         self._limit = None if seconds is None else round(seconds * source.rate)
         self._late = late
@@ -215,17 +162,17 @@ class _Run:
                 try:
                     chunk = self._source.read()
                 except SourceError:
-                    with held_back():  # what came before is answered all the same
+                    with self._held_back():  # what came before is answered all the same
                         self._pass_on(self._source.take_events())
                         self._answer_waiting()
                     raise
-                with held_back():
+                with self._held_back():
                     self._step(chunk)
                 if chunk is None:
                     return
                 if not chunk.samples.shape[1]:
                     self._clock.sleep(POLL)
-            with held_back():
+            with self._held_back():
                 self._answer_waiting()
         finally:
             watchdog.stopping()

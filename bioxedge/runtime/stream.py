@@ -85,7 +85,7 @@ class Stream:
         self._labels = about.output.labels
         self._rate = about.input.rate
         self._hop = about.window.hop / self._windows.rate
-        self._least = about.min_real
+        self._least = 0.0 if about.quality is None else about.quality.min_real
         self._clear()
 
     def _clear(self) -> None:

@@ -25,6 +25,8 @@ class Source(Protocol):
     sensor : str or None
         Board and preset as BrainFlow names them (``muse_2/ancillary``); None where what stands
         behind the samples is not known.
+    waits : bool
+        Whether nothing is lost while nobody reads: a recording waits, a sensor does not.
     loss : int or None
         Samples that were lost on the way so far; None where the source cannot know.
     """
@@ -33,6 +35,7 @@ class Source(Protocol):
     channels: tuple[str, ...]
     rate: float
     sensor: str | None
+    waits: bool
 
     @property
     def loss(self) -> int | None:
@@ -71,6 +74,7 @@ class Managed:
     """Start and close by ``with``; nothing known of the sensor, nothing ever happens."""
 
     sensor: str | None = None
+    waits: bool = False
 
     def take_events(self) -> list[Event]:
         """Nothing happened."""

@@ -63,6 +63,7 @@ class ReplaySource(Managed):
         self.rate = recording.rate
         self.name = f"replay of {recording.person}"
         self._t0, self._speed, self._chunk = recording.t0, speed, chunk
+        self.waits = True
         self._clock = clock
         self._next = 0
         self._began: int | None = None
