@@ -26,8 +26,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from bioxedge import manifest as manifests
-from bioxedge import onnxfile
+from bioxedge import manifestfile, onnxfile
 from bioxedge.errors import BundleError
 from bioxedge.manifest import Golden, Manifest, Variant
 from bioxedge.windows import WindowStream
@@ -96,7 +95,7 @@ class Bundle:
             raise BundleError(
                 f"{path} is no bundle: there is no such directory; bioxedge build makes one"
             )
-        manifest = manifests.decode(_read(path, MANIFEST, None))
+        manifest = manifestfile.decode(_read(path, MANIFEST, None))
         models = {name: _checked(path, part) for name, part in manifest.model.items()}
         for name, raw in models.items():
             _check_model(name, manifest.model[name], raw)
@@ -166,7 +165,7 @@ def write(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> B
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        for name, raw in {**files, MANIFEST: manifests.encode(manifest)}.items():
+        for name, raw in {**files, MANIFEST: manifestfile.encode(manifest)}.items():
             with (partial / name).open("wb") as file:
                 file.write(raw)
                 file.flush()

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from bioxedge import __version__, bundle, dsp, manifest, spec
@@ -120,6 +121,10 @@ def make_bundle(
     hop: int = 64,
     then: Sequence[spec.WindowStage] = (spec.ZScore(),),
     labels: Sequence[str] = ("rest", "stress"),
+    sensors: Sequence[str] = (),
+    expect: Sequence[spec.Expect] = (),
+    quality: spec.QualitySpec | None = None,
+    decision: manifest.Decision | None = None,
     seed: int = 0,
 ) -> Bundle:
     """Write a bundle at ``path`` and open it."""
@@ -134,6 +139,12 @@ def make_bundle(
         then=tuple(then),
         labels=tuple(labels),
         seed=seed,
+    )
+    about = msgspec.structs.replace(
+        about,
+        input=msgspec.structs.replace(about.input, sensors=tuple(sensors), expect=tuple(expect)),
+        output=msgspec.structs.replace(about.output, decision=decision or manifest.Decision()),
+        quality=quality,
     )
     files = {"model.onnx": model, "golden.npz": bundle.pack_golden(golden)}
     return bundle.write(path, bundle.with_files(about, files), files)
@@ -166,7 +177,7 @@ def parts(
     golden = _golden(source, stream, window, weights, bias, seed)
     parameters = weights.size + bias.size
     about = manifest.Manifest(
-        format=1,
+        format=manifest.FORMAT,
         name="test bundle",
         input=source,
         stream=stream,
@@ -187,7 +198,11 @@ def parts(
         golden=manifest.Golden(
             file="golden.npz", sha256="0" * 64, bytes=1, windows=len(golden.windows)
         ),
-        output=manifest.Output(labels=labels),
+        output=manifest.Output(
+            labels=labels,
+            calibration=manifest.Calibration(temperature=1.0, bias=(0.0,) * len(labels)),
+        ),
+        quality=None,
         made_by=_made_by(parameters, seed),
     )
     return onnx_model(weights, bias, width, length), about, golden

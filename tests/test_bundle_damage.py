@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioxedge import manifest, onnxfile
+from bioxedge import manifestfile, onnxfile
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError
 
@@ -95,7 +95,7 @@ def test_every_flipped_bit_of_a_manifest_is_refused(pristine: Bundle) -> None:
         bit = 1 << (place % 8)
         wrong = raw[:place] + bytes([raw[place] ^ bit]) + raw[place + 1 :]
         with pytest.raises(BundleError):
-            manifest.decode(wrong)
+            manifestfile.decode(wrong)
 
 
 @each_file
@@ -210,7 +210,7 @@ values = st.recursive(
 @given(raw=st.binary(max_size=400))
 def test_random_bytes_are_no_manifest(raw: bytes) -> None:
     with pytest.raises(BundleError):
-        manifest.decode(raw)
+        manifestfile.decode(raw)
 
 
 @thorough
@@ -218,7 +218,7 @@ def test_random_bytes_are_no_manifest(raw: bytes) -> None:
 def test_random_json_is_no_manifest(value: Any) -> None:
     for found in (value, {"format": 1, "name": value}):
         with pytest.raises(BundleError):
-            manifest.decode(json.dumps(found).encode())
+            manifestfile.decode(json.dumps(found).encode())
 
 
 @thorough
@@ -234,10 +234,10 @@ def test_random_values_in_a_sealed_manifest_are_refused_or_read_as_they_are(
         return
     raw = damage.sealed(json.loads(text))
     try:
-        found = manifest.decode(raw)
+        found = manifestfile.decode(raw)
     except BundleError:
         return
-    assert manifest.encode(found) == raw
+    assert manifestfile.encode(found) == raw
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_random_values_in_a_sealed_manifest_are_refused_or_read_as_they_are(
 )
 def test_json_that_is_made_to_hurt_is_refused(raw: bytes) -> None:
     with pytest.raises(BundleError):
-        manifest.decode(raw)
+        manifestfile.decode(raw)
 
 
 # -- golden arrays with the right hash -----------------------------------------------------

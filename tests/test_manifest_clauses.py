@@ -23,10 +23,10 @@ import numpy as np
 import pytest
 from damage import Place, Tree
 
-from bioxedge import bundle, manifest, onnxfile, spec
+from bioxedge import bundle, manifest, manifestfile, onnxfile, spec
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError, ManifestError
-from bioxedge.manifest import decode
+from bioxedge.manifestfile import decode
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def parts() -> tuple[bytes, manifest.Manifest, bundle.GoldenData]:
 
 def template() -> Tree:
     """Give a manifest in which every optional place is filled; hashes are made up."""
-    tree: Tree = json.loads(manifest.encode(parts()[1]))
+    tree: Tree = json.loads(manifestfile.encode(parts()[1]))
     tree["made_by"]["metrics"] = {"bridge": {"auroc": 0.9}}
     return tree
 
@@ -127,14 +127,14 @@ def test_clause_01_an_unknown_key_is_refused_with_its_path(place: Place) -> None
     assert f"`{written(place)}`" in str(caught.value)
 
 
-@pytest.mark.parametrize("found", [0, 2, -1, 10**30, "1", 1.0, True, None, [1], {"n": 1}])
+@pytest.mark.parametrize("found", [0, 3, -1, 10**30, "2", 2.0, True, None, [2], {"n": 2}])
 def test_clause_01_an_unknown_format_is_refused_with_its_path(tree: Tree, found: Any) -> None:
     refuses(damage.changed(tree, ("format",), found), r"\$\.format")
 
 
 def test_clause_01_a_later_format_is_named_before_its_unknown_keys(tree: Tree) -> None:
-    tree = {**damage.changed(tree, ("format",), 2), "threshold": 0.5}
-    refuses(tree, r"format 2 is unknown at `\$\.format`.*format 1")
+    tree = {**damage.changed(tree, ("format",), 3), "threshold": 0.5}
+    refuses(tree, r"format 3 is unknown at `\$\.format`.*formats 1 and 2")
 
 
 @pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"null", b"1", b"\xff\xfe{}", b"[" * 10**5])
@@ -388,7 +388,7 @@ def test_clause_06_a_file_without_the_standard_operators_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("tolerance", 0.0), ("tolerance", 0.5), ("dsp_tolerance", -1e-6), ("windows", 0)],
+    [("dsp_tolerance", 0.0), ("dsp_tolerance", 0.5), ("dsp_tolerance", -1e-6), ("windows", 0)],
 )
 def test_clause_06b_tolerances_have_bounds(tree: Tree, field: str, value: Any) -> None:
     refuses(damage.changed(tree, ("golden", field), value), rf"\$\.golden\.{field}")
@@ -480,21 +480,21 @@ def test_clause_08_a_metric_is_a_finite_number() -> None:
     for value in (float("nan"), float("inf")):
         made_by = msgspec.structs.replace(about.made_by, metrics={"bridge": {"auroc": value}})
         with pytest.raises(ManifestError, match=r"\$\.made_by\.metrics\.bridge\.auroc"):
-            manifest.encode(msgspec.structs.replace(about, made_by=made_by))
+            manifestfile.encode(msgspec.structs.replace(about, made_by=made_by))
 
 
 def test_clause_08_a_struct_made_in_python_is_held_to_the_same_bounds() -> None:
     about = parts()[1]
     wrong = msgspec.structs.replace(about, window=spec.WindowSpec(length=16, hop=0))
     with pytest.raises(ManifestError, match=r"\$\.window\.hop"):
-        manifest.encode(wrong)
+        manifestfile.encode(wrong)
 
 
 def test_clause_08_a_rate_given_as_an_integer_is_written_as_it_is_read() -> None:
     about = parts()[1]
     source = msgspec.structs.replace(about.input, rate=64)
-    raw = manifest.encode(msgspec.structs.replace(about, input=source))
-    assert raw == manifest.encode(about)
+    raw = manifestfile.encode(msgspec.structs.replace(about, input=source))
+    assert raw == manifestfile.encode(about)
     assert decode(raw).input.rate == 64.0
 
 
@@ -894,5 +894,5 @@ def test_clause_10_a_bundle_that_would_not_open_is_not_put_in_place(tmp_path: Pa
 def test_clause_10_a_manifest_is_not_changed_by_writing_it() -> None:
     about = content(1)[0]
     before = copy.deepcopy(about)
-    manifest.encode(about)
+    manifestfile.encode(about)
     assert about == before

@@ -103,7 +103,7 @@ def verify(bundle: Bundle, *, variant: str | None = None, threads: int = 1) -> R
     )  # fmt: skip
     engine = Engine(bundle, variant, threads)
     first, second = (np.stack([engine.run(w) for w in golden.windows]) for _ in range(2))
-    tolerance = about.golden.tolerance
+    tolerance = about.variant(variant).tolerance
     found = _bounded(bundle, "probabilities", first, golden.probabilities, tolerance)
     _bounded(bundle, "probabilities of a second run", second, golden.probabilities, tolerance)
     parts: list[Variant | Golden] = [*about.model.values(), about.golden]

@@ -1,0 +1,179 @@
+"""``manifest.json``: read strictly, held to its clauses, written in one way only.
+
+Unknown keys and formats are errors that name the path.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from bioxedge import dsp
+from bioxedge.errors import ManifestError
+from bioxedge.manifest import FORMAT, MadeBy, Manifest, digest
+from bioxedge.manifest1 import Manifest1
+from bioxedge.spec import Filter, Resample, numbers
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Render a manifest as the readable JSON that a bundle holds, its digest filled in.
+
+    What is written is always the newest format.
+
+    Raises
+    ------
+    ManifestError
+        A value out of bounds (with its path), or parts that contradict each other.
+    """
+    manifest = msgspec.structs.replace(manifest, format=FORMAT)
+    try:
+        # A struct made in Python was never held to its types, and writes 64 where 64.0 is read.
+        manifest = msgspec.convert(msgspec.to_builtins(manifest), Manifest)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise ManifestError(f"the manifest cannot be written: {_placed(error)}") from error
+    check(manifest)
+    return _render(msgspec.structs.replace(manifest, digest=digest(manifest)))
+
+
+def decode(raw: bytes) -> Manifest:
+    """Read a manifest strictly.
+
+    Parameters
+    ----------
+    raw : bytes
+        The content of ``manifest.json``.
+
+    Raises
+    ------
+    ManifestError
+        An unknown format or key, a value out of bounds (with its path), parts that
+        contradict each other, or a content that is not as it was written.
+    """
+    try:
+        written = _decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ManifestError(f"manifest.json cannot be read: {_placed(error)}") from error
+    # The digest comes first: nothing is built from numbers that a flipped bit may have made.
+    if written.digest != digest(written):
+        raise ManifestError(
+            "manifest.json does not match its digest: it was changed or damaged after it was "
+            "written; build the bundle again"
+        )
+    if _render(written) != raw:
+        raise ManifestError(
+            "manifest.json is not laid out as it was written: it was changed or damaged; "
+            "build the bundle again"
+        )
+    manifest = written if isinstance(written, Manifest) else written.lifted()
+    check(manifest)
+    return manifest
+
+
+def _decode(raw: bytes) -> Manifest | Manifest1:
+    """Decode the bytes as the format that they say they have."""
+    about = msgspec.json.decode(raw)
+    found = about.get("format") if isinstance(about, dict) else type(about).__name__
+    if type(found) is not int or found not in (1, FORMAT):
+        raise ManifestError(
+            f"manifest format {found!r} is unknown at `$.format`: this bioxedge reads formats 1 "
+            f"and {FORMAT}; install the version that wrote the bundle, or a newer one"
+        )
+    if found == 1:
+        return msgspec.json.decode(raw, type=Manifest1)
+    return msgspec.json.decode(raw, type=Manifest)
+
+
+def check(manifest: Manifest) -> None:
+    """Hold the parts of a manifest against each other.
+
+    Raises
+    ------
+    ManifestError
+        Naming the path of the first contradiction.
+    """
+    names = manifest.input.names
+    _require(len(set(names)) == len(names), "$.input.channels", f"names repeat: {names}")
+    _check_sensor(manifest)
+    for path, number in numbers(msgspec.to_builtins(manifest)):
+        _require(math.isfinite(number), path, f"{number} is not finite")
+    for index, stage in enumerate(manifest.stream.stages):
+        if isinstance(stage, Resample | Filter):
+            path = f"$.stream.stages[{index}].warmup"
+            _require(stage.warmup is not None, path, "a stage declares its warm-up in samples")
+    chain = dsp.Stages(manifest.stream.stages, manifest.input)
+    labels, bias = manifest.output.labels, manifest.output.calibration.bias
+    _require(len(set(labels)) == len(labels), "$.output.labels", f"labels repeat: {labels}")
+    _require(
+        len(bias) == len(labels),
+        "$.output.calibration.bias",
+        f"{len(bias)} values do not fit {len(labels)} labels",
+    )
+    _check_model(manifest, len(chain.channels))
+    _check_origin(manifest.made_by)
+
+
+def _check_sensor(manifest: Manifest) -> None:
+    """Hold what the sensor was seen to do against the channels that there are."""
+    about = manifest.input
+    sensors = about.sensors
+    _require(len(set(sensors)) == len(sensors), "$.input.sensors", f"names repeat: {sensors}")
+    seen = tuple(one.channel for one in about.expect)
+    _require(
+        seen in ((), about.names),
+        "$.input.expect",
+        f"{', '.join(seen)} are not the channels {', '.join(about.names)}, in their order",
+    )
+
+
+def _check_model(manifest: Manifest, channels: int) -> None:
+    """Hold files and shapes against the rest."""
+    length, labels = manifest.window.length, manifest.output.labels
+    files = [variant.file for variant in manifest.model.values()] + [manifest.golden.file]
+    _require(len(set(files)) == len(files), "$.model", f"files repeat: {', '.join(files)}")
+    _require("manifest.json" not in files, "$.model", "manifest.json cannot name itself")
+    for name, variant in manifest.model.items():
+        _require(
+            variant.input.shape == (1, channels, length),
+            f"$.model.{name}.input.shape",
+            f"{list(variant.input.shape)} does not fit a window of [1, {channels}, {length}]",
+        )
+        _require(
+            variant.output.shape == (1, len(labels)),
+            f"$.model.{name}.output.shape",
+            f"{list(variant.output.shape)} does not fit {len(labels)} labels",
+        )
+
+
+def _check_origin(made_by: MadeBy) -> None:
+    """Hold cuts and licences against each other."""
+    for side, part in (("source", made_by.source), ("target", made_by.target)):
+        _require(
+            part.cut <= part.blocks,
+            f"$.made_by.{side}.cut",
+            f"cut {part.cut} lies beyond {part.blocks} blocks",
+        )
+    forbidden = any(licence.non_commercial for licence in made_by.licences)
+    _require(
+        made_by.non_commercial == forbidden,
+        "$.made_by.non_commercial",
+        f"must be {forbidden}, as the licences of the parts say",
+    )
+
+
+def _render(manifest: Manifest | Manifest1) -> bytes:
+    """Give the bytes of ``manifest.json``."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def _placed(error: Exception) -> str:
+    """Give msgspec's message with its path, which it leaves out at the root."""
+    message = str(error)
+    at_root = isinstance(error, msgspec.ValidationError) and " - at `" not in message
+    return f"{message} - at `$`" if at_root else message
+
+
+def _require(holds: bool, path: str, why: str) -> None:
+    """Raise a ManifestError that names the path unless the clause holds."""
+    if not holds:
+        raise ManifestError(f"manifest.json breaks its own rules: {why} - at `{path}`")
