@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from bioxedge import __version__, bundle, dsp, manifest, spec
-from bioxedge.bundle import Bundle, GoldenData
+from bioxedge import __version__, bundle, dsp, goldenfile, manifest, spec
+from bioxedge.bundle import Bundle
+from bioxedge.goldenfile import GoldenData
 from bioxedge.signals import Chunk
 from bioxedge.windows import WindowStream
 
@@ -146,7 +147,7 @@ def make_bundle(
         output=msgspec.structs.replace(about.output, decision=decision or manifest.Decision()),
         quality=quality,
     )
-    files = {"model.onnx": model, "golden.npz": bundle.pack_golden(golden)}
+    files = {"model.onnx": model, "golden.npz": goldenfile.pack(golden)}
     return bundle.write(path, bundle.with_files(about, files), files)
 
 

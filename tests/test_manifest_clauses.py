@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ import numpy as np
 import pytest
 from damage import Place, Tree
 
-from bioxedge import bundle, manifest, manifestfile, onnxfile, spec
+from bioxedge import atomic, bundle, goldenfile, manifest, manifestfile, onnxfile, spec
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError, ManifestError
 from bioxedge.manifestfile import decode
@@ -46,7 +47,7 @@ def tree(pristine: Bundle) -> Tree:
     return damage.tree_of(pristine.path)
 
 
-def parts() -> tuple[bytes, manifest.Manifest, bundle.GoldenData]:
+def parts() -> tuple[bytes, manifest.Manifest, goldenfile.GoldenData]:
     """Model, manifest without hashes and golden arrays of the bundle above."""
     return wire.parts(
         modality="ppg",
@@ -367,7 +368,7 @@ def test_clause_06_a_newer_graph_than_devices_load_is_refused(
     tmp_path: Path, opset: int, ir: int
 ) -> None:
     _, about, golden = parts()
-    files = {"model.onnx": graph(opset=opset, ir=ir), "golden.npz": bundle.pack_golden(golden)}
+    files = {"model.onnx": graph(opset=opset, ir=ir), "golden.npz": goldenfile.pack(golden)}
     with pytest.raises(ManifestError, match=r"<= 1[08]"):
         bundle.write(tmp_path / "b", bundle.with_files(about, files), files)
     assert list(tmp_path.iterdir()) == []
@@ -687,7 +688,7 @@ def content(number: int) -> tuple[manifest.Manifest, dict[str, bytes]]:
     """Manifest and files of one of two bundles."""
     model, about, golden = parts()
     about = msgspec.structs.replace(about, name=f"number {number}")
-    files = {"model.onnx": model, "golden.npz": bundle.pack_golden(golden)}
+    files = {"model.onnx": model, "golden.npz": goldenfile.pack(golden)}
     return bundle.with_files(about, files), files
 
 
@@ -710,9 +711,9 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, step: int, *, exchange: bool) -> l
 
     monkeypatch.setattr(os, "fsync", guard("fsync", os.fsync))
     monkeypatch.setattr(Path, "replace", guard("replace", Path.replace))
-    monkeypatch.setattr(bundle.shutil, "rmtree", guard("rmtree", bundle.shutil.rmtree))
-    swap = bundle._exchange if exchange else lambda one, other: False
-    monkeypatch.setattr(bundle, "_exchange", guard("exchange", swap))
+    monkeypatch.setattr(shutil, "rmtree", guard("rmtree", shutil.rmtree))
+    swap = atomic._exchange if exchange else lambda one, other: False
+    monkeypatch.setattr(atomic, "_exchange", guard("exchange", swap))
     return steps
 
 
@@ -763,7 +764,7 @@ def test_clause_10_a_failure_between_two_renames_puts_the_old_bundle_back(
         return replace(self, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bundle, "_exchange", lambda one, other: False)
+        patch.setattr(atomic, "_exchange", lambda one, other: False)
         patch.setattr(Path, "replace", fail)
         with pytest.raises(OSError, match="no space"):
             bundle.write(tmp_path / "b", *content(2))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from fixtures_bundle import PULSE, make_bundle, onnx_model, weights_of
 
-from bioxedge import BundleError, bundle, spec
-from bioxedge.bundle import GoldenData
+from bioxedge import BundleError, bundle, goldenfile, spec
+from bioxedge.goldenfile import GoldenData
 from bioxedge.runtime import verify
 
 
@@ -34,7 +34,7 @@ def rewritten(tmp_path, *, model=None, golden=None):
     good = make_bundle(tmp_path / "good")
     files = {
         "model.onnx": model or good.model(),
-        "golden.npz": bundle.pack_golden(golden or good.golden),
+        "golden.npz": goldenfile.pack(golden or good.golden),
     }
     about = good.manifest
     if golden is not None:

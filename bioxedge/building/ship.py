@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bioxedge import __version__, manifest
+from bioxedge import __version__, goldenfile, manifest
 from bioxedge.bridging.evaluate import Score
 from bioxedge.bridging.train import trained_parameters
 from bioxedge.building.learn import Learnt
-from bioxedge.bundle import Bundle, GoldenData, pack_golden, with_files, write
+from bioxedge.bundle import Bundle, with_files, write
 from bioxedge.datasets.pair import Pair
 from bioxedge.datasets.windowed import as_worn, stream_of, window_of
 from bioxedge.errors import ExportError
 from bioxedge.exporting.onnx import INPUT, OUTPUT, to_onnx
 from bioxedge.exporting.parity import TOLERANCE, answers, prove
 from bioxedge.exporting.splice import BridgedModel
+from bioxedge.goldenfile import GoldenData
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Model
 from bioxedge.runtime import Report, verify
@@ -58,7 +59,7 @@ def ship(
     wanted = answers(model, windows)
     graph = to_onnx(model, windows.shape[1], windows.shape[2])
     prove(graph, wanted, windows)
-    files = {MODEL: graph, GOLDEN: pack_golden(GoldenData(raw, windows, wanted))}
+    files = {MODEL: graph, GOLDEN: goldenfile.pack(GoldenData(raw, windows, wanted))}
     about = manifest.Manifest(
         format=manifest.FORMAT,
         name=learnt.recipe.name,

@@ -123,12 +123,12 @@ class Decider:
 
     def _smooth(self, now: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Take a window's probabilities into the mean; give a copy of it."""
-        mean = now
+        mean: npt.NDArray[np.float64] = now
         if self._mean is not None:
             weight = -math.expm1(-(1 + self._skipped) / self._decision.smoothing)
             mean = self._mean + weight * (now - self._mean)
         self._mean, self._skipped = mean, 0
-        return mean.copy()
+        return np.array(mean, np.float64)
 
     def _no_winner(self) -> None:
         """Let a window pass that nobody has won."""
