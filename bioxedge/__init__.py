@@ -1,7 +1,7 @@
 """Take what a biosignal foundation model knows on one sensor to another, live on the edge.
 
-The public face: :class:`Bundle`, :class:`Stream`, :class:`Prediction` and the errors. The
-first three are imported when they are first asked for, because SciPy and ONNX Runtime take a
+The public face: :class:`Bundle`, :class:`Stream`, :class:`Chunk`, :class:`Prediction` and the
+errors. The first four are imported when they are first asked for, because SciPy and ONNX Runtime take a
 second or more on a small board.
 """
 
@@ -27,6 +27,7 @@ from bioxedge.errors import (
 if TYPE_CHECKING:
     from bioxedge.bundle import Bundle
     from bioxedge.runtime.stream import Prediction, Stream
+    from bioxedge.signals import Chunk
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "BioxedgeError",
     "Bundle",
     "BundleError",
+    "Chunk",
     "DatasetError",
     "ExportError",
     "ManifestError",
@@ -55,6 +57,10 @@ def __getattr__(name: str) -> Any:
         from bioxedge.bundle import Bundle
 
         return Bundle
+    if name == "Chunk":
+        from bioxedge.signals import Chunk
+
+        return Chunk
     if name in ("Prediction", "Stream"):
         from bioxedge.runtime import stream
 

@@ -17,12 +17,15 @@ from bioxedge import recording
 from bioxedge.building import build
 from bioxedge.building.prepare import recordings
 from bioxedge.building.report import table
+from bioxedge.datasets.simulated import mishaps
 from bioxedge.datasets.windowed import as_worn
 from bioxedge.errors import BioxedgeError
 
 RECIPE = Path(__file__).parent / "recipes" / "demo_stress_ecg_to_ppg.toml"
 SPEED = "20"  # times real time: eight minutes of wearing in 24 seconds
 SECONDS = "240"
+# What the wearer of part 4 does to us, in seconds: the band comes off, and a packet is dropped.
+OFF, DROPPED = (70.0, 100.0), 50.0
 
 
 def main() -> int:
@@ -42,7 +45,12 @@ def main() -> int:
     read, _ = recordings(recipe, None)
     pair = next(pair for pair in read() if pair.person == people.test[0])
     worn = given.out / "recordings" / pair.name
-    recording.save(as_worn(pair.source, recipe.source.sensor), worn)
+    source = mishaps(pair.source, off=OFF, dropped=DROPPED)
+    recording.save(as_worn(source, recipe.source.sensor), worn)
+    console.print(
+        f"{pair.person} takes the band off from {OFF[0]:g} to {OFF[1]:g} s, "
+        f"and a packet is dropped at {DROPPED:g} s"
+    )
     absent = subprocess.run([given.device, "-c", "import torch"], capture_output=True, check=False)
     console.print(
         f"{given.device}: import torch "

@@ -16,7 +16,7 @@ rest, some hardly respond, and people move at rest, too.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,38 @@ def wearers(
         _wearer(number, seed=seed, minutes=minutes, ecg_rate=ecg_rate, ppg_rate=ppg_rate)
         for number in range(1, count + 1)
     ]
+
+
+def mishaps(
+    recording: Recording, *, off: tuple[float, float], dropped: float, seed: int = 0
+) -> Recording:
+    """Let a wearer take the band off for a while, and a packet of the PPG get lost.
+
+    Parameters
+    ----------
+    recording : Recording
+        A PPG in whole counts, as :func:`wearers` gives it.
+    off : tuple of float
+        Seconds from which and until which the sensor lies on the table: what is left is stray
+        light, a small part of the level and a few counts of noise.
+    dropped : float
+        Seconds at which one packet of six samples does not arrive.
+    seed : int
+
+    Returns
+    -------
+    Recording
+        The same otherwise; both mishaps stand in its ``facts``.
+    """
+    samples, rate = recording.samples.copy(), recording.rate
+    begin, end = (round(second * rate) for second in off)
+    stray = 0.05 * float(np.nanmedian(samples))
+    rng = np.random.default_rng(seed)
+    samples[:, begin:end] = np.rint(stray + rng.normal(0, 2, (samples.shape[0], end - begin)))
+    first = round(dropped * rate) // _PACKET * _PACKET
+    samples[:, first : first + _PACKET] = np.nan
+    facts = {**recording.facts, "off": list(off), "dropped": first / rate}
+    return replace(recording, samples=samples, facts=facts)
 
 
 def _wearer(number: int, *, seed: int, minutes: float, ecg_rate: float, ppg_rate: float) -> Pair:
