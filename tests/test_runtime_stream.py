@@ -13,8 +13,9 @@ from fixtures_signal import recorded, with_gaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioxedge import BundleError, SignalError, SourceError, Stream, bundle, windows
+from bioxedge import BundleError, SignalError, SourceError, Stream, bundle, goldenfile, windows
 from bioxedge.runtime import Engine, JsonLinesSink, ReplaySource, TerminalSink, loop
+from bioxedge.runtime.events import Event
 from bioxedge.signals import Chunk
 
 MAX = float("inf")
@@ -36,19 +37,22 @@ def cut(tested, recording):
 
 
 class Keep:
-    """A sink that keeps what comes, and what the engine was given."""
+    """A sink that keeps what comes."""
+
+    name = "kept"
 
     def __init__(self):
-        self.predictions, self.events = [], []
+        self.predictions, self.events, self.calls = [], [], []
 
-    def open(self, labels):
-        self.events.append("open")
+    def open(self, run):
+        self.run = run
+        self.calls.append("open")
 
-    def emit(self, prediction):
-        self.predictions.append(prediction)
+    def emit(self, record):
+        (self.events if isinstance(record, Event) else self.predictions).append(record)
 
     def close(self):
-        self.events.append("close")
+        self.calls.append("close")
 
 
 class Spy(Engine):
@@ -66,9 +70,7 @@ class Spy(Engine):
 def play(tested, recording, **options):
     engine, sink = Spy(tested), Keep()
     source = ReplaySource(recording, channels=tested.manifest.input.names, **options)
-    tally = loop.run(
-        source, Stream(tested, engine=engine), [sink], labels=tested.manifest.output.labels
-    )
+    tally = loop.run(source, Stream(tested, engine=engine), [sink])
     return engine.windows, sink, tally
 
 
@@ -88,7 +90,7 @@ def test_a_replay_gives_the_windows_that_are_cut_from_the_recording(tested, reco
 def test_a_prediction_says_what_it_knows(tested, recording):
     _, sink, _ = play(tested, recording, speed=MAX)
     held = [p for p in sink.predictions if p.gap]
-    assert held and all(p.quality == 1 - p.gap / 256 for p in sink.predictions)
+    assert held and all(p.quality.real == 1 - p.gap / 256 for p in sink.predictions)
     for p in sink.predictions:
         assert p.label == max(p.probabilities, key=p.probabilities.get)
         assert sum(p.probabilities.values()) == pytest.approx(1, abs=1e-6)
@@ -146,7 +148,7 @@ def broken(tmp_path, **weights):
         weights.get("channels", 1),
         8,
     )
-    files = {"model.onnx": model, "golden.npz": bundle.pack_golden(golden)}
+    files = {"model.onnx": model, "golden.npz": goldenfile.pack(golden)}
     return bundle.write(tmp_path / "b", bundle.with_files(about, files), files)
 
 
@@ -205,7 +207,7 @@ def test_a_replay_refuses_what_makes_no_sense(recording):
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_seconds_are_of_signal(tested, recording, chunk):
     source = ReplaySource(recording, speed=MAX, chunk=chunk)
-    tally = loop.run(source, Stream(tested), [], labels=("rest", "stress"), seconds=10.5)
+    tally = loop.run(source, Stream(tested), [], seconds=10.5)
     assert tally.samples == 672
     assert tally.windows == sum(w.end <= 672 - 0 for w in cut(tested, recording))
 
@@ -222,15 +224,15 @@ def test_sinks_and_source_are_closed_whatever_happens(tested, recording):
 
     sink, source = Keep(), Fails(recording)
     with pytest.raises(SourceError, match="gone"):
-        loop.run(source, Stream(tested), [sink], labels=("rest", "stress"))
-    assert source.closed and sink.events == ["open", "close"]
+        loop.run(source, Stream(tested), [sink])
+    assert source.closed and sink.calls == ["open", "close"]
 
 
 def test_a_loss_that_cannot_be_seen_is_unknown_and_never_none(tested, recording):
     class Blind(ReplaySource):
         loss = None
 
-    tally = loop.run(Blind(recording, speed=MAX), Stream(tested), [], labels=("rest", "stress"))
+    tally = loop.run(Blind(recording, speed=MAX), Stream(tested), [])
     assert "loss unknown" in tally.line()
     assert tally.to_dict()["gaps"]["loss_known"] is False
 

@@ -186,8 +186,11 @@ class Stream:
         label, probabilities, reason = None, {}, self._unworthy(due, real)
         if reason is None:
             answer = self._ask(window.samples, t_start)
-            label, reason = self._decider.push(answer)
+            decided = self._decider.push(answer)
+            label, reason = decided.label, decided.reason
             probabilities = dict(zip(self._labels, answer.tolist(), strict=True))
+        else:
+            self._decider.skip()
         self._labelled |= label is not None
         self._note_abstention(reason, t_end)
         now = self._clock.monotonic_ns()
@@ -210,7 +213,7 @@ class Stream:
     def _unworthy(self, due: Due, real: float) -> str | None:
         """Say why the model is not even asked; None where it is."""
         if real < self._least:
-            return f"{real:.0%} of the window is real, {self._least:.0%} are needed"
+            return f"too little is real: {real:.0%} of the window, {self._least:.0%} are needed"
         if due.verdict is None or self._judge is None:
             return None
         if not self._labelled:

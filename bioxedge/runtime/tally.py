@@ -113,7 +113,7 @@ class Tally:
         if record.label is not None:
             self.labels[record.label] += 1
         else:
-            reason = record.reason or "unknown"
+            reason = (record.reason or "unknown").partition(":")[0]  # figures come after it
             known = reason in self.reasons or len(self.reasons) < _REASONS
             self.reasons[reason if known else "other"] += 1
         self.latency.add(record.latency)
