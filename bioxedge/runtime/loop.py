@@ -56,6 +56,7 @@ def about(source: Source, stream: Stream, clock: HostClock = SYSTEM) -> RunInfo:
         sensor=source.sensor,
         rate=source.rate,
         started=clock.time(),
+        monotonic_ns=clock.monotonic_ns(),
         versions={
             "bioxedge": bioxedge.__version__,
             "numpy": np.__version__,

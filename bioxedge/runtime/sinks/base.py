@@ -27,6 +27,8 @@ class RunInfo:
         Nominal rate of the input in Hz.
     started : float
         The host's Unix time.
+    monotonic_ns : int
+        The host's monotonic clock at the same moment: what ``due`` of a prediction counts on.
     versions : mapping of str to str
     checks : mapping of str to str
         Checks that the bundle does not allow (an old format), and why; empty where all are on.
@@ -39,6 +41,7 @@ class RunInfo:
     sensor: str | None = None
     rate: float = 0.0
     started: float = 0.0
+    monotonic_ns: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     checks: Mapping[str, str] = field(default_factory=dict)
 

@@ -50,7 +50,7 @@ class SinkRunner:
     name : str
         The sink's.
     left_out : int
-        Records that the sink was not given.
+        Records that a sink which works was not given, because it was too slow.
     failed : BioxedgeError or None
         Why the sink takes no more.
     """
@@ -89,7 +89,6 @@ class SinkRunner:
         """Queue a record; where there is no room, the oldest is left out."""
         with self._changed:
             if self.failed is not None:
-                self.left_out += 1
                 return
             if len(self._queue) >= self._size and self._patience and not self._stuck:
                 self._stuck = not self._changed.wait_for(
@@ -129,11 +128,10 @@ class SinkRunner:
         with self._changed:
             if self._thread.is_alive() and self.failed is None:
                 waiting = len(self._queue) + self._opened  # and the one that it holds
-                self.left_out += waiting
                 self._queue.clear()
                 self.failed = SinkError(
-                    f"{self.name} is blocked, up to {waiting} records were not written: does anything "
-                    "read it, and is its disk well?"
+                    f"{self.name} is blocked, up to {waiting} records were not written: does "
+                    "anything read it, and is its disk well?"
                 )
 
     def _work(self, run: RunInfo) -> None:
@@ -173,7 +171,6 @@ class SinkRunner:
         with self._changed:
             if self.failed is None:
                 self.failed = explained(self.name, error)
-                self.left_out += len(self._queue)
                 self._queue.clear()
             self._changed.notify_all()
 

@@ -1,21 +1,25 @@
-"""Predictions as lines on a terminal."""
+"""Predictions and events as lines on a terminal."""
 
 from __future__ import annotations
 
-import sys
 from typing import IO, TYPE_CHECKING
 
-from bioxedge.runtime.stream import Prediction
+from bioxedge.runtime.events import Event
+from bioxedge.runtime.prediction import Prediction
+from bioxedge.runtime.sinks.base import RunInfo
+from bioxedge.runtime.sinks.standard import NAME, StandardOutput
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _BAR = 20
 _COLOURS = ("green", "yellow", "magenta", "cyan", "blue", "red")
+# Data that is older than its answer took by more than this is said to be.
+_OLD = 1.0
 
 
 class TerminalSink:
-    """One aligned line a window; in colour where the output is a terminal.
+    """One aligned line a window, one an event; in colour where the output is a terminal.
 
     Parameters
     ----------
@@ -23,39 +27,70 @@ class TerminalSink:
         Standard output by default.
     """
 
+    to_stdout = False
+    """Nothing here is for programs."""
+
     def __init__(self, file: IO[str] | None = None) -> None:
-        self._file = file
+        self.name = NAME if file is None else str(getattr(file, "name", "a text file"))
+        self._out = StandardOutput(file)
+        self._standard = file is None
         self._console: Console | None = None
         self._labels: tuple[str, ...] = ()
 
-    def open(self, labels: tuple[str, ...]) -> None:
+    @property
+    def stuck(self) -> bool:
+        """Whether standard output takes no more."""
+        return self._standard and self._out.stuck
+
+    def open(self, run: RunInfo) -> None:
         """Note how wide labels are and whether there is colour."""
-        self._labels = labels
-        file = self._file or sys.stdout
+        self._labels = run.labels
+        file = self._out.open()
         if file.isatty():
             from rich.console import Console
 
             self._console = Console(file=file, soft_wrap=True, highlight=False)
 
-    def emit(self, prediction: Prediction) -> None:
-        """Write one line."""
-        line = self.line(prediction)
-        if self._console is None:
-            print(line, file=self._file or sys.stdout, flush=True)
-        else:
-            number = self._labels.index(prediction.label)
-            self._console.print(line, style=_COLOURS[number % len(_COLOURS)], markup=False)
+    def emit(self, record: Prediction | Event) -> None:
+        """Write one line.
 
-    def line(self, prediction: Prediction) -> str:
-        """Give the line: time, label, probability and bar, latency, gap."""
-        share = prediction.probabilities[prediction.label]
+        Raises
+        ------
+        SinkError
+            Nobody reads it any more.
+        """
+        text = self.line(record)
+        if self._console is not None:
+            with self._console.capture() as captured:
+                self._console.print(text, style=self._style(record), markup=False)
+            self._out.write(captured.get())
+        else:
+            self._out.write(text + "\n")
+
+    def line(self, record: Prediction | Event) -> str:
+        """Give the line: time, label, probability and bar, latency; or what happened."""
+        if isinstance(record, Event):
+            when = " " * 22 if record.t is None else f"{record.t:20.2f} s"
+            return f"{when}  {record.message}"
+        width = max([1, *map(len, self._labels)])
+        when = f"{record.t_start:9.2f}–{record.t_end:9.2f} s  "
+        if record.label is None:
+            return f"{when}{'—':<{width}}  {record.reason or 'no reason was given'}"
+        share = record.probabilities[record.label]
         bar = ("█" * round(share * _BAR)).ljust(_BAR, "·")
-        gap = f"  {prediction.gap} samples held over" if prediction.gap else ""
+        old = f"  {record.age:.1f} s old" if record.age > record.latency + _OLD else ""
+        gap = f"  {record.gap} samples held over" if record.gap else ""
         return (
-            f"{prediction.t_start:9.2f}–{prediction.t_end:9.2f} s  "
-            f"{prediction.label:<{max(map(len, self._labels))}}  {share:6.1%} {bar}  "
-            f"{prediction.latency * 1e3:7.2f} ms{gap}"
+            f"{when}{record.label:<{width}}  {share:6.1%} {bar}  "
+            f"{record.latency * 1e3:7.2f} ms{old}{gap}"
         )
+
+    def _style(self, record: Prediction | Event) -> str:
+        if isinstance(record, Event):
+            return "yellow"
+        if record.label is None:
+            return "dim"
+        return _COLOURS[self._labels.index(record.label) % len(_COLOURS)]
 
     def close(self) -> None:
         """Nothing is held."""
