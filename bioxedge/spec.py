@@ -32,11 +32,17 @@ class ChannelSpec(Struct, frozen=True):
 
 
 class Input(Struct, frozen=True):
-    """What must come in: modality, channels in order, rate in Hz."""
+    """What must come in: modality, channels in order, rate in Hz.
+
+    ``sensors`` are those that count as the same (``muse_2/ancillary``); ``expect`` says what
+    each channel looked like in training. Either is empty where it is not known.
+    """
 
     modality: Text
     channels: Annotated[tuple[ChannelSpec, ...], Meta(min_length=1)]
     rate: Rate
+    sensors: tuple[Text, ...] = ()
+    expect: tuple[Expect, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -120,6 +126,84 @@ class WindowSpec(Struct, frozen=True):
     length: Positive
     hop: Positive
     then: tuple[WindowStage, ...] = ()
+
+
+# -- clause 8b: is this a signal at all -------------------------------------------------
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Margin = Annotated[float, Meta(ge=1)]
+Fault = Literal["missing", "flat", "railed", "no contact", "noise", "amplitude"]
+Measure = Literal["span", "level", "grain", "roughness", "crest", "run", "edge", "mains"]
+
+
+class Quantiles(Struct, frozen=True):
+    """How one measure spread over training windows, every person weighing the same.
+
+    ``low`` and ``high`` are the 1st and the 99th percentile, ``least`` and ``most`` the ends.
+    """
+
+    least: float
+    low: float
+    middle: float
+    high: float
+    most: float
+
+
+class Expect(Struct, frozen=True):
+    """What one channel looked like in training, raw, before any stage.
+
+    ``samples`` is the length of the windows in input samples. ``measures`` holds ``span`` and
+    ``level`` in the channel's unit, and the rest free of amplitude: see
+    :mod:`bioxedge.quality.measures`.
+    """
+
+    channel: Text
+    samples: Positive
+    windows: Positive
+    people: Positive
+    measures: Annotated[dict[Measure, Quantiles], Meta(min_length=1)]
+
+
+class QualitySpec(Struct, frozen=True):
+    """When a window gets no label: bounds by fault, each beside what training showed.
+
+    ``build`` writes the defaults of the modality; a recipe or a run may set others.
+
+    Attributes
+    ----------
+    min_real : float
+        Share of a window's samples that must be real, for all channels and for each.
+    amplitude : bool
+        Whether a value means the same on every sensor of this kind. False where the unit is
+        arbitrary: then nothing is judged by its size, and no unit is refused.
+    off : tuple of str
+        Faults that are not looked for.
+    flat_run : float
+        Flat: share of the window that one value holds, and twice what training saw.
+    flat_span : float
+        Flat: span as a share of the least in training.
+    railed_edge : float
+        Railed: share of the window in plateaus at its own extremes, and twice what training saw.
+    mains : float
+        No contact: share of power at the mains' frequency.
+    contact_level : float or None
+        No contact: the level, in the channel's unit, that a worn sensor stays above.
+    noise : float
+        Noise: share of power that broadband noise may have beyond the roughest in training.
+    amplitude_margin : float
+        Amplitude: how many times less than the least or more than the most span in training.
+    """
+
+    min_real: Share = 0.5
+    amplitude: bool = True
+    off: tuple[Fault, ...] = ()
+    flat_run: Share = 0.25
+    flat_span: Share = 0.1
+    railed_edge: Share = 0.1
+    mains: Share = 0.5
+    contact_level: float | None = None
+    noise: Share = 0.35
+    amplitude_margin: Margin = 3.0
 
 
 def numbers(value: Any, path: str = "$") -> list[tuple[str, float]]:

@@ -1,0 +1,159 @@
+"""Raw samples in, a verdict on any recent window out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from bioxedge import spec
+from bioxedge.errors import SignalError
+from bioxedge.quality.bounds import fault_of
+from bioxedge.quality.measures import measure
+from bioxedge.quality.misfit import misfit
+from bioxedge.quality.verdict import ChannelVerdict, Verdict
+from bioxedge.signals import Chunk, Samples
+from bioxedge.windows import samples_needed
+
+
+def memory_for(source: spec.Input, stream: spec.StreamSpec, window: spec.WindowSpec) -> int:
+    """Count the raw samples before the newest chunk that a window may still begin at.
+
+    A window is complete later than it ends by the stages' delay, and after a gap by as much as
+    may be held over.
+
+    Parameters
+    ----------
+    source, stream, window : parts of a manifest
+    """
+    return samples_needed(source, stream, window) + stream.max_gap + 1
+
+
+class Judge:
+    """Keeps just enough raw samples to say of any new window whether it is a signal at all.
+
+    The same class judges training windows when a bundle is built and live ones on a device.
+    What it says depends on the samples of a window alone, never on how they came.
+
+    Parameters
+    ----------
+    source : spec.Input
+        Channels, units, rate and modality.
+    expect : tuple of spec.Expect
+        What training saw: one for each channel, in order. Without any, only what needs no
+        comparison is looked for.
+    quality : spec.QualitySpec
+    memory : int
+        Samples kept before the newest chunk: see :func:`memory_for`.
+
+    Raises
+    ------
+    SignalError
+        Expectations for other channels than the input has.
+    """
+
+    def __init__(
+        self,
+        source: spec.Input,
+        expect: tuple[spec.Expect, ...],
+        quality: spec.QualitySpec,
+        *,
+        memory: int,
+    ) -> None:
+        named = tuple(one.channel for one in expect)
+        if named and named != source.names:
+            raise SignalError(
+                f"quality is described for {', '.join(named)}, but the input has "
+                f"{', '.join(source.names)}: one for each channel, in this order"
+            )
+        if memory < 1:
+            raise SignalError(f"memory is {memory} samples: a window needs at least 1")
+        self.source, self.expect, self.quality = source, expect, quality
+        self._memory = memory
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as if new."""
+        self._room: Samples = np.empty((len(self.source.channels), 0))
+        self._first = self._end = 0  # absolute indices of what the room holds
+        self._begun = False
+
+    def push(self, chunk: Chunk) -> None:
+        """Take the chunk that the window stream takes.
+
+        Raises
+        ------
+        SignalError
+            Another rate or number of channels, or samples that were pushed before; nothing is
+            changed.
+        """
+        width, n = chunk.samples.shape
+        if width != len(self.source.channels) or chunk.rate != self.source.rate:
+            raise SignalError(
+                f"quality is judged on {len(self.source.channels)} channels at "
+                f"{self.source.rate:g} Hz, the chunk has {width} at {chunk.rate:g} Hz"
+            )
+        if self._begun and chunk.first < self._end:
+            raise SignalError(
+                f"the chunk starts at sample {chunk.first}, but samples up to {self._end} were "
+                "pushed already"
+            )
+        if not self._begun:
+            self._first = self._end = chunk.first
+            self._begun = True
+        keep = max(self._first, chunk.first - self._memory)  # a jump is never stored at length
+        needed = chunk.end - keep
+        capacity = self._room.shape[1]
+        if chunk.end - self._first > capacity or capacity > 4 * (needed + self._memory):
+            # Room for as much again, so that a sample is moved once and not at every push.
+            room = np.empty((width, needed + self._memory))
+            old = self._room[:, keep - self._first : self._end - self._first]
+            room[:, : old.shape[1]] = old
+            self._room, self._first = room, keep
+        place = chunk.first - self._first
+        self._room[:, max(self._end - self._first, 0) : place] = np.nan
+        self._room[:, place : place + n] = chunk.samples
+        self._end = chunk.end
+
+    def verdict(self, start: Fraction | int, end: Fraction | int) -> Verdict:
+        """Judge the raw samples in ``[ceil(start), ceil(end))``, absolute input indices.
+
+        Raises
+        ------
+        SignalError
+            Samples that are still to come, or longer ago than the memory.
+        """
+        first, last = math.ceil(start), math.ceil(end)
+        if not (self._begun and self._first <= first < last <= self._end):
+            raise SignalError(
+                f"samples {first} to {last} cannot be judged: {self._first} to {self._end} are "
+                "at hand"
+            )
+        window = np.ascontiguousarray(self._room[:, first - self._first : last - self._first])
+        return judged(window, self.source, self.expect, self.quality)
+
+    def misfit(self, verdict: Verdict) -> str | None:
+        """Say in one line why a run's first window cannot come from what was trained on.
+
+        None where it may, or where a fault hides it: then there is no label either, and the
+        next window tells.
+        """
+        return misfit(verdict, self.source, self.expect, self.quality)
+
+
+def judged(
+    samples: Samples,
+    source: spec.Input,
+    expect: Sequence[spec.Expect],
+    quality: spec.QualitySpec,
+) -> Verdict:
+    """Judge one window of raw samples [channels, n]."""
+    found = []
+    for row, figures in enumerate(measure(samples, source.rate)):
+        known = expect[row] if expect else None
+        real = float(np.isfinite(samples[row]).mean())
+        fault = fault_of(figures, real, known, quality)
+        found.append(ChannelVerdict(source.names[row], fault, figures or {}))
+    return Verdict(tuple(found))
