@@ -15,12 +15,14 @@ from msgspec import Meta
 
 from bioxedge import dsp
 from bioxedge.errors import ManifestError, ModelError, RecipeError
+from bioxedge.manifest import Decision
 from bioxedge.models.cards import card
 from bioxedge.spec import (
     ChannelSpec,
     Count,
     Input,
     Positive,
+    QualitySpec,
     Rate,
     Stage,
     Struct,
@@ -83,7 +85,8 @@ class Sensor(Struct, frozen=True):
     """The sensor the bundle is for. Recordings made at another rate are resampled to it first.
 
     ``column`` is the data set's name of the channel, ``channel`` the live sensor's; lists for
-    several, in the same order.
+    several, in the same order. ``board`` and ``preset`` name the live sensor, ``same_as`` others
+    that count as the same (``muse_2_bled/ancillary``); a device refuses the rest.
     """
 
     modality: Text
@@ -93,6 +96,7 @@ class Sensor(Struct, frozen=True):
     rate: Rate
     board: str = ""
     preset: Literal["default", "auxiliary", "ancillary"] = "default"
+    same_as: tuple[Text, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -105,10 +109,18 @@ class Sensor(Struct, frozen=True):
         return (self.channel,) if isinstance(self.channel, str) else self.channel
 
     @property
+    def sensors(self) -> tuple[str, ...]:
+        """The sensors that count as this one; empty where the recipe names none."""
+        own = (f"{self.board}/{self.preset}",) if self.board else ()
+        return (*own, *self.same_as)
+
+    @property
     def input(self) -> Input:
         """The sensor as a manifest describes it."""
         channels = tuple(ChannelSpec(name=name, unit=self.unit) for name in self.channels)
-        return Input(modality=self.modality, channels=channels, rate=self.rate)
+        return Input(
+            modality=self.modality, channels=channels, rate=self.rate, sensors=self.sensors
+        )
 
 
 class Model(Struct, frozen=True):
@@ -203,7 +215,11 @@ class Compute(Struct, frozen=True):
 
 
 class Recipe(Struct, frozen=True):
-    """All choices behind one bundle."""
+    """All choices behind one bundle.
+
+    ``decision`` is how the device chooses a label; ``quality`` holds bounds that are to stand in
+    place of those of the modality (:class:`bioxedge.spec.QualitySpec`).
+    """
 
     name: Text
     data: Data
@@ -213,6 +229,8 @@ class Recipe(Struct, frozen=True):
     split: Split = Split()
     head: Head = Head()
     bridge: Bridge = Bridge()
+    decision: Decision = Decision()
+    quality: dict[str, Any] = msgspec.field(default_factory=dict)
     compute: Compute = Compute()
     seed: Count = 0
 
@@ -291,6 +309,7 @@ def _check(recipe: Recipe) -> None:
             f"{recipe.target.model.name} serves as a source only: its blocks are conditioned on "
             "the raw signal, which a bridge does not have - at `$.target.model.name`"
         )
+    quality_in(recipe, QualitySpec())
     for side in ("source", "target"):
         _check_side(getattr(recipe, side), f"$.{side}")
 
@@ -303,7 +322,11 @@ def _check_side(about: Side, place: str) -> None:
             f"{len(sensor.columns)} columns are {len(sensor.channels)} channels of the live "
             f"sensor: name one for each, in the same order - at `{place}.sensor.channel`"
         )
-    for key, names in (("column", sensor.columns), ("channel", sensor.channels)):
+    for key, names in (
+        ("column", sensor.columns),
+        ("channel", sensor.channels),
+        ("same_as", sensor.sensors),
+    ):
         if len(set(names)) < len(names):
             raise RecipeError(f"{', '.join(names)}: one is named twice - at `{place}.sensor.{key}`")
     try:
@@ -322,6 +345,21 @@ def _check_side(about: Side, place: str) -> None:
             f"{model.checkpoint} comes from outside: state the licence of its weights - "
             f"at `{place}.model.licence`"
         )
+
+
+def quality_in(recipe: Recipe, modality: QualitySpec) -> QualitySpec:
+    """Put a recipe's bounds in the place of those of the modality.
+
+    Raises
+    ------
+    RecipeError
+        A bound that does not exist or cannot be, with its path.
+    """
+    try:
+        return msgspec.convert({**msgspec.to_builtins(modality), **recipe.quality}, QualitySpec)
+    except msgspec.ValidationError as error:
+        said = str(error).replace("`$", "`$.quality")
+        raise RecipeError(said if "`$" in said else f"{said} - at `$.quality`") from error
 
 
 def section(*parts: Any) -> Any:

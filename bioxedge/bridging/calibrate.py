@@ -1,24 +1,124 @@
-"""How sure a bridged answer may be: as sure as its teacher was of the same moment."""
+"""How sure a bridged answer may be, and which way it leans: as its teacher, at the same moment.
+
+A cosine leaves the scale of what a bridge gives free, and centred it leaves an offset free, too:
+uncalibrated, an answer is as sure as chance made it, and leans to one class. Both are set by the
+teacher's probabilities on the pairs; no label is read.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 import torch
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 from torch import Tensor
-from torch.nn import functional as F
+
+Logits = npt.NDArray[np.float64]
 
 RANGE = 100.0
-"""The temperature lies between 1/RANGE and RANGE."""
+"""The temperature lies between 1/RANGE and RANGE; a bias changes odds by RANGE at most."""
+FEWEST_PEOPLE = 3
+"""With fewer pair people nobody can be held out, and the temperature stands alone."""
+ALONE, BOTH = "temperature alone", "temperature and bias"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is done to a bridge's logits: ``logits / temperature + bias``.
+
+    Attributes
+    ----------
+    temperature : float
+    bias : tuple of float
+        One for each class, their sum 0; all 0 where the temperature stands alone.
+    taken : str
+        ``temperature alone`` or ``temperature and bias``.
+    held_out : dict of str to dict of str to float
+        For both of them, on pair people who were held out: ``cross_entropy`` against the
+        teacher's probabilities, and ``agreement`` with its labels, every class weighing the same.
+        Empty where there were too few people.
+    """
+
+    temperature: float
+    bias: tuple[float, ...]
+    taken: str = ALONE
+    held_out: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def apply(self, logits: Tensor) -> Tensor:
+        """Calibrate logits of shape [n, classes]."""
+        return logits / self.temperature + torch.tensor(self.bias, dtype=logits.dtype)
+
+    def line(self, labels: Sequence[str]) -> str:
+        """Say in one line what was taken, and why."""
+        what = f"temperature {self.temperature:.3g}"
+        if self.taken == BOTH:
+            own = ", ".join(f"{n} {b:+.2f}" for n, b in zip(labels, self.bias, strict=True))
+            what += f" and a bias for each label ({own})"
+        if not self.held_out:
+            return f"Calibrated: {what}; fewer than {FEWEST_PEOPLE} pair people, so no bias"
+        alone, both = self.held_out[ALONE], self.held_out[BOTH]
+        return (
+            f"Calibrated: {what}. On pair people held out, without a bias and with it: "
+            f"cross-entropy to the teacher {alone['cross_entropy']:.3f} and "
+            f"{both['cross_entropy']:.3f}, agreement with its labels "
+            f"{alone['agreement']:.3f} and {both['agreement']:.3f}"
+        )
 
 
 @torch.no_grad()
-def temperature(bridged: Tensor, teacher: Tensor) -> float:
-    """Find the one number that logits are divided by, without labels.
+def calibrate(bridged: Tensor, teacher: Tensor, person: npt.NDArray[np.str_]) -> Calibration:
+    """Fit a temperature, and a bias for each class where it serves people who were held out.
 
-    A cosine leaves the scale of what a bridge gives free, and with it the scale of the logits:
-    undivided, an answer would be as sure as chance made it. The temperature (Guo et al., ICML
-    2017) is chosen to minimise the cross-entropy of the bridged probabilities against the
-    teacher's on the pairs. It changes no answer, and cannot be better calibrated than the
-    teacher.
+    Each pair person in turn is held out: both are fitted on the others and held to the teacher
+    on that one. The bias is taken if it comes nearer to the teacher's probabilities and agrees
+    with its labels no less, every class weighing the same. A teacher that leans to the majority
+    pulls a bias the same way: its probabilities are met better, and the rarer class is lost; the
+    second condition is there for that.
+
+    Parameters
+    ----------
+    bridged, teacher : Tensor of shape [n, classes]
+        Logits on the same pairs.
+    person : ndarray of str, shape [n]
+        Who each pair is of.
+
+    Returns
+    -------
+    Calibration
+    """
+    logits, wanted = _values(bridged), _probabilities(_values(teacher))
+    alone = (_temperature(logits, wanted), (0.0,) * logits.shape[1])
+    people = np.unique(person)
+    if len(people) < FEWEST_PEOPLE:
+        return Calibration(*alone)
+    held_out = {ALONE: np.empty_like(logits), BOTH: np.empty_like(logits)}
+    for one in people:
+        out, others = person == one, person != one
+        heat = _temperature(logits[others], wanted[others])
+        held_out[ALONE][out] = logits[out] / heat
+        heat, bias = _both(logits[others], wanted[others])
+        held_out[BOTH][out] = logits[out] / heat + bias
+    figures = {name: _figures(found, wanted, person) for name, found in held_out.items()}
+    better = (
+        figures[BOTH]["cross_entropy"] < figures[ALONE]["cross_entropy"]
+        and figures[BOTH]["agreement"] >= figures[ALONE]["agreement"]
+    )
+    if not better:
+        return Calibration(*alone, ALONE, figures)
+    heat, bias = _both(logits, wanted)
+    return Calibration(heat, tuple(bias.tolist()), BOTH, figures)
+
+
+def temperature(bridged: Tensor, teacher: Tensor) -> float:
+    """Find the one number that logits are divided by (Guo et al., ICML 2017), without labels.
+
+    It minimises the cross-entropy of the bridged probabilities against the teacher's on the
+    pairs, changes no answer, and cannot be better calibrated than the teacher.
 
     Parameters
     ----------
@@ -29,17 +129,37 @@ def temperature(bridged: Tensor, teacher: Tensor) -> float:
     -------
     float
     """
-    wanted = teacher.double().softmax(1)
-    logits = bridged.double()
+    return _temperature(_values(bridged), _probabilities(_values(teacher)))
+
+
+def _values(logits: Tensor) -> Logits:
+    """Give logits as an array."""
+    values: Logits = logits.detach().double().cpu().numpy()
+    return values
+
+
+def _probabilities(logits: Logits) -> Logits:
+    """Softmax over classes."""
+    shares: Logits = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+    return shares
+
+
+def _cross_entropy(logits: Logits, wanted: Logits) -> npt.NDArray[np.float64]:
+    """Give each row's cross-entropy against wanted probabilities, in nats."""
+    rows: npt.NDArray[np.float64] = logsumexp(logits, axis=1) - (wanted * logits).sum(axis=1)
+    return rows
+
+
+def _temperature(logits: Logits, wanted: Logits) -> float:
+    """Search the temperature's whole range."""
     if not logits.any():  # an untrained bridge: every temperature says the same
         return 1.0
-    low, high = -torch.tensor(RANGE).log().item(), torch.tensor(RANGE).log().item()
+    low, high = -math.log(RANGE), math.log(RANGE)
     # The cross-entropy is convex in 1/T, so it has one minimum in log T: golden sections do.
     ratio = (5**0.5 - 1) / 2
 
     def cost(log_temperature: float) -> float:
-        divided = logits * torch.exp(torch.tensor(-log_temperature, dtype=torch.float64))
-        return F.cross_entropy(divided, wanted).item()
+        return float(_cross_entropy(logits * math.exp(-log_temperature), wanted).mean())
 
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = cost(left), cost(right)
@@ -52,4 +172,34 @@ def temperature(bridged: Tensor, teacher: Tensor) -> float:
             low, left, at_left = left, right, at_right
             right = low + ratio * (high - low)
             at_right = cost(right)
-    return float(torch.exp(torch.tensor((low + high) / 2)))
+    return math.exp((low + high) / 2)
+
+
+def _both(logits: Logits, wanted: Logits) -> tuple[float, npt.NDArray[np.float64]]:
+    """Fit temperature and biases together; the cross-entropy is convex in 1/T and the biases."""
+    size = float(logits.std()) or 1.0
+    scaled = logits / size  # so that all unknowns are of one size
+
+    def cost(unknown: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        found = unknown[0] * scaled + unknown[1:]
+        off = _probabilities(found) - wanted
+        slope = np.concatenate([[(off * scaled).sum(axis=1).mean()], off.mean(axis=0)])
+        return float(_cross_entropy(found, wanted).mean()), slope
+
+    classes = logits.shape[1]
+    start = np.concatenate([[size / _temperature(logits, wanted)], np.zeros(classes)])
+    most = math.log(RANGE) / 2  # a pair of biases changes odds by exp of their difference
+    bounds = [(size / RANGE, size * RANGE), *[(-most, most)] * classes]
+    options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 500}
+    found = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    return size / float(found[0]), found[1:] - found[1:].mean()
+
+
+def _figures(logits: Logits, wanted: Logits, person: npt.NDArray[np.str_]) -> dict[str, float]:
+    """Hold calibrated logits of held-out people to the teacher's probabilities and labels."""
+    rows = _cross_entropy(logits, wanted)
+    label, taught = logits.argmax(axis=1), wanted.argmax(axis=1)
+    return {
+        "cross_entropy": float(np.mean([rows[person == one].mean() for one in np.unique(person)])),
+        "agreement": float(np.mean([(label == k)[taught == k].mean() for k in np.unique(taught)])),
+    }

@@ -58,6 +58,7 @@ class Built:
             "bundle": str(self.bundle.path),
             "source_cut": self.learnt.source_cut,
             "target_cut": self.learnt.target_cut,
+            "calibration": vars(self.learnt.calibration),
             "scores": [score.to_dict() for score in self.scores],
             "proof": self.proof.to_dict(),
             "pictures": [str(path) for path in self.pictures],
@@ -112,6 +113,8 @@ def build(
             bundle, proof = ship(learnt, work.read(), scores, out / "bundle")
         pictures = report.write(learnt, scores, out / "report")
         steps.console.print(report.table(scores, work.recipe.name))
+        said = learnt.calibration.line(work.recipe.task.labels)
+        steps.console.print(said, highlight=False, soft_wrap=True)
         for line in proof.lines():
             steps.console.print(line, highlight=False)
         for path in (bundle.path, *pictures):

@@ -2,13 +2,14 @@
 
 Data flow: recordings → paired windows → people in three groups → the source encoder from
 unlabelled windows (head and pair people), the teacher from labelled ones (head people) → frozen
-features of both, once → cuts → bridge (pair people, no labels) → answers on test people.
+features of both, once → cuts → bridge and its calibration (pair people, no labels) → answers on
+test people.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bioxedge.bridging.bridge import PrototypeBridge
-from bioxedge.bridging.calibrate import temperature
+from bioxedge.bridging.calibrate import Calibration, calibrate
 from bioxedge.bridging.features import Features, extract, tokens_of
 from bioxedge.bridging.head import Head
 from bioxedge.bridging.loop import Report
@@ -47,8 +48,8 @@ class Learnt:
         What the bridge was aligned with [n, tokens, features].
     course : Course
         How its training went.
-    temperature : float
-        What the bridged logits are divided by in the bundle.
+    calibration : Calibration
+        What is done to the bridged logits in the bundle.
     """
 
     seen: Seen
@@ -58,7 +59,7 @@ class Learnt:
     positions: Positions | None
     teacher_pair: Tensor
     course: Course
-    temperature: float = 1.0
+    calibration: Calibration
 
     @property
     def recipe(self) -> Recipe:
@@ -100,11 +101,9 @@ class Learnt:
         """``target[j:]``."""
         return self.target[self.target_cut :]
 
-    @torch.inference_mode()
     def answers(self, bridge: PrototypeBridge, group: str) -> Tensor:
-        """Logits of a bridge on a group's windows."""
-        features = self.pooled[group][self.source_cut].split(256)
-        return torch.cat([self.head(self.tail(bridge(part))) for part in features])
+        """Logits of a bridge on a group's windows, uncalibrated."""
+        return answers(self.seen, bridge, self.source_cut, self.target_cut, group)
 
 
 def learn(
@@ -147,7 +146,7 @@ def learn(
     )
     bridge.load_state_dict(values["bridge"])
     bridge.requires_grad_(False).eval()
-    learnt = Learnt(
+    return Learnt(
         seen=seen,
         bridge=bridge,
         source_cut=source_cut,
@@ -155,10 +154,27 @@ def learn(
         positions=positions,
         teacher_pair=wanted,
         course=Course(**values["course"]),
+        calibration=_calibration(seen, bridge, source_cut, target_cut),
     )
-    with torch.inference_mode():
-        sure = temperature(learnt.answers(bridge, "pair"), seen.teacher("pair"))
-    return replace(learnt, temperature=sure)
+
+
+def _calibration(
+    seen: Seen, bridge: PrototypeBridge, source_cut: int, target_cut: int
+) -> Calibration:
+    """Calibrate a trained bridge to its teacher on the pairs."""
+    bridged = answers(seen, bridge, source_cut, target_cut, "pair")
+    prepared = seen.prepared
+    return calibrate(bridged, seen.teacher("pair"), prepared.windows.person[prepared.of("pair")])
+
+
+@torch.inference_mode()
+def answers(
+    seen: Seen, bridge: PrototypeBridge, source_cut: int, target_cut: int, group: str
+) -> Tensor:
+    """Logits of a bridge between two cuts on a group's windows, uncalibrated."""
+    tail = seen.target[target_cut:]
+    features = seen.pooled[group][source_cut].split(256)
+    return torch.cat([seen.head(tail(bridge(part))) for part in features])
 
 
 def _wanted(seen: Seen, store: Store, target_cut: int) -> Tensor:

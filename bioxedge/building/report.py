@@ -11,6 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from bioxedge.bridging.bridge import PrototypeBridge
+from bioxedge.bridging.calibrate import ALONE, BOTH
 from bioxedge.bridging.evaluate import Score, score
 from bioxedge.bridging.train import trained_parameters
 from bioxedge.building import positions_report
@@ -27,16 +28,21 @@ def evaluate(learnt: Learnt) -> list[Score]:
     Returns
     -------
     list of Score
-        ``teacher``, ``bridge``, ``untrained bridge`` (B = 0: one answer for everything),
+        ``teacher``, ``bridge`` (calibrated, as it is shipped), ``bridge, temperature alone``
+        (where a bias was taken), ``untrained bridge`` (B = 0: one answer for everything),
         ``random bridge`` (B drawn at random) and ``majority``.
     """
     prepared = learnt.prepared
     truth = prepared.labels[prepared.of("test", labelled=True)]
     taught = prepared.labels[prepared.of("head", labelled=True)]
     classes = len(learnt.recipe.task.labels)
+    bridged, size = learnt.answers(learnt.bridge, "test"), trained_parameters(learnt.bridge)
+    calibration = learnt.calibration
     found = {
         "teacher": (learnt.teacher_test, trained_teacher(learnt)),
-        "bridge": (learnt.answers(learnt.bridge, "test"), trained_parameters(learnt.bridge)),
+        "bridge": (calibration.apply(bridged), size),
+        # A temperature changes no answer, a bias does.
+        **({f"bridge, {ALONE}": (bridged, size)} if calibration.taken == BOTH else {}),
         "untrained bridge": (learnt.answers(untrained(learnt, 0.0), "test"), 0),
         "random bridge": (learnt.answers(untrained(learnt, 1.0), "test"), 0),
     }
@@ -93,6 +99,7 @@ def write(learnt: Learnt, scores: list[Score], folder: Path) -> list[Path]:
         "source_scores": positions and list(positions.source_scores),
         "target_scores": positions and list(positions.target_scores),
         "course": vars(learnt.course),
+        "calibration": vars(learnt.calibration),
     }
     (folder / "report.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     pictures = [folder / "confusion.png", folder / "training.png"]

@@ -6,12 +6,14 @@ import hashlib
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from bioxedge import __version__, goldenfile, manifest
+from bioxedge import __version__, goldenfile, manifest, spec
 from bioxedge.bridging.evaluate import Score
 from bioxedge.bridging.train import trained_parameters
+from bioxedge.building.expect import expectations, quality_of
 from bioxedge.building.learn import Learnt
 from bioxedge.bundle import Bundle, with_files, write
 from bioxedge.datasets.pair import Pair
@@ -22,7 +24,7 @@ from bioxedge.exporting.parity import TOLERANCE, answers, prove
 from bioxedge.exporting.splice import BridgedModel
 from bioxedge.goldenfile import GoldenData
 from bioxedge.models.chain import Chain
-from bioxedge.recipes import Model
+from bioxedge.recipes import Model, quality_in
 from bioxedge.runtime import Report, verify
 from bioxedge.signals import Chunk, Samples
 from bioxedge.windows import WindowStream, samples_needed
@@ -63,7 +65,7 @@ def ship(
     about = manifest.Manifest(
         format=manifest.FORMAT,
         name=learnt.recipe.name,
-        input=side.sensor.input,
+        input=msgspec.structs.replace(side.sensor.input, expect=_expected(learnt, pairs)),
         stream=stream_of(side),
         window=window_of(side),
         model={
@@ -77,12 +79,18 @@ def ship(
                 parameters=1,
                 input=manifest.Tensor(name=INPUT, shape=(1, *windows.shape[1:])),
                 output=manifest.Tensor(name=OUTPUT, shape=(1, wanted.shape[1])),
+                tolerance=TOLERANCE,
             )
         },
-        golden=manifest.Golden(
-            file=GOLDEN, sha256=_PENDING, bytes=1, windows=len(windows), tolerance=TOLERANCE
+        golden=manifest.Golden(file=GOLDEN, sha256=_PENDING, bytes=1, windows=len(windows)),
+        output=manifest.Output(
+            labels=learnt.recipe.task.labels,
+            calibration=manifest.Calibration(
+                temperature=learnt.calibration.temperature, bias=learnt.calibration.bias
+            ),
+            decision=learnt.recipe.decision,
         ),
-        output=manifest.Output(labels=learnt.recipe.task.labels),
+        quality=quality_in(learnt.recipe, quality_of(side.sensor.input)),
         made_by=_made_by(learnt, scores),
     )
     bundle = write(out, with_files(about, files), files)
@@ -96,8 +104,20 @@ def bridged(learnt: Learnt) -> BridgedModel:
         learnt.bridge,
         learnt.tail,
         learnt.head,
-        temperature=learnt.temperature,
+        temperature=learnt.calibration.temperature,
+        bias=learnt.calibration.bias,
     )
+
+
+def _expected(learnt: Learnt, pairs: list[Pair]) -> tuple[spec.Expect, ...]:
+    """Measure what the source sensor gave of the people that were trained on."""
+    side, people = learnt.recipe.source, learnt.prepared.people
+    worn = [
+        as_worn(pair.source, side.sensor)
+        for pair in pairs
+        if pair.person in (*people.head, *people.pair)
+    ]
+    return expectations(worn, side.sensor.input, stream_of(side), window_of(side))
 
 
 def _golden_signal(learnt: Learnt, pairs: list[Pair]) -> tuple[Samples, npt.NDArray[np.float32]]:
@@ -167,23 +187,27 @@ def _made_by(learnt: Learnt, scores: list[Score]) -> manifest.MadeBy:
             rank=bridge.rank,
             prototypes=len(bridge.prototypes),
             trained_parameters=trained_parameters(bridge),
-            temperature=learnt.temperature,
         ),
         data=manifest.DataPart(
             name=recipe.data.folder or recipe.data.dataset,
             split={name: getattr(prepared.people, name) for name in ("head", "pair", "test")},
             seed=recipe.seed,
         ),
-        metrics={
-            score.method: {
-                "balanced_accuracy": score.balanced_accuracy,
-                "macro_f1": score.macro_f1,
-            }
-            for score in scores
-        },
+        metrics=_metrics(learnt, scores),
         licences=tuple(licences),
         non_commercial=any(licence.non_commercial for licence in licences),
     )
+
+
+def _metrics(learnt: Learnt, scores: list[Score]) -> dict[str, dict[str, float]]:
+    """Scores on test people, and what the calibration was chosen by on held-out pair people."""
+    found = {
+        score.method: {"balanced_accuracy": score.balanced_accuracy, "macro_f1": score.macro_f1}
+        for score in scores
+    }
+    for name, figures in learnt.calibration.held_out.items():
+        found[f"held-out pairs, {name}"] = figures
+    return found
 
 
 def _part(chain: Chain, cut: int, wanted: Model) -> manifest.ModelPart:

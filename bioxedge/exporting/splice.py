@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from bioxedge.models.chain import Chain
 
 
 class BridgedModel(nn.Module):
-    """``source[:i] → pool → bridge → target[j:] → head → softmax``.
+    """``source[:i] → pool → bridge → target[j:] → head → calibration → softmax``.
 
     Parameters
     ----------
@@ -26,7 +27,9 @@ class BridgedModel(nn.Module):
         ``target[j:]``.
     head : Head
     temperature : float
-        What the logits are divided by; folded into a copy of the head.
+        What the logits are divided by.
+    bias : sequence of float, optional
+        What is added to each label's logit after that; both are folded into a copy of the head.
 
     Raises
     ------
@@ -42,6 +45,7 @@ class BridgedModel(nn.Module):
         head: Head,
         *,
         temperature: float = 1.0,
+        bias: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if source.stem is None:
@@ -53,6 +57,9 @@ class BridgedModel(nn.Module):
             raise ModelError(
                 f"the bridge gives {given} features, cut {tail.first} of {tail.name} has {wanted}"
             )
+        classes = head.linear.out_features
+        if bias is not None and len(bias) != classes:
+            raise ModelError(f"{len(bias)} biases do not fit a head of {classes} classes")
         self.source = source
         self.pool = TokenMean()
         self.bridge = bridge.fold()
@@ -61,6 +68,8 @@ class BridgedModel(nn.Module):
         with torch.no_grad():
             self.head.linear.weight /= temperature
             self.head.linear.bias /= temperature
+            if bias is not None:
+                self.head.linear.bias += torch.tensor(bias)
         self.eval()
         self.requires_grad_(False)
 
