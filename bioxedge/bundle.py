@@ -22,9 +22,11 @@ import msgspec
 
 from bioxedge import manifestfile, onnxfile
 from bioxedge.atomic import aside, put_in_place, sync
+from bioxedge.decide import Decider
 from bioxedge.errors import BundleError
 from bioxedge.goldenfile import GoldenData, unpack
 from bioxedge.manifest import Golden, Manifest, Variant
+from bioxedge.quality import Judge, memory_for
 from bioxedge.windows import WindowStream
 
 MANIFEST = "manifest.json"
@@ -93,6 +95,18 @@ class Bundle:
     def windows(self) -> WindowStream:
         """Make a fresh stream that cuts windows as this bundle says."""
         return WindowStream(self.manifest.input, self.manifest.stream, self.manifest.window)
+
+    def judge(self) -> Judge | None:
+        """Make a fresh judge of raw signals, or None where the bundle states no thresholds."""
+        about = self.manifest
+        if about.quality is None:
+            return None
+        memory = memory_for(about.input, about.stream, about.window)
+        return Judge(about.input, about.input.expect, about.quality, memory=memory)
+
+    def decider(self) -> Decider:
+        """Make what chooses a label for each window as this bundle says, fresh."""
+        return Decider(self.manifest.output.labels, self.manifest.output.decision)
 
 
 def seal(raw: bytes) -> dict[str, Any]:

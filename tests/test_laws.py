@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import fixtures_bundle
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,9 @@ from hypothesis import strategies as st
 
 from bioxedge import dsp, spec
 from bioxedge.bundle import Bundle
+from bioxedge.decide import Decider
 from bioxedge.errors import ManifestError
+from bioxedge.manifest import Decision
 from bioxedge.signals import Channel, Chunk, Recording, Samples
 from bioxedge.windows import Window, WindowStream, cut, cut_at, finish
 
@@ -649,6 +652,134 @@ def test_law_6_golden_windows_reproduce_the_golden_outputs(
         ]
     )
     assert np.abs(found - bundle.golden.probabilities).max() <= 1e-6
+
+
+# -- decisions -----------------------------------------------------------------------------
+
+cheap = settings(law, max_examples=200)
+decisions = st.builds(
+    Decision,
+    smoothing=st.just(0.0) | st.floats(0.01, 30.0),
+    threshold=st.just(0.0) | st.floats(0.0, 0.95),
+    patience=st.integers(1, 4),
+    refractory=st.integers(0, 4),
+)
+# Probabilities in tenths, so that ties and thresholds are met exactly; None is skipped.
+shares = st.lists(st.none() | st.integers(0, 10), max_size=40)
+
+
+def decide(decider: Decider, windows: Sequence[int | None]) -> list[tuple[object, ...] | None]:
+    """Push or skip every window; give what was said, comparable to the last bit."""
+    found: list[tuple[object, ...] | None] = []
+    for window in windows:
+        if window is None:
+            decider.skip()
+            found.append(None)
+            continue
+        answer = np.array([1 - window / 10, window / 10], np.float32)
+        before = answer.copy()
+        one = decider.push(answer)
+        assert same(answer, before)  # law 4
+        smoothed = None if one.smoothed is None else one.smoothed.tobytes()
+        found.append((one.label, one.reason, smoothed))
+    return found
+
+
+@cheap
+@given(decision=decisions, windows=shares, at=st.integers(0, 40))
+def test_decisions_law_1_depend_on_the_windows_alone_however_they_come(
+    decision: Decision, windows: list[int | None], at: int
+) -> None:
+    # Whole streams in one piece and in two: nothing but the sequence is remembered.
+    whole, parts = Decider(("a", "b"), decision), Decider(("a", "b"), decision)
+    found = decide(parts, windows[:at]) + decide(parts, windows[at:])
+    assert found == decide(whole, windows)
+
+
+@law
+@given(feed=feeds(), sizes=sizes, decision=decisions)
+def test_decisions_law_1_are_the_same_for_any_chunking(
+    feed: Feed, sizes: list[int], decision: Decision
+) -> None:
+    def of(chunks: Iterable[Chunk]) -> list[tuple[object, ...] | None]:
+        windows = windows_of(stream(CHAINS["one"], then=(spec.Rank(),)), chunks)
+        shares = [int(5 + 5 * float(window.samples[0, -1])) for window in windows]
+        return decide(Decider(("a", "b"), decision), shares)
+
+    assert of(chunked(feed, sizes)) == of(whole(feed))
+
+
+@cheap
+@given(decision=decisions, before=shares, after=shares)
+def test_decisions_law_2_a_decider_that_was_reset_equals_a_fresh_one(
+    decision: Decision, before: list[int | None], after: list[int | None]
+) -> None:
+    used = Decider(("a", "b"), decision)
+    decide(used, before)
+    used.reset()
+    assert decide(used, after) == decide(Decider(("a", "b"), decision), after)
+
+
+@cheap
+@given(decision=decisions, windows=shares)
+def test_decisions_law_3_say_a_label_or_why_there_is_none(
+    decision: Decision, windows: list[int | None]
+) -> None:
+    for one in decide(Decider(("a", "b"), decision), windows):
+        assert one is None or (one[0] is None) == (one[1] is not None)
+
+
+@cheap
+@given(decision=decisions, windows=shares)
+def test_decisions_law_4_what_was_given_is_never_changed_later(
+    decision: Decision, windows: list[int | None]
+) -> None:
+    decider = Decider(("a", "b"), decision)
+    given_out = []
+    for window in windows:
+        if window is not None:
+            one = decider.push({"a": 1 - window / 10, "b": window / 10})
+            if one.smoothed is not None:
+                given_out.append((one.smoothed, one.smoothed.copy()))
+                one.smoothed[:] *= 1.0  # the caller's own array
+    assert all(same(now, then) for now, then in given_out)
+
+
+@cheap
+@given(windows=st.lists(st.none() | st.lists(st.floats(0, 1), min_size=3, max_size=3), max_size=40))
+def test_decisions_as_they_stand_are_the_argmax(windows: list[list[float] | None]) -> None:
+    labels, decider = ("a", "b", "c"), Decider(("a", "b", "c"), Decision())
+    for window in windows:
+        if window is None:
+            decider.skip()
+        else:
+            one = decider.push(np.array(window))
+            assert (one.label, one.reason) == (labels[int(np.argmax(window))], None)
+
+
+@cheap
+@given(decision=decisions, windows=shares)
+def test_decisions_keep_their_patience_and_their_refractory_time(
+    decision: Decision, windows: list[int | None]
+) -> None:
+    decision = msgspec.structs.replace(decision, smoothing=0.0)
+    found = decide(Decider(("a", "b"), decision), windows)
+    won = [
+        None if w is None  # an unsure window breaks a row, a skipped one does not
+        else "?" if max(w, 10 - w) / 10 < decision.threshold - 1e-6
+        else "ab"[w > 5]
+        for w in windows
+    ]  # fmt: skip
+    changed = None  # the window at which what is said last changed
+    last = None
+    for n, one in enumerate(found):
+        label = None if one is None else one[0]
+        if label is None or label == last:
+            continue
+        assert changed is None or n - changed > decision.refractory
+        row = [w for w in won[: n + 1] if w is not None][-decision.patience :]
+        assert row == [label] * decision.patience
+        changed, last = n, label
 
 
 # -- law 7: no torch on the device ---------------------------------------------------------
