@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import suppress
+from typing import TextIO
 
 import click
 
 from bioxedge import __version__
 from bioxedge.commands.build import build
+from bioxedge.commands.ending import Terminated
 from bioxedge.commands.models import models
 from bioxedge.commands.positions import positions
 from bioxedge.commands.run import run
@@ -33,15 +36,15 @@ for verb in (build, positions, models, verify, run):
 def main() -> None:
     """Run the command; what can be expected to fail is one line on standard error.
 
-    Exit codes: 0 done, 2 an error that the line explains, 130 interrupted.
+    Exit codes: 0 done, 2 an error that the line explains; 130, 143 or 129 ended by Ctrl-C,
+    ``kill`` or a terminal that closed.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without block characters
-    try:
-        sys.exit(_run(sys.argv[1:]))
-    except BrokenPipeError:
-        # Whoever read us has seen enough; Python must not complain at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    code = _run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        _empty(stream)
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:
@@ -54,6 +57,8 @@ def _run(arguments: list[str]) -> int:
         return 0
     except click.exceptions.Exit as end:
         return end.exit_code
+    except Terminated as end:
+        return end.code
     except (click.Abort, KeyboardInterrupt):
         return 130
     except click.UsageError as error:
@@ -62,15 +67,27 @@ def _run(arguments: list[str]) -> int:
     except BioxedgeError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        raise
+        return 0  # whoever read what we print has seen enough
     except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return _fail(f"{where}{error.strerror or error}; check the path, its permissions and space")
+        # What has no name was printed.
+        where = error.filename if error.filename is not None else "standard output"
+        return _fail(
+            f"{where}: {error.strerror or error}; check the path, its permissions and space"
+        )
+
+
+def _empty(stream: TextIO) -> None:
+    """Let go of what cannot be printed, so that Python does not try once more at exit."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _fail(message: str) -> int:
     """Print one line that names the cure."""
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    with suppress(OSError):  # standard error may be closed as well; the code tells
+        print("error:", " ".join(message.split()), file=sys.stderr)
     return 2
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bioxedge.commands.shared import FOLDER
-from bioxedge.errors import SourceError
+from bioxedge.commands.ending import told_to_end
+from bioxedge.commands.shared import FOLDER, pair, say
+from bioxedge.commands.sources import Asked, check_sensor
+from bioxedge.errors import ManifestError, SinkError
 
 if TYPE_CHECKING:
     from bioxedge.bundle import Bundle
-    from bioxedge.runtime import Engine, Source, Tally
-    from bioxedge.signals import Recording
+    from bioxedge.runtime import Engine, JsonLinesSink, Source, Tally, TerminalSink
 
 
 @click.command()
@@ -35,9 +37,29 @@ if TYPE_CHECKING:
 @click.option("--board", help="The board that a playback stands for.")
 @click.option("--speed", metavar="X|max", help="Of a replay or playback; 1 is real time.")
 @click.option(
+    "--scale", "scales", multiple=True, metavar="CHANNEL=GAIN", help="Multiply what comes in."
+)
+@click.option(
+    "--accept-sensor", metavar="NAME", help="Take another sensor than the bundle was made for."
+)
+@click.option(
+    "--quality", multiple=True, metavar="KEY=VALUE", help="A threshold of the bundle's, changed."
+)
+@click.option(
+    "--reconnect/--no-reconnect",
+    default=None,
+    help="Wait for a board that is lost and start it again; on if left out.",
+)
+@click.option(
+    "--late",
+    type=click.Choice(["latest", "all"]),
+    help="Where the model cannot keep up: the latest window (a board) or all (a recording).",
+)
+@click.option(
     "--seconds", type=click.FloatRange(min=0, min_open=True), help="Of signal, then stop."
 )
 @click.option("--sink", "sinks", multiple=True, metavar="SINK", help="terminal or jsonl[:PATH].")
+@click.option("--rotate", metavar="SIZE|day", help="Begin a new file: 100MB, or every day (UTC).")
 @click.option("--variant", help="Of the model; fp32 if left out.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, then a summary object.")
@@ -49,118 +71,85 @@ def run(
     config: tuple[str, ...],
     board: str | None,
     speed: str | None,
+    scales: tuple[str, ...],
+    accept_sensor: str | None,
+    quality: tuple[str, ...],
+    reconnect: bool | None,
+    late: str | None,
     seconds: float | None,
     sinks: tuple[str, ...],
+    rotate: str | None,
     variant: str | None,
     threads: int,
     as_json: bool,
 ) -> None:
     """Predict live, from a sensor or a recording."""
     from bioxedge.bundle import Bundle
-    from bioxedge.runtime import Engine, JsonLinesSink, Stream, Tally, loop, make_sink
+    from bioxedge.runtime import Engine, Stream, Tally, loop, make_sink
 
-    outputs = [make_sink(text) for text in sinks or (("jsonl",) if as_json else ("terminal",))]
-    options = {"preset": preset, "params": params, "config": config, "board": board, "speed": speed}
-    kind, what = _source_kind(source, options)
-    opened = Bundle.open(bundle)
-    made = _source(kind, what, opened, options)
+    names = sinks or (("jsonl",) if as_json else ("terminal",))
+    outputs = [make_sink(text, rotate=rotate) for text in names]
+    if rotate and all(not one.to_file for one in outputs):
+        raise SinkError("--rotate means nothing without a file: add --sink jsonl:PATH")
+    asked = Asked.parse(
+        source,
+        {
+            "--preset": preset, "--param": params, "--config": config, "--board": board,
+            "--speed": speed, "--reconnect": reconnect,
+        },
+    )  # fmt: skip
+    opened, changed = _with_quality(Bundle.open(bundle), quality)
+    made = asked.make(opened.manifest, scales)
+    unchecked = check_sensor(opened.manifest, made, accept_sensor)
     engine = Engine(opened, variant, threads)
+    stream = Stream(opened, engine=engine)
+    info = loop.about(made, stream)
+    checks = {**info.checks, **changed, **({"sensor": unchecked} if unchecked else {})}
     # Where standard output carries JSON, what is for people goes to standard error.
-    for_programs = as_json or any(
-        isinstance(one, JsonLinesSink) and one.to_stdout for one in outputs
-    )
-    click.echo(_opening(opened, engine, made), err=for_programs)
+    for_programs = as_json or any(one.to_stdout for one in outputs)
     tally = Tally()
-    labels = opened.manifest.output.labels
+    with told_to_end():
+        try:
+            say(_opening(opened, engine, made), err=for_programs)
+            loop.run(
+                made,
+                stream,
+                outputs,
+                info=replace(info, checks=checks),
+                seconds=seconds,
+                late="all" if late == "all" or (late is None and not asked.live) else "latest",
+                tally=tally,
+            )
+        finally:
+            error = sys.exc_info()[1]
+            if error is None or tally.samples:  # what never began needs no summary
+                try:
+                    _closing(opened, made, outputs, tally, as_json, for_programs)
+                except SinkError:
+                    if error is None:  # else the first one is told
+                        raise
+
+
+def _with_quality(bundle: Bundle, changes: Sequence[str]) -> tuple[Bundle, dict[str, str]]:
+    """Change thresholds of the bundle for this run; give what to note of that, too."""
+    import msgspec
+
+    from bioxedge.spec import QualitySpec
+
+    if not changes:
+        return bundle, {}
+    fields = msgspec.to_builtins(bundle.manifest.quality or QualitySpec())
+    for text in changes:
+        key, value = pair("--quality", text, "min_real=0.3")
+        if key not in fields:
+            raise ManifestError(f"there is no threshold {key!r}: there are {', '.join(fields)}")
+        fields[key] = value.split(",") if isinstance(fields[key], list | tuple) else value
     try:
-        loop.run(
-            made, Stream(opened, engine=engine), outputs,
-            labels=labels, seconds=seconds, tally=tally,
-        )  # fmt: skip
-    finally:
-        error = sys.exc_info()[1]
-        # A closed pipe takes no summary, and what never began needs none.
-        if not isinstance(error, OSError) and (error is None or tally.samples):
-            _closing(opened, made, tally, as_json, for_programs)
-
-
-def _source_kind(text: str, options: dict[str, Any]) -> tuple[str, str]:
-    """Take a source apart and refuse options that mean nothing to it."""
-    kind, _, what = text.partition(":")
-    takes = {
-        "replay": {"speed"},
-        "playback": {"speed", "board", "preset"},
-        "brainflow": {"preset", "params", "config"},
-    }
-    if kind not in takes or not what:
-        raise SourceError(
-            f"there is no source {text!r}: write replay:FOLDER, playback:FOLDER or brainflow:BOARD"
-        )
-    odd = [name for name, value in options.items() if value and name not in takes[kind]]
-    if odd:
-        names = ", ".join("--" + name.removesuffix("s") for name in odd)
-        raise SourceError(f"{names} means nothing to a {kind} source: leave it out")
-    return kind, what
-
-
-def _source(kind: str, what: str, bundle: Bundle, options: dict[str, Any]) -> Source:
-    """Make the source that the bundle's input asks for."""
-    from bioxedge import recording
-    from bioxedge.runtime import BrainFlowSource, PlaybackSource, ReplaySource
-
-    names, rate = bundle.manifest.input.names, bundle.manifest.input.rate
-    if kind == "brainflow":
-        return BrainFlowSource(
-            what,
-            channels=names,
-            rate=rate,
-            preset=options["preset"],
-            params=dict(map(_param, options["params"])),
-            config=options["config"],
-        )
-    speed = _speed(options["speed"])
-    taken = recording.load(what)
-    _check_rate(taken, rate)
-    if kind == "replay":
-        return ReplaySource(taken, channels=names, speed=speed)
-    return PlaybackSource(
-        taken,
-        channels=names,
-        rate=rate,
-        board=options["board"],
-        preset=options["preset"],
-        speed=speed,
-    )
-
-
-def _check_rate(taken: Recording, rate: float) -> None:
-    """Refuse a recording at another rate before anything starts."""
-    if taken.rate != rate:
-        raise SourceError(
-            f"the recording of {taken.person} is at {taken.rate:g} Hz, the bundle takes "
-            f"{rate:g} Hz: resample it, or use a bundle built for {taken.rate:g} Hz"
-        )
-
-
-def _param(text: str) -> tuple[str, str]:
-    """``key=value`` -> the two."""
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise SourceError(
-            f"--param takes KEY=VALUE, got {text!r}: such as serial_port=/dev/ttyUSB0"
-        )
-    return key, value
-
-
-def _speed(text: str | None) -> float:
-    """``max`` is infinity."""
-    try:
-        speed = math.inf if text == "max" else float(text or 1)
-    except ValueError:
-        speed = math.nan
-    if not speed > 0:
-        raise SourceError(f"--speed takes a number above 0 or max, got {text!r}")
-    return speed
+        quality = msgspec.convert(fields, QualitySpec, strict=False)
+    except msgspec.ValidationError as error:
+        raise ManifestError(f"--quality {' '.join(changes)}: {error}") from error
+    manifest = msgspec.structs.replace(bundle.manifest, quality=quality)
+    return replace(bundle, manifest=manifest), {"quality": f"changed: {', '.join(changes)}"}
 
 
 def _opening(bundle: Bundle, engine: Engine, source: Source) -> str:
@@ -179,20 +168,35 @@ def _opening(bundle: Bundle, engine: Engine, source: Source) -> str:
 
 
 def _closing(
-    bundle: Bundle, source: Source, tally: Tally, as_json: bool, for_programs: bool
+    bundle: Bundle,
+    source: Source,
+    outputs: Sequence[JsonLinesSink | TerminalSink],
+    tally: Tally,
+    as_json: bool,
+    for_programs: bool,
 ) -> None:
     """Say what was done, or why there was nothing."""
     from bioxedge.runtime import loop
 
+    for one in outputs:
+        if one.cut:
+            say(
+                f"{one.name} ended in half a line of a run that was killed: {one.cut} bytes were "
+                "cut away",
+                err=True,
+            )
+    # Where a sink is stuck in standard output, so would we be.
+    blocked = any(one.stuck for one in outputs)
     needed = loop.samples_needed(bundle)
     if as_json:
         summary = {**tally.to_dict(), "source": source.name, "needed_samples": needed}
-        click.echo(json.dumps({"summary": summary}, allow_nan=False))
+        text = json.dumps({"kind": "summary", "summary": summary}, allow_nan=False)
+        say(text, err=blocked)
     elif tally.windows:
-        click.echo(f"{tally.line()}; {source.name}", err=for_programs)
+        say(f"{tally.line()}; {source.name}", err=for_programs or blocked)
     else:
         why = (
             f"needs {needed} samples without a long gap, had {tally.samples} "
             f"with {tally.gaps['restarts']} restarts"
         )
-        click.echo(f"no window: the first one {why}; {source.name}", err=for_programs)
+        say(f"no window: the first one {why}; {source.name}", err=for_programs or blocked)

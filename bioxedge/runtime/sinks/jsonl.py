@@ -59,6 +59,11 @@ class JsonLinesSink:
         return isinstance(self._out, StandardOutput)
 
     @property
+    def to_file(self) -> bool:
+        """Whether it writes to a path."""
+        return isinstance(self._out, LineFile)
+
+    @property
     def stuck(self) -> bool:
         """Whether standard output takes no more."""
         return isinstance(self._out, StandardOutput) and self._out.stuck

@@ -27,8 +27,8 @@ class TerminalSink:
         Standard output by default.
     """
 
-    to_stdout = False
-    """Nothing here is for programs."""
+    to_stdout, to_file, cut = False, False, 0
+    """No JSON on standard output, and no file that a kill could have torn."""
 
     def __init__(self, file: IO[str] | None = None) -> None:
         self.name = NAME if file is None else str(getattr(file, "name", "a text file"))
