@@ -1,0 +1,330 @@
+"""A simulated day with thousands of faults, through the real run loop, held against the truth."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bioxedge import windows
+from bioxedge.bundle import Bundle
+from bioxedge.runtime import loop
+from bioxedge.runtime.engine import Engine, Floats
+from bioxedge.runtime.events import Event
+from bioxedge.runtime.examine import CATEGORIES, Examiner, Found, digest
+from bioxedge.runtime.faults import KINDS, TRANSPORT, Fault, FaultSource, draw
+from bioxedge.runtime.hostclock import SimulatedClock
+from bioxedge.runtime.prediction import Prediction
+from bioxedge.runtime.sinks.base import RunInfo
+from bioxedge.runtime.sources.base import Managed
+from bioxedge.runtime.sources.counters import BYTE, Pattern
+from bioxedge.runtime.sources.rows import RowReader
+from bioxedge.runtime.stream import Stream
+from bioxedge.runtime.supervise import Supervised
+from bioxedge.runtime.truth import Truth
+from bioxedge.runtime.wearer import Wearer
+from bioxedge.signals import Chunk
+
+Progress = Callable[[float, float], None]
+"""Told the simulated seconds that are done, and all of them."""
+
+# Where only some windows are asked about: one in so many.
+SOME = 50
+# Seconds between two polls, in the mean: a busy host's, and fewer than the loop would make.
+POLL = 0.2
+# Seconds of the simulated day between two looks at memory and at what can be settled.
+LOOK = 60.0
+# How far a time that is written down may be from the true one.
+TIME = 1.0
+
+
+class BusyClock(SimulatedClock):
+    """A simulated clock on which a short sleep takes a while: now little, now long."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._rng = np.random.default_rng([seed, 2])
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep as asked, or, where a poll is waited for, for as long as the host likes."""
+        if 0 < seconds < POLL / 4:
+            seconds = min(float(self._rng.exponential(POLL)) + seconds, 10 * POLL)
+        super().sleep(seconds)
+
+
+class Recorder(Engine):
+    """An engine that takes the fingerprint of every window that it is given."""
+
+    def __init__(
+        self, bundle: Bundle, digests: deque[bytes], model: Literal["every", "some"]
+    ) -> None:
+        super().__init__(bundle)
+        self._digests, self._every = digests, 1 if model == "every" else SOME
+        self._count = 0
+        self._answer: Floats | None = None
+
+    def run(self, window: Floats) -> Floats:
+        """Answer one window, or as the last one that was asked about."""
+        self._digests.append(digest(window))
+        if self._answer is None or self._count % self._every == 0:
+            self._answer = super().run(window)
+        self._count += 1
+        return self._answer.copy()
+
+
+class Collector:
+    """A sink that keeps what it is given until it is fetched."""
+
+    name = "soak"
+
+    def __init__(self) -> None:
+        self._records: deque[Prediction | Event] = deque()
+
+    def open(self, run: RunInfo) -> None:
+        """Nothing to open."""
+
+    def emit(self, record: Prediction | Event) -> None:
+        """Keep one."""
+        self._records.append(record)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def fetch(self) -> list[Prediction | Event]:
+        """Give what has come."""
+        return [self._records.popleft() for _ in range(len(self._records))]
+
+
+@dataclass
+class Report:
+    """What a soak found.
+
+    Attributes
+    ----------
+    seconds, simulated : float
+        Real and simulated time.
+    faults : dict of str to int
+        Faults that came, by kind.
+    found : Found
+    time_error : float
+        Largest difference between a time that a chunk states and the true one, in seconds.
+    late_times : int
+        Chunks whose time is off by more than a second.
+    rss : list of float
+        MiB of resident memory at the start, in the middle and at the end.
+    files : list of int
+        Open files then.
+    left_out : tuple of str
+        Kinds of faults that the bundle has no means to find.
+    interrupted : bool
+    """
+
+    simulated: float = 0.0
+    seconds: float = 0.0
+    faults: dict[str, int] = field(default_factory=dict)
+    found: Found = field(default_factory=Found)
+    time_error: float = 0.0
+    late_times: int = 0
+    rss: list[float] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+    left_out: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    @property
+    def windows(self) -> int:
+        """Expected windows."""
+        return sum(self.found.windows.values())
+
+    @property
+    def wrong(self) -> int:
+        """Windows that are wrong and not marked."""
+        return self.found.windows["wrong"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values for JSON."""
+        found = self.found
+        return {
+            "windows": self.windows,
+            "wrong": self.wrong,
+            "categories": {name: found.windows[name] for name in CATEGORIES},
+            "faults": self.faults,
+            "by_kind": {kind: dict(counts) for kind, counts in sorted(found.by_kind.items())},
+            "needless": dict(found.needless),
+            "events": dict(found.events.most_common()),
+            "examples": found.examples,
+            "left_out": list(self.left_out),
+            "time_error_s": round(self.time_error, 4),
+            "late_times": self.late_times,
+            "simulated_s": round(self.simulated, 1),
+            "seconds": round(self.seconds, 2),
+            "speed": round(self.simulated / max(self.seconds, 1e-9), 1),
+            "rss_mib": [round(value, 1) for value in self.rss],
+            "open_files": self.files,
+            "interrupted": self.interrupted,
+        }
+
+    def line(self) -> str:
+        """Give one line."""
+        counts = self.found.windows
+        shares = ", ".join(f"{counts[name]} {name}" for name in CATEGORIES[:-1] if counts[name])
+        missing = f"; not tried: {', '.join(self.left_out)}" if self.left_out else ""
+        return (
+            f"{self.wrong} of {self.windows} windows wrong and unmarked, "
+            f"{sum(self.faults.values())} faults in {self.simulated / 3600:.2f} h: {shares}; "
+            f"{self.simulated / max(self.seconds, 1e-9):.0f} times as fast as time; memory "
+            f"{' → '.join(f'{value:.0f}' for value in self.rss)} MiB, open files "
+            f"{' → '.join(map(str, self.files))}{missing}"
+            f"{'; interrupted' if self.interrupted else ''}"
+        )
+
+
+class _Tap(Managed):
+    """Looks at what the loop reads: where sessions begin, how right the times are."""
+
+    def __init__(
+        self, source: Supervised, board: FaultSource, truth: Truth, clock: SimulatedClock,
+        look: Callable[[], None], report: Report,
+    ) -> None:  # fmt: skip
+        self._source, self._board, self._truth = source, board, truth
+        self.name, self.channels, self.rate = source.name, source.channels, source.rate
+        self.sensor, self.waits = source.sensor, True
+        self._clock, self._look, self._report = clock, look, report
+        self._zero, self._next = clock.monotonic_ns(), 0
+
+    @property
+    def loss(self) -> int | None:
+        """The source's."""
+        return self._source.loss
+
+    def start(self) -> None:
+        """Start the source."""
+        self._source.start()
+        self._zero = self._clock.monotonic_ns()
+
+    def read(self) -> Chunk | None:
+        """Read, and look."""
+        chunk = self._source.read()
+        if chunk is not None and chunk.samples.shape[1]:
+            self._truth.place(chunk.first)
+            self._truth.known = chunk.end
+            taken = self._board.taken_at(self._truth.index(chunk.end))
+            off = abs(chunk.t0 + chunk.end / self.rate - taken)
+            self._report.time_error = max(self._report.time_error, off)
+            self._report.late_times += off > TIME
+        passed = (self._clock.monotonic_ns() - self._zero) / 1e9
+        self._report.simulated = passed
+        if passed >= self._next * LOOK:
+            self._next = int(passed // LOOK) + 1
+            self._look()
+        return chunk
+
+    def take_events(self) -> list[Event]:
+        """The source's."""
+        return self._source.take_events()
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+
+def soak(
+    bundle: Bundle,
+    *,
+    hours: float = 24.0,
+    faults: int | Sequence[Fault] = 2000,
+    seed: int = 0,
+    pattern: Pattern = BYTE,
+    told: bool = True,
+    model: Literal["every", "some"] = "every",
+    progress: Progress | None = None,
+    reader: Callable[..., RowReader] = RowReader,
+) -> Report:
+    """Run a bundle for a simulated day under faults, and hold every window against the truth.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    hours : float, optional
+    faults : int or sequence of Fault, optional
+        How many are drawn, or which ones there are.
+    seed : int, optional
+    pattern : Pattern, optional
+        How the board counts.
+    told : bool, optional
+        Whether the reader knows it.
+    model : {"every", "some"}, optional
+        Ask the model about every window, or about one in :data:`SOME`.
+    progress : callable, optional
+    reader : callable, optional
+        What reads the rows.
+
+    Returns
+    -------
+    Report
+        Of what was done so far where Ctrl-C interrupts.
+
+    Raises
+    ------
+    SourceError, SignalError, BundleError
+        What the run raises.
+    """
+    about = bundle.manifest
+    seconds = hours * 3600.0
+    needed = windows.samples_needed(about.input, about.stream, about.window, windows=2)
+    report = Report()
+    kinds = tuple(KINDS) if bundle.judge() is not None else (*TRANSPORT, "nan")
+    report.left_out = tuple(kind for kind in KINDS if kind not in kinds)
+    if isinstance(faults, int):
+        faults = draw(
+            faults, seconds, channels=len(about.input.channels), seed=seed, kinds=kinds,
+            quiet=needed / about.input.rate + 10, rate=about.input.rate,
+        )  # fmt: skip
+    clock = BusyClock(seed)
+    wearer = Wearer(bundle, clock, seconds, seed=seed)
+    board = FaultSource(
+        wearer, faults, seed=seed, clock=clock, pattern=pattern, told=told, reader=reader
+    )
+    truth = Truth(wearer, board)
+    truth.spoils = any(fault.spoils and fault.kind != "nan" for fault in faults)
+    examiner = Examiner(bundle, truth)
+    report.found = examiner.found
+    collector = Collector()
+    engine = Recorder(bundle, examiner.digests, model)
+
+    def look() -> None:
+        examiner.take(collector.fetch(), truth.known)
+        examiner.settle(truth.known - examiner.margin)
+        report.faults = dict(board.applied)
+        if len(report.rss) < 2 and report.simulated >= len(report.rss) * seconds / 2:
+            _weigh(report)
+        if progress is not None:
+            progress(min(report.simulated, seconds), seconds)
+
+    supervised = Supervised(board, clock=clock, seed=seed)
+    tap = _Tap(supervised, board, truth, clock, look, report)
+    began = time.perf_counter()
+    try:
+        loop.run(tap, Stream(bundle, engine=engine, clock=clock), [collector], clock=clock)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    look()
+    examiner.settle(truth.known - (examiner.margin if report.interrupted else 0))
+    report.seconds = time.perf_counter() - began
+    _weigh(report)
+    return report
+
+
+def _weigh(report: Report) -> None:
+    """Note how much memory and how many files are in use."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    report.rss.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+    report.files.append(len(list(Path("/proc/self/fd").iterdir())))
+
+
+__all__ = ["Counter", "Report", "soak"]
