@@ -67,11 +67,36 @@ def template() -> Tree:
     """Give a manifest in which every optional place is filled; hashes are made up."""
     tree: Tree = json.loads(manifestfile.encode(parts()[1]))
     tree["made_by"]["metrics"] = {"bridge": {"auroc": 0.9}}
+    tree["input"]["sensors"] = ["muse_2/ancillary", "muse_2_bled/ancillary"]
+    tree["input"]["expect"] = [expected(name) for name in ("green", "red")]
+    tree["quality"] = {**msgspec.to_builtins(spec.QualitySpec()), "off": ["noise"]}
     return tree
 
 
+def expected(channel: str) -> Tree:
+    """What a channel looked like in training, made up."""
+    quantiles = spec.Quantiles(least=1.0, low=1.5, middle=2.0, high=2.5, most=3.0)
+    found: Tree = msgspec.to_builtins(
+        spec.Expect(
+            channel=channel,
+            samples=16,
+            windows=100,
+            people=3,
+            measures={"span": quantiles, "level": quantiles},
+        )
+    )
+    return found
+
+
 # Places whose keys are names that the user chooses.
-OPEN = {("model",), ("made_by", "versions"), ("made_by", "metrics"), ("made_by", "data", "split")}
+OPEN = {
+    ("model",),
+    ("made_by", "versions"),
+    ("made_by", "metrics"),
+    ("made_by", "data", "split"),
+    ("input", "expect", 0, "measures"),  # not free, but each may be left out
+    ("input", "expect", 1, "measures"),
+}
 PLACES = list(damage.places(template()))
 OBJECTS = [
     place
@@ -116,6 +141,8 @@ def test_clause_01_the_test_reaches_every_level() -> None:
     levels = {names(place) for place in OBJECTS}
     assert {"root", "stream.stages.3", "window.then.1", "model.fp32.input", "golden"} <= levels
     assert {"made_by.source", "made_by.licences.0", "input.channels.1"} <= levels
+    assert {"input.expect.1.measures.span", "quality", "output.decision"} <= levels
+    assert "output.calibration" in levels
 
 
 @pytest.mark.parametrize("place", OBJECTS, ids=names)
@@ -447,9 +474,32 @@ def test_clause_07_labels_are_distinct(tree: Tree) -> None:
     refuses(damage.changed(tree, ("output", "labels"), ["rest", "rest"]), "labels repeat")
 
 
-@pytest.mark.parametrize("decision", ["threshold", "", None])
-def test_clause_07_an_unknown_decision_is_refused(tree: Tree, decision: Any) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("smoothing", -0.5),
+        ("threshold", -0.1),
+        ("threshold", 1.0),
+        ("patience", 0),
+        ("patience", 1.5),
+        ("refractory", -1),
+        ("refractory", "2"),
+    ],
+)
+def test_clause_07_a_decisions_rules_have_bounds(tree: Tree, field: str, value: Any) -> None:
+    changed = damage.changed(tree, ("output", "decision", field), value)
+    refuses(changed, rf"\$\.output\.decision\.{field}")
+
+
+@pytest.mark.parametrize("decision", ["argmax", None, []])
+def test_clause_07_a_decision_is_what_it_consists_of(tree: Tree, decision: Any) -> None:
     refuses(damage.changed(tree, ("output", "decision"), decision), r"\$\.output\.decision")
+
+
+def test_clause_07_as_it_stands_the_likeliest_is_said(pristine: Bundle) -> None:
+    assert pristine.manifest.output.decision == manifest.Decision(
+        smoothing=0.0, threshold=0.0, patience=1, refractory=0
+    )
 
 
 # -- clause 8: where it comes from ---------------------------------------------------------
@@ -497,6 +547,174 @@ def test_clause_08_a_rate_given_as_an_integer_is_written_as_it_is_read() -> None
     raw = manifestfile.encode(msgspec.structs.replace(about, input=source))
     assert raw == manifestfile.encode(about)
     assert decode(raw).input.rate == 64.0
+
+
+# -- clause 8b: what the field taught ------------------------------------------------------
+
+OLD = Path(__file__).resolve().parent / "format1"  # as bioxedge 0.1.0 wrote it
+
+
+def test_clause_08b_everything_that_the_field_taught_is_written_and_read() -> None:
+    about = decode(damage.sealed(template()))
+    assert about.input.sensors == ("muse_2/ancillary", "muse_2_bled/ancillary")
+    assert [one.channel for one in about.input.expect] == ["green", "red"]
+    assert about.quality is not None and about.quality.off == ("noise",)
+    assert about.absent == {}
+    assert decode(manifestfile.encode(about)) == about
+
+
+def test_clause_08b_sensors_are_distinct(tree: Tree) -> None:
+    tree["input"]["sensors"] = ["muse_2/ancillary"] * 2
+    refuses(tree, r"names repeat.*\$\.input\.sensors")
+
+
+@pytest.mark.parametrize("sensors", ["muse_2", [""], [1], None])
+def test_clause_08b_sensors_are_names(tree: Tree, sensors: Any) -> None:
+    refuses(damage.changed(tree, ("input", "sensors"), sensors), r"\$\.input\.sensors")
+
+
+@pytest.mark.parametrize("names", [["green"], ["red", "green"], ["green", "blue"], ["green"] * 2])
+def test_clause_08b_what_is_expected_is_of_the_channels_in_order(
+    tree: Tree, names: list[str]
+) -> None:
+    tree["input"]["expect"] = [expected(name) for name in names]
+    refuses(tree, r"not the channels green, red.*\$\.input\.expect")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("samples",), 0),
+        (("windows",), 0),
+        (("people",), -1),
+        (("measures",), {}),
+        (("measures",), {"loudness": {}}),
+        (("measures", "span", "least"), "1"),
+        (("measures", "span", "most"), None),
+    ],
+)
+def test_clause_08b_what_is_expected_has_bounds(place: Place, value: Any) -> None:
+    tree = damage.changed(template(), ("input", "expect", 0, *place), value)
+    refuses(tree, r"\$\.input\.expect")
+
+
+def test_clause_08b_what_is_expected_is_finite() -> None:
+    raw = damage.sealed(template()).replace(b'"least": 1.0', b'"least": 1e999')
+    with pytest.raises(ManifestError):
+        decode(raw)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("min_real", -0.1),
+        ("min_real", 1.1),
+        ("amplitude", 1),
+        ("off", ["loudness"]),
+        ("off", "noise"),
+        ("amplitude_margin", 0.5),
+    ],
+)
+def test_clause_08b_thresholds_of_quality_have_bounds(field: str, value: Any) -> None:
+    tree = damage.changed(template(), ("quality", field), value)
+    refuses(tree, rf"\$\.quality\.{field}")
+
+
+@pytest.mark.parametrize("bias", [[0.0], [0.0, 0.0, 0.0]])
+def test_clause_08b_there_is_a_bias_for_each_label(tree: Tree, bias: list[float]) -> None:
+    changed = damage.changed(tree, ("output", "calibration", "bias"), bias)
+    refuses(changed, r"\$\.output\.calibration\.bias")
+
+
+@pytest.mark.parametrize("heat", [0.0, -1.0, "1", None])
+def test_clause_08b_a_temperature_is_positive(tree: Tree, heat: Any) -> None:
+    changed = damage.changed(tree, ("output", "calibration", "temperature"), heat)
+    refuses(changed, r"\$\.output\.calibration\.temperature")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("tolerance", 0.0), ("tolerance", 0.6), ("agreement", -0.1), ("agreement", 1.1)],
+)
+def test_clause_08b_each_variant_has_bounds_of_its_own(tree: Tree, field: str, value: Any) -> None:
+    refuses(damage.changed(tree, ("model", "fp32", field), value), rf"\$\.model.*{field}")
+
+
+def test_clause_08b_without_them_the_checks_are_said_to_be_absent(tree: Tree) -> None:
+    about = decode(damage.sealed(tree))
+    assert set(about.absent) == {"sensor", "amplitude", "signal"}
+    named = damage.changed(tree, ("input", "sensors"), ["muse_2/ancillary"])
+    assert set(decode(damage.sealed(named)).absent) == {"amplitude", "signal"}
+
+
+def test_clause_08b_a_bundle_of_format_1_opens_and_says_what_it_lacks() -> None:
+    old = Bundle.open(OLD)
+    about = old.manifest
+    assert about.format == 1 and about.name == "test bundle"
+    assert about.digest == json.loads((OLD / "manifest.json").read_bytes())["digest"]
+    assert set(about.absent) == {"sensor", "amplitude", "signal"}
+    assert all("format 1" in why for why in about.absent.values())
+    assert about.input.sensors == about.input.expect == () and about.quality is None
+    assert about.output.decision == manifest.Decision()
+    assert about.output.calibration == manifest.Calibration(temperature=1.0, bias=(0.0, 0.0))
+    assert about.variant().tolerance == 1e-4
+    assert old.judge() is None
+    with np.load(OLD / "golden.npz") as arrays:
+        for key, value in vars(old.golden).items():
+            assert value.tobytes() == arrays[key].tobytes()
+
+
+def test_clause_08b_a_bundle_makes_the_judge_that_its_manifest_describes(tmp_path: Path) -> None:
+    about = decode(damage.sealed(template()))
+    made = wire.make_bundle(
+        tmp_path / "b",
+        channels=("green", "red"),
+        stages=damage.STAGES,
+        expect=about.input.expect,
+        quality=about.quality,
+    )
+    judge = made.judge()
+    assert judge is not None and judge is not made.judge()
+    assert (judge.source.names, judge.expect) == (("green", "red"), about.input.expect)
+    assert judge.quality == about.quality
+
+
+def test_clause_08b_the_digest_of_format_1_is_what_it_was() -> None:
+    raw = (OLD / "manifest.json").read_bytes()
+    assert damage.sealed(json.loads(raw)) == raw
+    with pytest.raises(ManifestError, match="digest"):
+        decode(raw.replace(b'"seed": 3', b'"seed": 4'))
+    with pytest.raises(ManifestError, match="laid out"):
+        decode(raw + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("quality",), None),
+        (("input", "sensors"), []),
+        (("input", "expect"), []),
+        (("output", "calibration"), {"temperature": 1.0, "bias": [0.0, 0.0]}),
+        (("model", "fp32", "tolerance"), 1e-4),
+    ],
+)
+def test_clause_08b_each_format_is_closed_to_the_others_keys(place: Place, value: Any) -> None:
+    old = damage.tree_of(OLD)
+    with pytest.raises(ManifestError, match=f"unknown field `{place[-1]}`"):
+        decode(damage.sealed(damage.changed(old, place, value)))
+    with pytest.raises(ManifestError, match=r"decision|temperature|tolerance"):
+        decode(damage.sealed({**old, "format": 2}))
+    with pytest.raises(ManifestError, match=r"unknown field|`str`"):
+        decode(damage.sealed({**template(), "format": 1}))
+
+
+def test_clause_08b_what_is_written_is_always_the_newest_format(tmp_path: Path) -> None:
+    old = Bundle.open(OLD)
+    files = {name: (OLD / name).read_bytes() for name in ("model.onnx", "golden.npz")}
+    new = bundle.write(tmp_path / "b", old.manifest, files)
+    assert new.manifest.format == manifest.FORMAT == 2
+    assert new.manifest.digest != old.manifest.digest
+    assert set(new.manifest.absent) == set(old.manifest.absent)
 
 
 # -- clause 9: files -----------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
@@ -69,3 +71,65 @@ def test_a_model_that_answers_nan_fails(tmp_path):
     weights, bias = weights_of(2, 256, seed=0)
     with pytest.raises(BundleError, match="differ by nan"):
         verify(rewritten(tmp_path, model=onnx_model(weights, bias * np.nan, 1, 256)))
+
+
+# -- each variant is held to its own bounds ------------------------------------------------
+
+
+def with_int8(tmp_path, *, shift, **bounds):
+    """A bundle with a second variant whose bias is off by ``shift``."""
+    good = make_bundle(tmp_path / "good")
+    weights, bias = weights_of(2, 256, seed=0)
+    files = {
+        "model.onnx": good.model(),
+        "model.int8.onnx": onnx_model(weights, bias + np.float32([shift, -shift]), 1, 256),
+        "golden.npz": goldenfile.pack(good.golden),
+    }
+    about, part = good.manifest, good.manifest.model["fp32"]
+    other = msgspec.structs.replace(part, file="model.int8.onnx", precision="int8", **bounds)
+    about = msgspec.structs.replace(about, model={"fp32": part, "int8": other})
+    return bundle.write(tmp_path / "b", bundle.with_files(about, files), files)
+
+
+def test_a_variant_is_held_to_its_own_tolerance(tmp_path):
+    made = with_int8(tmp_path, shift=0.01, tolerance=0.05, agreement=0.5)
+    assert verify(made).tolerance == 1e-4
+    report = verify(made, variant="int8")
+    assert 1e-4 < report.difference <= report.tolerance == 0.05
+    assert report.least_agreement == 0.5
+    strict = with_int8(tmp_path, shift=0.01, tolerance=1e-3, agreement=0.5)
+    with pytest.raises(BundleError, match=r"probabilities differ by .* at most 1e-03"):
+        verify(strict, variant="int8")
+
+
+def test_a_variant_is_held_to_its_own_agreement_of_labels(tmp_path):
+    golden = make_bundle(tmp_path / "x").golden.probabilities
+    # A shift that turns the label of one golden window round, the nearest to a tie.
+    odds = np.log(golden[:, 0] / golden[:, 1]).astype(float)
+    nearest = odds[np.abs(odds).argmin()]
+    shift = -0.5 * nearest - 0.01 * np.sign(nearest)
+    made = with_int8(tmp_path, shift=shift, tolerance=0.5, agreement=0.8)
+    assert verify(made, variant="int8").agreement == pytest.approx(5 / 6)
+    assert verify(made).agreement == 1.0
+    strict = with_int8(tmp_path, shift=shift, tolerance=0.5, agreement=0.9)
+    with pytest.raises(BundleError, match=r"int8 gives 83\.3% of the golden windows their label"):
+        verify(strict, variant="int8")
+
+
+def test_a_tie_is_held_to_neither_label(tmp_path):
+    good = make_bundle(tmp_path / "good")
+    answers = good.golden.probabilities.copy()
+    weights, bias = np.zeros((256, 2), np.float32), np.float32([1e-5, -1e-5])
+    answers[:] = [0.499998, 0.500002]
+    golden = GoldenData(good.golden.raw, good.golden.windows, answers)
+    tied = rewritten(tmp_path, model=onnx_model(weights, bias, 1, 256), golden=golden)
+    assert verify(tied).agreement == 1.0
+
+
+def test_a_bundle_of_format_1_passes_and_says_what_it_lacks():
+    old = bundle.Bundle.open(Path(__file__).parent / "format1")
+    report = verify(old)
+    assert report.dsp_difference <= 1e-6 and report.difference <= 1e-6
+    assert set(report.absent) == {"sensor", "amplitude", "signal"}
+    assert sum(line.startswith("  absent  ") for line in report.lines()) == 3
+    assert report.to_dict()["absent"] == report.absent

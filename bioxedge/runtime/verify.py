@@ -13,6 +13,9 @@ from bioxedge.manifest import Golden, Variant
 from bioxedge.runtime.engine import Engine
 from bioxedge.signals import Chunk
 
+TIE = 2e-4
+"""Probabilities nearer than this may change places between two machines."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -34,8 +37,13 @@ class Report:
         Largest absolute difference of probabilities, and its bound.
     repeat_difference : float
         The same between two runs on this machine.
+    agreement, least_agreement : float
+        Share of golden windows that are given the same label, and its bound. Where the two best
+        labels are a tie, either of them is the same.
     variant, provider : str
         What ran.
+    absent : dict of str to str
+        Checks that the bundle does not allow on a device, and why.
     """
 
     name: str
@@ -48,8 +56,11 @@ class Report:
     difference: float
     tolerance: float
     repeat_difference: float
+    agreement: float
+    least_agreement: float
     variant: str
     provider: str
+    absent: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values for JSON."""
@@ -65,7 +76,9 @@ class Report:
             f"difference {self.dsp_difference:.1e} (bound {self.dsp_tolerance:.0e})",
             f"  model   {self.variant} on {self.provider}: largest difference of a probability "
             f"{self.difference:.1e} (bound {self.tolerance:.0e}), between two runs "
-            f"{self.repeat_difference:.1e}",
+            f"{self.repeat_difference:.1e}; {self.agreement:.1%} of the labels agree (at least "
+            f"{self.least_agreement:.1%})",
+            *(f"  absent  {check}: {why}" for check, why in self.absent.items()),
             "PASS",
         ]
 
@@ -103,24 +116,41 @@ def verify(bundle: Bundle, *, variant: str | None = None, threads: int = 1) -> R
     )  # fmt: skip
     engine = Engine(bundle, variant, threads)
     first, second = (np.stack([engine.run(w) for w in golden.windows]) for _ in range(2))
-    tolerance = about.variant(variant).tolerance
-    found = _bounded(bundle, "probabilities", first, golden.probabilities, tolerance)
-    _bounded(bundle, "probabilities of a second run", second, golden.probabilities, tolerance)
-    parts: list[Variant | Golden] = [*about.model.values(), about.golden]
+    part = about.variant(variant)
+    found = _bounded(bundle, "probabilities", first, golden.probabilities, part.tolerance)
+    _bounded(bundle, "probabilities of a second run", second, golden.probabilities, part.tolerance)
+    agreement = _agreement(first, golden.probabilities)
+    if agreement < part.agreement:
+        raise BundleError(
+            f"{bundle.path}: {engine.variant} gives {agreement:.1%} of the golden windows their "
+            f"label, at least {part.agreement:.1%} is asked for: use another variant, or build "
+            "the bundle again"
+        )
+    files: list[Variant | Golden] = [*about.model.values(), about.golden]
     return Report(
         name=about.name,
-        files=len(parts) + 1,
-        bytes=sum(part.bytes for part in parts),
+        files=len(files) + 1,
+        bytes=sum(file.bytes for file in files),
         windows=len(windows),
         dsp_difference=dsp,
         dsp_tolerance=about.golden.dsp_tolerance,
         dsp_bitwise=windows.tobytes() == golden.windows.tobytes(),
         difference=found,
-        tolerance=tolerance,
+        tolerance=part.tolerance,
         repeat_difference=float(np.abs(first - second).max()),
+        agreement=agreement,
+        least_agreement=part.agreement,
         variant=engine.variant,
         provider=engine.provider,
+        absent=about.absent,
     )
+
+
+def _agreement(found: Any, golden: Any) -> float:
+    """Give the share of windows whose label is the golden one, or tied with it."""
+    rows = np.arange(len(golden))
+    lead = golden.max(axis=1).astype(np.float64) - golden[rows, found.argmax(axis=1)]
+    return float((lead <= TIE).mean())
 
 
 def _bounded(bundle: Bundle, what: str, found: Any, golden: Any, tolerance: float) -> float:
