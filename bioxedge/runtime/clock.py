@@ -1,23 +1,63 @@
-"""The sample clock, rebuilt from a board's package counter and time stamps.
+"""The sample clock: which sample each row is.
 
-Most boards count packages modulo 256 (a larger power of two looks the same here); a jump of
-the counter is a gap, and which multiple of 256 went missing is told by the time that passed.
-Some boards count on the host, share a number among samples or write none at all: there a loss
-cannot be seen, and the clock says so instead of claiming that there was none.
+Three witnesses say where a row belongs: the board's counter, by its :class:`Pattern`; the time at
+which a row was heard (its stamp where the host wrote it, the drain where not); and the line along
+which samples come. Rows that follow each other pass at once. Where something is odd, rows are
+held until those after them show what it was. How many whole turns of the counter a silence hid
+is told by how late the rows after it stay: data that were delayed catch up, lost data do not.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
-CYCLE = 256
-LEARN = 32  # steps of the counter that are looked at before it is trusted
-_PLAIN = 0.9  # share of them that must be +1
-# A jump of so many samples for which no time passed is no loss: the counter wraps elsewhere.
-_CONTRADICTION = 64
+from bioxedge.runtime.events import Event, Kind
+from bioxedge.runtime.line import Line
+from bioxedge.runtime.order import (
+    GARBLED,
+    GOOD,
+    STALE,
+    Arrangement,
+    arrange,
+    coordinates,
+    reach,
+)
+from bioxedge.runtime.sources.counters import Floats, Ints, Pattern
+from bioxedge.runtime.sources.learning import Learner, choose
 
-Floats = npt.NDArray[np.float64]
+AHEAD = 8  # rows beyond a packet that show what an odd row was
+SETTLE = 0.25  # seconds without catching up, after which what is missing counts as lost
+HOLE = 0.4  # seconds that a counter which cannot tell lets pass before it is a hole
+_PATIENCE = 5.0  # seconds that rows are held at most
+_EARLY = 0.1  # seconds that rows may come before they are due
+_CATCHING = 0.02  # seconds by which rows that catch up must have gained
+_STRANGE = 3, 30.0  # so many contradictions within so many seconds: the pattern is wrong
+
+
+class Placed(NamedTuple):
+    """Rows that have found their place, and are to be taken from the front of what is held.
+
+    Attributes
+    ----------
+    consumed : int
+        Rows to take, those left out among them.
+    order : ndarray of int64
+        Which of them, in the order of their samples.
+    samples : ndarray of int64
+        Their samples; strictly rising.
+    state : ndarray of int8
+        ``GOOD``, ``GARBLED`` or ``STALE``.
+    """
+
+    consumed: int
+    order: Ints
+    samples: Ints
+    state: npt.NDArray[np.int8]
 
 
 class SampleClock:
@@ -25,82 +65,369 @@ class SampleClock:
 
     Parameters
     ----------
-    pace : float
-        Rows per second of the time stamps (rate times playback speed).
-    counts : bool, optional
-        Whether the counter is known to be +1 modulo 256; learnt from the first rows where
-        nothing is known.
+    rate : float
+        Nominal rate in Hz, by which samples are told in seconds of stream time.
+    pattern : Pattern or None
+        None where the counter has to be learnt.
+    pace : float, optional
+        Rows per second of the time at which they are heard; the rate where it is left out.
     start : int, optional
         Index of the first row.
 
     Attributes
     ----------
-    loss : int or None
-        Samples missing so far; None where the counter cannot tell.
+    line : Line
+    next : int
+        Index of the next sample.
     """
 
-    def __init__(self, pace: float, *, counts: bool | None = None, start: int = 0) -> None:
-        self._pace = pace
-        self.counts = counts
+    def __init__(
+        self, rate: float, pattern: Pattern | None, *, pace: float | None = None, start: int = 0
+    ) -> None:
+        self.rate = rate
+        self.line = Line(rate if pace is None else pace)
         self.next = start
+        self._given = self._pattern = pattern
+        self._learner = Learner() if pattern is None else None
+        self._number = math.nan  # of the row before
+        self._chosen = pattern is None or not pattern.others
+        self._phase: int | None = None  # the index that the first number would have
         self._missing = 0
-        self._last: tuple[float, float] | None = None
+        self._heard = -math.inf  # of the row before
+        self._ended = False
+        self._strange: list[float] = []
+        self._events: list[Event] = []
+        self._numbers = self._hear = self._arrive = np.empty(0)
+        self._exact = self._stamped = False
+
+    # -- what is known ---------------------------------------------------------------------
+
+    @property
+    def pattern(self) -> Pattern | None:
+        """The pattern in use; None while it is being learnt."""
+        return self._pattern
+
+    @property
+    def counts(self) -> bool:
+        """Whether the counter shows losses."""
+        return self._pattern is not None and not self._pattern.blind and self._chosen
 
     @property
     def loss(self) -> int | None:
         """Samples missing so far; None where the counter cannot tell."""
         return self._missing if self.counts else None
 
-    def learn(self, counter: Floats) -> None:
-        """Look at the first rows' counter and settle whether it can be trusted."""
-        steps = np.diff(counter) % CYCLE
-        self.counts = bool(len(steps) and np.mean(steps == 1) >= _PLAIN)
+    def take_events(self) -> list[Event]:
+        """Give what happened since the last call, and forget it."""
+        events, self._events = self._events, []
+        return events
 
-    def index(
-        self, counter: Floats, stamps: Floats, *, passed: float | None = None
-    ) -> npt.NDArray[np.int64]:
-        """Give rows their indices.
+    def tell(self, kind: Kind, message: str, index: int | None = None, **facts: object) -> None:
+        """Note an event at a sample."""
+        t = None if index is None else index / self.rate
+        self._events.append(Event(kind, message, t, facts))
+
+    # -- rows in, places out ---------------------------------------------------------------
+
+    def take(
+        self, numbers: Floats, heard: Floats, arrived: float, *, stamped: bool, exact: bool = False
+    ) -> list[Placed]:
+        """Take a drain's rows (or none) and give those that have found their place.
 
         Parameters
         ----------
-        counter, stamps : ndarray, shape [rows]
-            Package counter, and time stamps in seconds.
-        passed : float, optional
-            Seconds on the monotonic clock since rows were last taken. No more can have been
-            lost than fits into it, which keeps a step of the wall clock from making a gap.
-
-        Returns
-        -------
-        ndarray of int64, shape [rows]
+        numbers : ndarray, shape [rows]
+            The counter.
+        heard : ndarray, shape [rows]
+            When each row came, in seconds.
+        arrived : float
+            The time of the drain, in seconds of the monotonic clock.
+        stamped : bool
+            Whether ``heard`` comes from stamps, one for each row.
+        exact : bool, optional
+            Whether ``heard`` are true sample times, on a clock of their own.
         """
-        if not len(counter):
-            return np.empty(0, np.int64)
-        if self._last is None:
-            missing = np.zeros(len(counter), np.int64)
-            if self.counts:
-                missing[1:] = self._gaps(counter, stamps, passed)
-        elif self.counts:
-            before, when = self._last
-            missing = self._gaps(
-                np.concatenate([[before], counter]), np.concatenate([[when], stamps]), passed
-            )
-        else:
-            missing = np.zeros(len(counter), np.int64)
-        if not self.counts:
-            missing[:] = 0
-        self._last = float(counter[-1]), float(stamps[-1])
-        self._missing += int(missing.sum())
-        indices = self.next + np.arange(len(counter)) + np.cumsum(missing)
-        self.next = int(indices[-1]) + 1
-        return indices
+        self._numbers = np.concatenate([self._numbers, numbers])
+        self._hear = np.concatenate([self._hear, heard])
+        self._arrive = np.concatenate([self._arrive, np.full(len(numbers), arrived)])
+        if len(numbers):
+            self._exact, self._stamped = exact, stamped
+            if self._learner is not None:
+                self._learner.look(numbers)
+        return self._settle(arrived)
 
-    def _gaps(self, counter: Floats, stamps: Floats, passed: float | None) -> npt.NDArray[np.int64]:
-        """Samples missing before each row but the first."""
-        counted = ((np.diff(counter) - 1) % CYCLE).astype(np.int64)
-        timed = np.diff(stamps) * self._pace - 1
-        if passed is not None:
-            timed = np.minimum(timed, passed * self._pace)
-        if np.any((counted >= _CONTRADICTION) & (timed < counted / 4)):
-            self.counts = False
-        turns = np.maximum(np.rint((timed - counted) / CYCLE), 0).astype(np.int64)
-        return counted + turns * CYCLE
+    def flush(self) -> list[Placed]:
+        """Give what is held, as well as it can be told: no more rows will come."""
+        self._ended = True
+        return self._settle(math.inf)
+
+    def _settle(self, now: float) -> list[Placed]:
+        placed = []
+        while len(self._numbers):
+            some = self._advance(now)
+            if some is None:
+                break
+            placed.append(some)
+            self._leave(some)
+        if self._learner is not None and not len(self._numbers):
+            self._adopt(self._learner)
+        return placed
+
+    def _leave(self, some: Placed) -> None:
+        """Let go of rows that are placed."""
+        if len(some.order):
+            arrive = self._arrive[some.order]
+            ends = self._arrive != np.append(self._arrive[1:], math.inf)  # last of its drain
+            last = np.flatnonzero(ends[some.order])
+            if self._stamped:
+                self.line.note(some.samples, self._hear[some.order])
+            elif len(last):
+                # Of rows that were drained together, only the last is known not to be old.
+                self.line.note(some.samples[last], arrive[last])
+            if not self._exact:
+                for row in last:
+                    self.line.arrive(int(some.samples[row]), float(arrive[row]))
+            self.next = int(some.samples[-1]) + 1
+        self._heard = float(self._hear[some.consumed - 1])
+        self._number = float(self._numbers[some.consumed - 1])
+        self._numbers = self._numbers[some.consumed :]
+        self._hear = self._hear[some.consumed :]
+        self._arrive = self._arrive[some.consumed :]
+
+    def _advance(self, now: float) -> Placed | None:
+        """Place rows from the front; None where it takes more rows, or more time, to tell."""
+        waited = now - self._arrive[0]
+        begun = self._chosen and not (self.counts and self._phase is None)
+        if not begun and not self._begin(waited):
+            return None
+        pauses = self._pauses()
+        stop = pauses[0] if len(pauses) else len(self._numbers)
+        if self.counts:
+            odd = self._odd(stop)
+            if odd:
+                return self._follow(odd)
+            if stop:
+                return self._resolve(stop, waited, None)
+        elif stop:
+            return self._follow(stop)
+        # Row 0 comes after a silence; what follows it is looked at up to the next one.
+        until = int(pauses[1]) if len(pauses) > 1 else len(self._numbers)
+        late = self._late(until, waited, closed=len(pauses) > 1)
+        if late is None:
+            return None
+        if self.counts:
+            return self._resolve(until, math.inf, late)
+        gap = max(round(late * self.line.pace), 0) if late >= HOLE else 0
+        if gap:
+            witness = "stamps" if self._stamped else "arrival"
+            self._gap(gap, witness, self.next, sure=False)
+        return self._follow(1, gap)
+
+    def _follow(self, rows: int, gap: int = 0) -> Placed:
+        """Place rows one after another."""
+        order = np.arange(rows)
+        return Placed(rows, order, self.next + gap + order, np.full(rows, GOOD, np.int8))
+
+    # -- the beginning, and the learner ----------------------------------------------------
+
+    def _begin(self, waited: float) -> bool:
+        """Choose among patterns and find the counter's phase, once there are rows to go by."""
+        given = self._given
+        assert given is not None
+        most = max([given.rows, *(other.rows for other in given.others)])
+        need = AHEAD // 2 if self._chosen and most == 1 else 3 * most + 1
+        if len(self._numbers) < need and waited < 2 * SETTLE and not self._ended:
+            return False
+        if not self._chosen:
+            self._pattern = choose((given, *given.others), self._numbers)
+            self._chosen = True
+            self.tell("counter", f"the counter is {self._pattern}", self.next)
+        if self.counts:
+            self._anchor()
+        return True
+
+    def _anchor(self) -> None:
+        """Find the index that the first number would have, by what most of the rows say."""
+        pattern = self._pattern
+        assert pattern is not None
+        ordinals = pattern.ordinals(self._numbers[: AHEAD + 3 * pattern.rows])
+        valid = np.flatnonzero(ordinals >= 0)
+        if not len(valid):
+            self._phase = self.next
+            return
+        if pattern.rows > 1:  # whole packets come first
+            valid = valid[:1]
+        phases = self.next + valid - ordinals[valid] * pattern.rows
+        if pattern.turn is not None:
+            phases = self.next - (self.next - phases) % pattern.turn
+        self._phase = Counter(phases.tolist()).most_common(1)[0][0]
+
+    def _adopt(self, learner: Learner) -> None:
+        """Use what was learnt, from the next row on."""
+        found = learner.found
+        if found is not None:
+            self._learner = None
+            self._pattern, self._chosen = found, True
+            self._phase = self.next - learner.inside - 1
+            self.tell("counter", f"the counter was learnt: {found}", self.next)
+
+    # -- time ------------------------------------------------------------------------------
+
+    def _pauses(self) -> Ints:
+        """Rows before which so much time passed that the counter cannot tell how much is gone."""
+        pace = self.line.pace
+        limit = HOLE if not self.counts else 1.0
+        turn = self._pattern.turn if self._pattern is not None and self.counts else None
+        if turn is not None:
+            limit = min(limit, turn / 2 / pace)
+        spacing = np.diff(self._hear, prepend=self._heard)
+        if not math.isfinite(self._heard):
+            spacing[0] = 0.0
+        return np.flatnonzero(spacing - 1 / pace >= limit)
+
+    def _late(self, until: int, waited: float, *, closed: bool) -> float | None:
+        """Seconds that rows after a silence stay behind; None while they may still catch up."""
+        heard = self._hear[:until]
+        late = heard - self.line.due(self.next) - np.arange(until) / self.line.pace
+        least = float(late.min())
+        if self._exact or closed or self._ended:
+            return least
+        when = heard if self._stamped else self._arrive[:until]
+        best = when[int(np.argmax(late <= least + _CATCHING))] - when[0]
+        passed = max(waited, when[-1] - when[0])
+        return least if passed - best >= SETTLE or passed >= _PATIENCE else None
+
+    def _doubt(self) -> float:
+        """By how many seconds the time of row 0 may be misjudged."""
+        silence = max(self._hear[0] - self._heard, 0.0) if math.isfinite(self._heard) else 0.0
+        return 0.0 if self._exact else _EARLY + silence * self.line.doubt
+
+    # -- the counter -----------------------------------------------------------------------
+
+    def _odd(self, stop: int) -> int:
+        """Find the first row whose number is not the one expected."""
+        pattern = self._pattern
+        assert pattern is not None and self._phase is not None
+        expected = (self.next - self._phase + np.arange(stop)) // pattern.rows
+        if pattern.turn is not None:
+            expected %= pattern.turn // pattern.rows
+        same = pattern.ordinals(self._numbers[:stop]) == expected
+        return stop if same.all() else int(np.argmin(same))
+
+    def _resolve(self, until: int, waited: float, late: float | None) -> Placed | None:
+        """Place rows of which the first is odd, or comes after a silence."""
+        pattern, pace = self._pattern, self.line.pace
+        assert pattern is not None and self._phase is not None
+        need = AHEAD + 2 * pattern.rows
+        full = until >= need or until < len(self._numbers) or self._ended
+        if not full and waited < SETTLE:
+            return None
+        window = min(until, need)
+        ordinals = pattern.ordinals(self._numbers[:window])
+        low = None if late is None else round(late * pace)
+        places = coordinates(ordinals, pattern, self.next - self._phase, low)
+        found = arrange(places, reach(pattern), self._twins(window))
+        if not found.sure and window >= need:
+            return self._contradict(found, window, late)  # not one row in line: it counts no more
+        gap = found.first
+        doubt = self._doubt()
+        if gap > 0 and late is None and self.line.known:
+            spare = self._hear[:window] - self.line.due(self.next) - np.arange(window) / pace
+            if gap / pace > float(spare.min()) + doubt:
+                # The counter went on by more than time did. It takes a moment to be sure.
+                late = self._late(until, waited, closed=until < len(self._numbers))
+                if late is None:
+                    return None
+        if late is not None and gap / pace > late + doubt + 1e-9:
+            return self._contradict(found, window, late)
+        return self._place(found, late, doubt)
+
+    def _twins(self, window: int) -> list[bool]:
+        """Which rows are stale where they bear the number of the row before."""
+        assert self._pattern is not None
+        if not self._pattern.stale:
+            return [False] * window
+        same = np.diff(self._numbers[:window], prepend=self._number) == 0
+        return [bool(one) for one in same]
+
+    def _place(self, found: Arrangement, late: float | None, doubt: float) -> Placed:
+        """Give the first rows their samples, and say what was odd about them."""
+        pattern = self._pattern
+        assert pattern is not None
+        index = self.next + np.array(found.places, np.int64)
+        before = self.next
+        turn = math.inf if pattern.turn is None else pattern.turn / self.line.pace
+        for at in index.tolist():
+            if at > before:
+                witness = "counter" if late is None else "counter and time"
+                self._gap(at - before, witness, before, sure=doubt < turn / 2)
+            before = at + 1
+        count = found.states.count
+        odd: tuple[tuple[Kind, int, str], ...] = (
+            ("duplicate", found.doubled, "came twice and left out"),
+            ("swap", found.swapped, "put back in order"),
+            ("stale", count(STALE), "with old values in some channels, which count as missing"),
+            ("garbled", count(GARBLED), "with a number that makes no sense, counted as missing"),
+            ("garbled", found.dropped, "with a number that makes no sense, and no place: left out"),
+        )
+        for kind, samples, what in odd:
+            if samples:
+                rows = "1 row" if samples == 1 else f"{samples} rows"
+                self.tell(kind, f"{rows} {what}", self.next, samples=samples)
+        self._missing += count(GARBLED)
+        return self._placed(found, index)
+
+    def _placed(self, found: Arrangement, index: Ints) -> Placed:
+        order = np.array(found.rows, np.int64)
+        return Placed(found.consumed, order, index, np.array(found.states, np.int8))
+
+    def _contradict(self, found: Arrangement, window: int, late: float | None) -> Placed:
+        """Believe the time: the counter started anew, or does not go as it should."""
+        assert self._pattern is not None and self._phase is not None
+        gap = round(late * self.line.pace) if late is not None and late >= HOLE else 0
+        jump = found.first
+        seconds = 0.0 if late is None else max(late, 0.0)
+        said = f"jumps by {jump} samples" if found.sure else "does not go on"
+        self.tell(
+            "contradiction",
+            f"the counter {said} while {seconds:.2f} s are missing: time is believed",
+            self.next,
+            samples=jump if found.sure else None,
+            seconds=seconds,
+        )
+        if gap:
+            self._gap(gap, "time", self.next, sure=False)
+        now = float(self._arrive[0])
+        turn = 5.0 if self._pattern.turn is None else self._pattern.turn / self.line.pace
+        often, within = _STRANGE
+        self._strange = [at for at in self._strange if now - at < min(within, often * 2 * turn)]
+        self._strange.append(now)
+        if not found.sure:
+            placed = self._follow(window, gap)
+        else:
+            self._phase += gap - jump
+            index = self.next + np.array(found.places, np.int64) + gap
+            index[found.first_good :] -= jump
+            self._missing += found.states.count(GARBLED)
+            placed = self._placed(found, index)
+        if len(self._strange) >= often:
+            self._strange = []
+            self.tell("counter", f"the counter is not {self._pattern}: learning it", self.next)
+            self._pattern, self._phase, self._learner = None, None, Learner()
+            self._learner.look(self._numbers)
+        return placed
+
+    def _gap(self, samples: int, witness: str, at: int, *, sure: bool = True) -> None:
+        """Count missing samples and say so."""
+        self._missing += samples
+        seconds = samples / self.rate
+        about = "" if sure else "about "
+        self.tell(
+            "gap",
+            f"{about}{samples} samples missing ({seconds:.2f} s) by {witness}",
+            at,
+            samples=samples,
+            seconds=seconds,
+            witness=witness,
+            sure=sure,
+        )

@@ -6,18 +6,18 @@ BrainFlow's own thread fills a ring; :meth:`BrainFlowSource.read` drains it and 
 from __future__ import annotations
 
 import math
-import time
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bioxedge.errors import SourceError
-from bioxedge.runtime.clock import LEARN, SampleClock
-from bioxedge.runtime.sources import boards
+from bioxedge.runtime.events import Event
+from bioxedge.runtime.hostclock import SYSTEM, HostClock
+from bioxedge.runtime.sources import boards, counters
 from bioxedge.runtime.sources.base import Managed
+from bioxedge.runtime.sources.rows import RowReader
 from bioxedge.signals import Chunk
 
 # What makes a Muse send its PPG (BrainFlow: other_info), by board.
@@ -46,6 +46,10 @@ class BrainFlowSource(Managed):
         How much BrainFlow holds while nobody reads; a full ring drops the oldest.
     stall : float, optional
         Seconds without a row after which the board counts as stopped.
+    clock : HostClock, optional
+    factory : callable, optional
+        Makes the board of a BrainFlow number and its input parameters; ``BoardShim`` where it
+        is left out.
 
     Raises
     ------
@@ -66,6 +70,8 @@ class BrainFlowSource(Managed):
         config: tuple[str, ...] = (),
         ring_seconds: float = 180.0,
         stall: float = 10.0,
+        clock: HostClock = SYSTEM,
+        factory: Callable[[int, Any], Any] | None = None,
     ) -> None:
         self._shim = boards.library()
         self._layout = boards.layout(board, preset, channels)
@@ -80,21 +86,37 @@ class BrainFlowSource(Managed):
         self._config = config
         self._ring = max(math.ceil(ring_seconds * rate), 1)
         self._stall = stall
+        self._host = clock
+        self._factory = self._shim.BoardShim if factory is None else factory
         self._board: Any = None
-        self._clear(SampleClock(rate))
+        self.sensor: str | None = f"{self._layout.board}/{self._layout.preset}"
+        self._clear()
 
-    def _clear(self, clock: SampleClock) -> None:
+    def _clear(self) -> None:
         """Stand before the first row."""
-        self._clock = clock
-        self._chunks: deque[Chunk] = deque()
-        self._held: list[npt.NDArray[np.float64]] = []
-        self._t0 = math.nan
-        self._heard = self._drained = 0
+        self._reader = self._rows_reader()
+        self._heard = 0
+
+    def _rows_reader(self) -> RowReader:
+        """Make what turns rows into chunks."""
+        layout = self._layout
+        return RowReader(
+            self._rows,
+            counter=layout.counter,
+            stamp=layout.stamp,
+            rate=self.rate,
+            pattern=counters.pattern(layout.board, layout.preset),
+            clock=self._host,
+        )
 
     @property
     def loss(self) -> int | None:
         """Samples lost so far; None where the board's counter cannot tell."""
-        return self._clock.loss
+        return self._reader.loss
+
+    def take_events(self) -> list[Event]:
+        """Give what happened since the last call, and forget it."""
+        return self._reader.take_events()
 
     def start(self) -> None:
         """Prepare the board and let it stream; on any failure it is released again.
@@ -105,13 +127,13 @@ class BrainFlowSource(Managed):
             What BrainFlow said.
         """
         self.close()
-        self._clear(SampleClock(self.rate))
+        self._clear()
         self._open(self._layout.board_id, self._config)
 
     def _open(self, board_id: int, config: tuple[str, ...]) -> None:
         """Prepare, configure and start a board."""
         with boards.explained(self.name, _CURE):
-            board = self._shim.BoardShim(board_id, self._params)
+            board = self._factory(board_id, self._params)
             board.prepare_session()
             self._board = board
             try:
@@ -121,57 +143,33 @@ class BrainFlowSource(Managed):
             except BaseException:
                 self.close()
                 raise
-        self._heard = self._drained = time.monotonic_ns()
+        self._heard = self._host.monotonic_ns()
 
     def read(self) -> Chunk | None:
         """Drain the ring; an unbroken run of samples at a time."""
-        if self._chunks:
-            return self._chunks.popleft()
+        ready = self._reader.pop()
+        if ready is not None:
+            return ready
         if self._board is None:
             raise SourceError(f"{self.name} was not started: use it in a with statement")
-        with boards.explained(self.name, _CURE):
-            rows = self._board.get_board_data(preset=self._layout.preset_id)
-        arrived = time.monotonic_ns()
+        rows = self._drain()
+        arrived = self._host.monotonic_ns()
         if rows.shape[1]:
-            passed = (arrived - self._drained) / 1e9
-            self._heard = self._drained = arrived
-            self._take(rows, arrived, passed)
+            self._heard = arrived
         elif arrived - self._heard > self._stall * 1e9:
             raise SourceError(
                 f"{self.name} gave nothing for {self._stall:g} s: it is out of reach, switched "
                 "off, or sends another preset than this one"
             )
-        else:
-            self._drained = arrived
-        if self._chunks:
-            return self._chunks.popleft()
-        return self._chunk(np.empty((len(self._rows), 0)), self._clock.next, arrived)
+        full = rows.shape[1] >= self._ring
+        self._reader.take(rows, arrived, overflow=full)
+        return self._reader.pop() or self._reader.empty(arrived)
 
-    def _take(self, rows: npt.NDArray[np.float64], arrived: int, passed: float | None) -> None:
-        """Put drained rows on the sample clock and queue them, cut where samples are missing."""
-        if self._clock.counts is None:  # hold the first rows until the counter is understood
-            self._held.append(rows)
-            rows = np.concatenate(self._held, axis=1)
-            if rows.shape[1] <= LEARN:
-                return
-            self._held = []
-            self._clock.learn(rows[self._layout.counter])
-            passed = None
-        stamps = rows[self._layout.stamp]
-        if math.isnan(self._t0):
-            self._t0 = self._anchor(stamps)
-        indices = self._clock.index(rows[self._layout.counter], stamps, passed=passed)
-        samples = rows[self._rows]
-        cuts = np.flatnonzero(np.diff(indices) != 1) + 1
-        for part in np.split(np.arange(len(indices)), cuts):
-            self._chunks.append(self._chunk(samples[:, part], int(indices[part[0]]), arrived))
-
-    def _anchor(self, stamps: npt.NDArray[np.float64]) -> float:
-        """Estimate the Unix time of sample 0: of the first rows, the one that came soonest."""
-        return float(np.min(stamps - np.arange(len(stamps)) / self.rate))
-
-    def _chunk(self, samples: npt.NDArray[np.float64], first: int, arrived: int) -> Chunk:
-        return Chunk(samples, first, self.rate, self._t0, arrived)
+    def _drain(self) -> npt.NDArray[np.float64]:
+        """Take all rows out of BrainFlow's ring."""
+        with boards.explained(self.name, _CURE):
+            rows = self._board.get_board_data(preset=self._layout.preset_id)
+        return np.asarray(rows, np.float64)
 
     def close(self) -> None:
         """Stop and release the board."""

@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bioxedge.errors import SourceError
-from bioxedge.runtime.clock import CYCLE, SampleClock
+from bioxedge.runtime.hostclock import SYSTEM, HostClock
 from bioxedge.runtime.sources import boards
 from bioxedge.runtime.sources.brainflow import BrainFlowSource
+from bioxedge.runtime.sources.counters import Pattern
+from bioxedge.runtime.sources.rows import RowReader
 from bioxedge.signals import Chunk, Recording
 
 # What --speed max means here: near what BrainFlow reads, and stamps still tell samples apart.
@@ -25,6 +27,8 @@ MAX_SPEED = 1000.0
 # The field of BrainFlow's input parameters that plays each preset.
 _FILE = {"default": "file", "auxiliary": "file_aux", "ancillary": "file_anc"}
 _PLAYBACK_BOARD = -3
+# What is written: a number a row, and true sample times.
+_COUNTS = Pattern(256, stamps="recorded")
 _BLOCK = 8192
 
 
@@ -83,7 +87,7 @@ def write_playback(
         for begin in range(0, len(real), _BLOCK):
             index = real[begin : begin + _BLOCK]
             table = np.zeros((len(index), layout.width))
-            table[:, layout.counter] = index % CYCLE
+            table[:, layout.counter] = index % 256
             table[:, layout.stamp] = base + index / (recording.rate * speed)
             table[:, rows] = values[:, index].T
             file.writelines("\t".join(map(repr, line)) + "\n" for line in table.tolist())
@@ -127,6 +131,7 @@ class PlaybackSource(BrainFlowSource):
         preset: str | None = None,
         speed: float = 1.0,
         stall: float = 10.0,
+        clock: HostClock = SYSTEM,
     ) -> None:
         names = tuple(c.name for c in recording.channels) if channels is None else channels
         rate = recording.rate if rate is None else rate
@@ -135,11 +140,12 @@ class PlaybackSource(BrainFlowSource):
         self._speed = min(speed, MAX_SPEED)
         if board is None:
             board, preset = _choose(names, rate, preset)
-        super().__init__(board, channels=names, rate=rate, preset=preset)
-        self.name = f"playback of {recording.person} through BrainFlow's {self._layout.title}"
         self._recording = recording
         _, real = _values(recording, names)
         self._first = int(real[0]) if len(real) else 0
+        super().__init__(board, channels=names, rate=rate, preset=preset, clock=clock)
+        self.sensor = None  # the recording does not say
+        self.name = f"playback of {recording.person} through BrainFlow's {self._layout.title}"
         longest = int(np.diff(real).max(initial=1))
         self._stall = stall + longest / (rate * self._speed)
         self._ring = min(max(len(real), 1), math.ceil(self._ring * self._speed))
@@ -160,9 +166,7 @@ class PlaybackSource(BrainFlowSource):
                 speed=self._speed,
                 channels=self.channels,
             )
-            pace = self.rate * self._speed
-            self._clear(SampleClock(pace, counts=True, start=self._first))
-            self._t0 = self._recording.t0
+            self._clear()
             self._params = self._shim.BrainFlowInputParams()
             self._params.master_board = self._layout.board_id
             setattr(self._params, _FILE[self._layout.preset], str(path))
@@ -171,16 +175,32 @@ class PlaybackSource(BrainFlowSource):
             self.close()
             raise
 
+    def _rows_reader(self) -> RowReader:
+        """Make what turns rows into chunks, by the file's own times."""
+        return RowReader(
+            self._rows,
+            counter=self._layout.counter,
+            stamp=self._layout.stamp,
+            rate=self.rate,
+            pattern=_COUNTS,
+            clock=self._host,
+            pace=self.rate * self._speed,
+            start=self._first,
+            t0=self._recording.t0,
+        )
+
     def read(self) -> Chunk | None:
         """Drain the ring; None once every row has been read."""
-        if not self._chunks and self._left == 0 and self._board is not None:
-            return None
+        if self._left == 0 and self._board is not None:
+            self._reader.flush()
+            return self._reader.pop()
         return super().read()
 
-    def _take(self, rows: npt.NDArray[np.float64], arrived: int, passed: float | None) -> None:
-        """Count what is left; the file's own stamps can be trusted, whatever time has passed."""
+    def _drain(self) -> npt.NDArray[np.float64]:
+        """Count what is left."""
+        rows = super()._drain()
         self._left -= rows.shape[1]
-        super()._take(rows, arrived, None)
+        return rows
 
     def close(self) -> None:
         """Stop, release the board and remove the file."""
