@@ -1,12 +1,21 @@
-"""A recording as a folder on disk: ``recording.json`` and ``samples.npy``.
+"""A recording as a folder on disk: ``recording.json`` and the samples that it names.
 
 The same bytes come out that went in: samples are stored as the float64 they are, in NumPy's
 own format, never pickled. ``recording.json`` says what they are and can be read with ``cat``.
+
+A folder is replaced in one step: the samples are written under a name that is made of their own
+hash, then ``recording.json``, which names them and holds that hash, takes the place of the old
+one, then what nothing names any more is removed. A kill at any moment, or a power cut, leaves
+the old recording or the new one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +25,15 @@ import numpy.typing as npt
 from bioxedge.errors import RecordingError
 from bioxedge.signals import Channel, Recording
 
-FORMAT = 1
+FORMAT = 2
+"""What is written; format 1, whose samples are ``samples.npy`` without a hash, is read, too."""
+
 _KEYS = {"format", "modality", "person", "rate", "t0", "channels", "facts"}
+_ABOUT = "recording.json"
+_BLOCK = 1 << 20
+# Ours in a folder, and nobody else's: what is left of an earlier recording, or of a killed save.
+_SAMPLES = re.compile(r"samples(-[0-9a-f]{16})?\.npy\Z")
+_LEFT = re.compile(r"(samples-[0-9a-f]{16}\.npy|samples\.npy|recording\.json)\.partial\Z")
 
 
 def save(recording: Recording, folder: str | Path) -> Path:
@@ -27,7 +43,7 @@ def save(recording: Recording, folder: str | Path) -> Path:
     ----------
     recording : Recording
     folder : path
-        Where to; files of an earlier recording there are replaced.
+        Where to; files of an earlier recording there are replaced, others stay.
 
     Returns
     -------
@@ -40,6 +56,10 @@ def save(recording: Recording, folder: str | Path) -> Path:
         A clock or facts that JSON cannot hold; nothing is written.
     """
     folder = Path(folder)
+    head = _head(recording.samples)
+    sha256 = hashlib.sha256(head)
+    sha256.update(recording.samples.data)
+    name = f"samples-{sha256.hexdigest()[:16]}.npy"
     about = {
         "format": FORMAT,
         "modality": recording.modality,
@@ -48,16 +68,19 @@ def save(recording: Recording, folder: str | Path) -> Path:
         "t0": recording.t0,
         "channels": [{"name": c.name, "unit": c.unit} for c in recording.channels],
         "facts": recording.facts,
+        "samples": {"file": name, "sha256": sha256.hexdigest()},
     }
     try:
         text = json.dumps(about, indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise RecordingError(f"{recording.person}'s recording cannot be saved: {error}") from error
     folder.mkdir(parents=True, exist_ok=True)
-    _write_array(folder / "samples.npy", recording.samples)
-    partial = folder / "recording.json.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(folder / "recording.json")
+    _put(folder / name, head, recording.samples.data)
+    _put(folder / _ABOUT, text.encode())
+    for path in folder.iterdir():
+        old = _SAMPLES.match(path.name) and path.name != name
+        if (old or _LEFT.match(path.name)) and path.is_file():
+            path.unlink()
     return folder
 
 
@@ -75,18 +98,23 @@ def load(folder: str | Path) -> Recording:
     Raises
     ------
     RecordingError
-        No recording there, or one that cannot be read.
+        No recording there, or one that cannot be read, or samples that are not the ones that
+        were written.
     """
     folder = Path(folder)
     try:
-        about: Any = json.loads((folder / "recording.json").read_text(encoding="utf-8"))
-        if not isinstance(about, dict) or about.get("format") != FORMAT:
-            raise RecordingError(f"{folder}/recording.json is not of format {FORMAT}")
-        if set(about) != _KEYS:
-            odd = ", ".join(sorted(set(about) ^ _KEYS))
-            raise RecordingError(f"{folder}/recording.json has missing or unknown keys: {odd}")
+        about: Any = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        number = about.get("format") if isinstance(about, dict) else None
+        if type(number) is not int or not 1 <= number <= FORMAT:
+            raise RecordingError(
+                f"{folder}/{_ABOUT} is of format {number!r}, this bioxedge reads 1 to {FORMAT}"
+            )
+        keys = _KEYS if number == 1 else _KEYS | {"samples"}
+        if set(about) != keys:
+            odd = ", ".join(sorted(set(about) ^ keys))
+            raise RecordingError(f"{folder}/{_ABOUT} has missing or unknown keys: {odd}")
         return Recording(
-            samples=_read_array(folder / "samples.npy"),
+            samples=_read_array(_samples(folder, about)),
             rate=float(about["rate"]),
             channels=tuple(Channel(str(c["name"]), str(c["unit"])) for c in about["channels"]),
             modality=str(about["modality"]),
@@ -104,6 +132,26 @@ def load(folder: str | Path) -> Recording:
         raise RecordingError(f"{folder} cannot be read as a recording: {error}") from error
 
 
+def _samples(folder: Path, about: dict[str, Any]) -> Path:
+    """Find the file of samples; of format 2, hold it against its hash before it is parsed."""
+    if about["format"] == 1:
+        return folder / "samples.npy"
+    name, wanted = str(about["samples"]["file"]), about["samples"]["sha256"]
+    if not _SAMPLES.match(name):
+        raise RecordingError(f"{folder}/{_ABOUT} names {name!r}, which is no file of samples")
+    path = folder / name
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            sha256.update(block)
+    if sha256.hexdigest() != wanted:
+        raise RecordingError(
+            f"{path} does not match its sha256: it was changed or damaged; record or import it "
+            "again"
+        )
+    return path
+
+
 def _read_array(path: Path) -> npt.NDArray[np.float64]:
     """Read one float64 array, and nothing that would only turn into one."""
     with path.open("rb") as file:
@@ -113,9 +161,25 @@ def _read_array(path: Path) -> npt.NDArray[np.float64]:
     return samples
 
 
-def _write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
-    """Write one array so that a crash leaves the old file or the new one."""
+def _head(samples: npt.NDArray[np.float64]) -> bytes:
+    """Give what stands before the values in NumPy's format."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(samples))
+    return head.getvalue()
+
+
+def _put(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file so that a crash, also of the machine, leaves the old one or the new one."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)
+    # What the folder says is on the disk before the next step relies on it.
+    there = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(there)
+    finally:
+        os.close(there)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from collections.abc import Callable
@@ -33,9 +34,34 @@ def example(**changes: Any) -> Recording:
     return Recording(**{**fields, **changes})
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return recording.save(example(), tmp_path / "deep" / "er")
+def save_format_1(given: Recording, folder: Path) -> Path:
+    """Write a folder as bioxedge 0.1 did."""
+    recording.save(given, folder)
+    about = json.loads((folder / "recording.json").read_text())
+    (folder / about.pop("samples")["file"]).rename(folder / "samples.npy")
+    (folder / "recording.json").write_text(json.dumps({**about, "format": 1}, indent=2) + "\n")
+    return folder
+
+
+@pytest.fixture(params=[1, 2])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    save = save_format_1 if request.param == 1 else recording.save
+    return save(example(), tmp_path / "deep" / "er")
+
+
+def file_in(folder: Path, what: str) -> Path:
+    """Find ``json`` or ``samples``, whatever the latter are called."""
+    (found,) = folder.glob("recording.json" if what == "json" else "samples*.npy")
+    return found
+
+
+def seal(folder: Path) -> None:
+    """Let the description hold the hash of what is there: whatever is wrong lies deeper."""
+    about = json.loads((folder / "recording.json").read_text())
+    if about["format"] == 2:
+        raw = file_in(folder, "samples").read_bytes()
+        about["samples"]["sha256"] = hashlib.sha256(raw).hexdigest()
+        (folder / "recording.json").write_text(json.dumps(about))
 
 
 def test_the_same_bytes_come_out(folder: Path) -> None:
@@ -71,7 +97,47 @@ def test_a_later_recording_replaces_an_earlier_one(folder: Path) -> None:
     recording.save(example(samples=np.ones((2, 3)), person="p 2"), folder)
     after = recording.load(folder)
     assert (after.person, after.samples.shape) == ("p 2", (2, 3))
-    assert sorted(p.name for p in folder.iterdir()) == ["recording.json", "samples.npy"]
+    assert {p.name for p in folder.iterdir()} == {
+        "recording.json",
+        file_in(folder, "samples").name,
+    }
+
+
+def test_what_a_killed_save_left_goes_and_what_is_somebody_elses_stays(folder: Path) -> None:
+    named = file_in(folder, "samples").name
+    left = [f"{named}.partial", "recording.json.partial", "samples-0123456789abcdef.npy"]
+    others = ["notes.txt", "samples-of-blood.npy", "samples.csv", "samples-0123.npy", "x.partial"]
+    for name in (*left, *others):
+        (folder / name).write_text("x")
+    (folder / "samples-fedcba9876543210.npy").mkdir()  # no file of ours is a folder
+    recording.save(example(), folder)
+    kept = {p.name for p in folder.iterdir()}
+    assert kept == {
+        *others,
+        "samples-fedcba9876543210.npy",
+        "recording.json",
+        json.loads((folder / "recording.json").read_text())["samples"]["file"],
+    }
+    assert recording.load(folder).person == "p 1"
+
+
+def test_samples_that_are_not_those_that_were_written_are_refused(tmp_path: Path) -> None:
+    folder = recording.save(example(), tmp_path)
+    path = file_in(folder, "samples")
+    raw = bytearray(path.read_bytes())
+    raw[-3] ^= 1  # a value that is as good as another
+    path.write_bytes(raw)
+    with pytest.raises(RecordingError, match=rf"{path.name} does not match its sha256"):
+        recording.load(folder)
+
+
+@pytest.mark.parametrize("name", ["../samples.npy", "/etc/passwd", "samples-1.npy", "", 3, None])
+def test_no_other_file_can_be_named(tmp_path: Path, name: Any) -> None:
+    folder = recording.save(example(), tmp_path / "in")
+    about = json.loads((folder / "recording.json").read_text())
+    about["samples"]["file"] = name
+    (folder / "recording.json").write_text(json.dumps(about))
+    refused(folder)
 
 
 @pytest.mark.parametrize(
@@ -94,10 +160,11 @@ def refused(folder: Path) -> None:
     assert str(folder) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["recording.json", "samples.npy"])
-def test_a_missing_file_is_named(folder: Path, name: str) -> None:
-    (folder / name).unlink()
-    with pytest.raises(RecordingError, match=name):
+@pytest.mark.parametrize("what", ["json", "samples"])
+def test_a_missing_file_is_named(folder: Path, what: str) -> None:
+    path = file_in(folder, what)
+    path.unlink()
+    with pytest.raises(RecordingError, match=path.name):
         recording.load(folder)
 
 
@@ -105,31 +172,40 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", ["recording.json", "samples.npy"])
+@pytest.mark.parametrize("what", ["json", "samples"])
 @pytest.mark.parametrize("raw", [b"", b"\xff\xfe\x00", b"[" * 200_000, bytes(5000), b"PK\x03\x04"])
-def test_other_content_is_refused(folder: Path, name: str, raw: bytes) -> None:
-    (folder / name).write_bytes(raw)
+def test_other_content_is_refused(folder: Path, what: str, raw: bytes) -> None:
+    file_in(folder, what).write_bytes(raw)
+    if what == "samples":
+        seal(folder)
     refused(folder)
 
 
-@pytest.mark.parametrize("name", ["recording.json", "samples.npy"])
-def test_a_directory_in_the_place_of_a_file_is_refused(folder: Path, name: str) -> None:
-    (folder / name).unlink()
-    (folder / name).mkdir()
+@pytest.mark.parametrize("what", ["json", "samples"])
+def test_a_directory_in_the_place_of_a_file_is_refused(folder: Path, what: str) -> None:
+    path = file_in(folder, what)
+    path.unlink()
+    path.mkdir()
     refused(folder)
 
 
-@pytest.mark.parametrize("name", ["recording.json", "samples.npy"])
+@pytest.mark.parametrize("what", ["json", "samples"])
 @pytest.mark.parametrize("left", [0.1, 0.5, 0.97])
-def test_a_truncated_file_is_refused(folder: Path, name: str, left: float) -> None:
-    raw = (folder / name).read_bytes()
-    (folder / name).write_bytes(raw[: int(left * len(raw))])
+def test_a_truncated_file_is_refused(folder: Path, what: str, left: float) -> None:
+    path = file_in(folder, what)
+    raw = path.read_bytes()
+    path.write_bytes(raw[: int(left * len(raw))])
+    if what == "samples":
+        seal(folder)
     refused(folder)
 
 
 ABOUT: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a list": lambda a: [a],
-    "another format": lambda a: {**a, "format": 2},
+    "another format": lambda a: {**a, "format": 3 - a["format"]},
+    "a later format": lambda a: {**a, "format": 3},
+    "a format of words": lambda a: {**a, "format": "1"},
+    "a format that is true": lambda a: {**a, "format": True},
     "no format": lambda a: {k: v for k, v in a.items() if k != "format"},
     "an unknown key": lambda a: {**a, "sensor": "x"},
     "no person": lambda a: {k: v for k, v in a.items() if k != "person"},
@@ -171,22 +247,25 @@ def test_a_description_that_does_not_fit_is_refused(folder: Path, kind: str) -> 
     ids=lambda a: f"{a.dtype.str}{a.shape}",
 )
 def test_samples_of_another_type_or_shape_are_refused(folder: Path, samples: Any) -> None:
-    np.save(folder / "samples.npy", samples)
+    np.save(file_in(folder, "samples"), samples)
+    seal(folder)
     refused(folder)
 
 
 def test_several_arrays_are_refused(folder: Path) -> None:
-    with (folder / "samples.npy").open("wb") as file:
+    with file_in(folder, "samples").open("wb") as file:
         np.savez(file, a=np.zeros((2, 5)))
+    seal(folder)
     refused(folder)
 
 
 def test_a_claim_of_more_than_there_is_is_refused(folder: Path) -> None:
     for shape in ((2, 10**15), (2, 10**3)):
-        with (folder / "samples.npy").open("wb") as file:
+        with file_in(folder, "samples").open("wb") as file:
             about = {"descr": "<f8", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, about)
             file.write(bytes(64))
+        seal(folder)
         refused(folder)
 
 
@@ -204,34 +283,39 @@ def spring() -> None:
 
 
 def test_nothing_is_unpickled(folder: Path) -> None:
-    np.save(folder / "samples.npy", np.array([[Trap()]], dtype=object), allow_pickle=True)
+    path = file_in(folder, "samples")
+    np.save(path, np.array([[Trap()]], dtype=object), allow_pickle=True)
+    seal(folder)
     refused(folder)
-    (folder / "samples.npy").write_bytes(pickle.dumps(Trap()))
+    path.write_bytes(pickle.dumps(Trap()))
+    seal(folder)
     refused(folder)
     assert not Trap.sprung
 
 
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return recording.save(example(), tmp_path_factory.mktemp("recording"))
+@pytest.fixture(scope="module", params=[1, 2])
+def scratch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    save = save_format_1 if request.param == 1 else recording.save
+    return save(example(), tmp_path_factory.mktemp("recording"))
 
 
-@pytest.mark.parametrize("name", ["recording.json", "samples.npy"])
+@pytest.mark.parametrize("what", ["json", "samples"])
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(place=st.integers(0, 10**6), byte=st.integers(0, 255))
 def test_a_changed_byte_is_read_or_refused_and_nothing_else(
-    scratch: Path, name: str, place: int, byte: int
+    scratch: Path, what: str, place: int, byte: int
 ) -> None:
-    right = (scratch / name).read_bytes()
+    path = file_in(scratch, what)
+    right = path.read_bytes()
     raw = bytearray(right)
     raw[place % min(len(raw), 400)] = byte
-    (scratch / name).write_bytes(raw)
+    path.write_bytes(raw)
     try:
         assert isinstance(recording.load(scratch), Recording)
     except RecordingError:
         pass
     finally:
-        (scratch / name).write_bytes(right)
+        path.write_bytes(right)
 
 
 # -- what a recording is -------------------------------------------------------------------
