@@ -1,8 +1,10 @@
 """A file of whole lines, for days: appended to, one writer, mended after a kill, put aside.
 
-A line is written by one call to a descriptor that only appends. What a kill, a full disk or a
-signal leaves of a line is cut away: at once where this process still runs, else when the file is
-next opened. Lines that are whole are never touched.
+A line is written by one call to a descriptor that only appends. Linux heeds a kill even inside
+such a call, but only between two pages of the file; so a line is followed by blanks up to the
+next page where another one would not fit before it, and no line of up to half a page is ever
+torn. What a kill leaves of a longer one is cut away when the file is next opened, what a full
+disk leaves at once. Lines that are whole are never touched.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from bioxedge.runtime.sinks.rotation import Rotation, day_of
 # What every line that we write begins with: a file that begins otherwise is somebody else's.
 OURS = b'{"kind":'
 _BLOCK = 1 << 16
+_PAGE = 4096  # or a multiple of it, on any machine
 
 
 class LineFile:
@@ -49,7 +52,7 @@ class LineFile:
         self._fd: int | None = None
         self._regular = False
         self._day = ""
-        self._part = 0
+        self._part = self._longest = 0
         self._heading: Callable[[int], str] = lambda _: ""
 
     def open(self, heading: Callable[[int], str]) -> None:
@@ -180,6 +183,11 @@ class LineFile:
     def _append(self, raw: bytes) -> None:
         """Write all of it or nothing."""
         size = os.fstat(self._handle).st_size
+        if len(raw) <= _PAGE // 2:
+            self._longest = max(self._longest, len(raw))
+        room = -(size + len(raw)) % _PAGE
+        if room < self._longest and self._regular:
+            raw = raw[:-1] + b" " * room + raw[-1:]
         done = 0
         try:
             while done < len(raw):
