@@ -95,7 +95,8 @@ class SampleStream:
         self._expected: int | None = None
         self._missing = 0
         self._silent = np.zeros(self._width, np.int64)
-        self._notes: deque[Note] = deque(maxlen=_NOTES)
+        # Each with the sample at which it was known, so that their order is that of the samples.
+        self._notes: deque[tuple[int, int, Note]] = deque(maxlen=_NOTES)
         self._start()
 
     @property
@@ -106,9 +107,9 @@ class SampleStream:
 
     def take_notes(self) -> list[Note]:
         """Give what happened since the last call, and forget it."""
-        notes = list(self._notes)
+        notes = sorted(self._notes, key=lambda one: one[:2])
         self._notes.clear()
-        return notes
+        return [note for _, _, note in notes]
 
     def _start(self) -> None:
         """Begin a stream whose first sample is still to come."""
@@ -172,7 +173,7 @@ class SampleStream:
         if missing > self._max_gap:
             self._ended += missing
             self.restarts += 1
-            self._notes.append(Note("restart", here, missing))
+            self._notes.append((here, 1, Note("restart", here, missing)))
             self._start()
             return
         self.filled += missing
@@ -202,8 +203,8 @@ class SampleStream:
                     found.setdefault(key, []).append(name)
                 run += end - begin
             self._silent[row] = run
-        for (_, going_on, at, samples), names in sorted(found.items()):
-            self._notes.append(Note("missing", at, samples, tuple(names), going_on))
+        for (known, going_on, at, samples), names in sorted(found.items()):
+            self._notes.append((known, 0, Note("missing", at, samples, tuple(names), going_on)))
 
     def _feed(self, samples: Samples) -> Iterator[Segment]:
         """Pass samples through the stages."""

@@ -11,7 +11,7 @@ from fixtures_bundle import make_bundle, pulse
 from fixtures_signal import recorded, with_gaps
 from test_runtime_stream import Keep, cut
 
-from bioxedge import SinkError, SourceError, Stream
+from bioxedge import SinkError, SourceError, Stream, spec
 from bioxedge.runtime import Engine, ReplaySource, loop
 from bioxedge.runtime.hostclock import SimulatedClock
 from bioxedge.runtime.tally import Durations
@@ -154,14 +154,18 @@ def test_events_are_the_same_for_every_chunking(tested, chunk):
 
 def test_a_window_that_is_hardly_real_has_no_label(tmp_path):
     # Nearly everything may be held over here, as a careless recipe would have it.
-    tested = make_bundle(tmp_path / "b", max_gap=1000)
+    tested = make_bundle(tmp_path / "b", max_gap=1000, quality=spec.QualitySpec())
     recording = with_gaps(worn(60), (700, 950))
     sink = Keep()
     tally = loop.run(ReplaySource(recording, speed=MAX), Stream(tested), [sink])
     least = tested.manifest.quality.min_real
     for p in sink.predictions:
         if p.quality.real < least:
-            assert p.label is None and not p.probabilities and p.reason.startswith("too little is real: ")
+            assert (
+                p.label is None
+                and not p.probabilities
+                and p.reason.startswith("too little is real: ")
+            )
     kinds = [event.kind for event in sink.events]
     assert kinds.count("abstention_begins") == kinds.count("abstention_ends") == 1
     assert tally.abstained == sum(p.quality.real < least for p in sink.predictions) > 0
@@ -210,7 +214,9 @@ def test_a_sink_that_fails_does_not_stop_the_others(tested):
             return chunk
 
     with pytest.raises(SinkError, match=r"frail.*No space left on device"):
-        loop.run(Paced(worn(), clock=clock), Stream(tested, clock=clock), [frail, sound])
+        loop.run(
+            Paced(worn(), clock=clock), Stream(tested, clock=clock), [frail, sound], clock=clock
+        )
     assert len(sound.predictions) == len(cut(tested, worn()))
     (event,) = [e for e in sound.events if e.kind == "sink_failed"]
     assert event.facts["sink"] == "frail"

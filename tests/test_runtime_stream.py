@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import time
 
 import numpy as np
@@ -14,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bioxedge import BundleError, SignalError, SourceError, Stream, bundle, goldenfile, windows
-from bioxedge.runtime import Engine, JsonLinesSink, ReplaySource, TerminalSink, loop
+from bioxedge.runtime import Engine, ReplaySource, TerminalSink, loop
 from bioxedge.runtime.events import Event
+from bioxedge.runtime.sinks.base import RunInfo
 from bioxedge.signals import Chunk
 
 MAX = float("inf")
@@ -241,24 +241,10 @@ def test_a_terminal_line_is_aligned_and_marks_gaps(tested, recording):
     _, kept, _ = play(tested, recording, speed=MAX)
     out = io.StringIO()
     sink = TerminalSink(out)
-    sink.open(("rest", "stress"))
+    sink.open(RunInfo(("rest", "stress")))
     for prediction in kept.predictions:
         sink.emit(prediction)
     lines = out.getvalue().splitlines()
     assert len(lines) == len(kept.predictions)
     assert len({line.index(" ms") for line in lines}) == 1
     assert any("6 samples held over" in line for line in lines)
-
-
-def test_json_lines_are_strict(tested, tmp_path):
-    chunk = Chunk(pulse(1, 600, 64.0), 0, 64.0)  # an unknown t0
-    (prediction, *_) = Stream(tested).push(chunk)
-    sink = JsonLinesSink(tmp_path / "out.jsonl")
-    sink.open(("rest", "stress"))
-    sink.emit(prediction)
-    line = json.loads((tmp_path / "out.jsonl").read_text())  # flushed before it is closed
-    sink.close()
-    assert line["t0"] is None and line["label"] == prediction.label
-    assert set(line) == {
-        "label", "probabilities", "t_start", "t_end", "t0", "due", "latency", "quality", "gap"
-    }  # fmt: skip
