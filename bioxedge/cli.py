@@ -16,6 +16,7 @@ from bioxedge.commands.ending import Terminated
 from bioxedge.commands.models import models
 from bioxedge.commands.positions import positions
 from bioxedge.commands.run import run
+from bioxedge.commands.soak import soak
 from bioxedge.commands.verify import verify
 from bioxedge.errors import BioxedgeError
 
@@ -29,7 +30,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for verb in (build, positions, models, verify, run):
+for verb in (build, positions, models, verify, run, soak):
     cli.add_command(verb)
 
 

@@ -126,6 +126,7 @@ class Examiner:
         self._events: deque[tuple[float, float, Event]] = deque()
         self._next = 0  # the first expected window that is not settled yet
         self._zero: Fraction | None = None
+        self.heard = 0.0  # the end of the last window that was given, in samples
         self.digests: deque[bytes] = deque()
         self.found = Found()
 
@@ -138,6 +139,7 @@ class Examiner:
                 self._hear(record)
             else:
                 self._examine(record, known)
+                self.heard = max(self.heard, record.t_end * self._rate)
 
     def settle(self, until: float) -> None:
         """Put the expected windows that end before ``until`` (samples) into their categories."""
@@ -150,6 +152,11 @@ class Examiner:
         while self._events and self._events[0][1] < behind:
             self._events.popleft()
         self._truth.forget(math.floor(behind))
+
+    @property
+    def hop(self) -> float:
+        """Samples from one window to the next."""
+        return float(self._hop)
 
     @property
     def margin(self) -> float:

@@ -307,11 +307,15 @@ class FaultyBoard:
         self._base_ns, self._pace = at, pace
         self._edges.append((self._base, at, pace, self._wall))
 
-    def taken_at(self, index: int) -> float:
-        """Unix time, as the host's clock was set, at which the samples before one were taken."""
+    def taken_at(self, index: int) -> tuple[float, ...]:
+        """Unix time at which the samples before one were taken, by every setting of the clock
+        from then until now.
+        """
         edges = [edge for edge in self._edges if edge[0] <= index] or [self._edges[0]]
-        base, at, pace, wall = edges[-1]
-        return wall + at / 1e9 + (index - base) / pace
+        base, at, pace, _ = edges[-1]
+        taken = at / 1e9 + (index - base) / pace
+        later = [edge for edge in self._edges if edge[1] / 1e9 > taken]
+        return tuple(taken + edge[3] for edge in [edges[-1], *later])
 
     def _release(self, at: float) -> None:
         """Hand over what was held back: all at once, stamped as it comes."""

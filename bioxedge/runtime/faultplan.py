@@ -44,7 +44,7 @@ KINDS: dict[str, Kind] = {
     "swap": Kind("two packets come in the wrong order"),
     "garble": Kind("a packet's counter is garbage"),
     "disconnect": Kind("the board goes, and is out of reach for a while", seconds=(0.5, 60)),
-    "rate": Kind("the sensor's rate is off", "percent", (0.1, 3), (60, 1800)),
+    "rate": Kind("the sensor's rate is off", "percent", (0.05, 2.5)),
     "clock": Kind("the wall clock is set", "seconds", (0.5, 3.5e6)),
     "nan": Kind("values that are none", seconds=(0.02, 30), spoils=True),
     "rail": Kind("a channel sits at its rail", seconds=(5, 60), spoils=True),
@@ -57,6 +57,8 @@ KINDS: dict[str, Kind] = {
 TRANSPORT = tuple(name for name, kind in KINDS.items() if not kind.spoils)
 """Kinds that leave the values alone."""
 
+# Percent by which a sensor's rate wanders about its own.
+_WANDER = 0.02
 # Where the drawn sign may be either.
 _SIGNED = ("rate", "clock")
 
@@ -170,8 +172,9 @@ def draw(
 ) -> list[Fault]:
     """Draw faults at random; the same ones for the same arguments.
 
-    Kinds take turns in a random order, so that each comes equally often. Faults come one after
-    another, at random distances; they overlap where they are many.
+    Kinds take turns in a random order, so that each comes equally often. Times are random, so
+    some overlap. A sensor is off its rate from the beginning and wanders by a little afterwards,
+    as an oscillator does.
 
     Parameters
     ----------
@@ -201,6 +204,7 @@ def draw(
         order.extend(rng.permutation(list(kinds)).tolist())
     times = np.sort(rng.uniform(quiet, max(seconds, quiet), count))
     found: list[Fault] = []
+    off: float | None = None
     for kind, at in zip(order, times.tolist(), strict=False):
         about = KINDS[kind]
         low, high = about.sizes
@@ -209,11 +213,15 @@ def draw(
             size = float(round(size))
         if kind in _SIGNED and rng.random() < 0.5:
             size = -size
+        if kind == "rate":
+            at = 0.0 if off is None else at
+            off = size if off is None else off
+            size = off + rng.uniform(-_WANDER, _WANDER)
         which = int(rng.integers(-1, channels)) if about.spoils else -1
         found.append(
             Fault(kind, at, size, _even(rng, *about.seconds), None if which < 0 else which)
         )
-    return found
+    return sorted(found, key=lambda fault: fault.at)
 
 
 def _even(rng: np.random.Generator, low: float, high: float) -> float:

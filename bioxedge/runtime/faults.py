@@ -92,6 +92,7 @@ class FaultSource(Managed):
     ) -> None:
         self.name = f"{source.name} with {len(faults)} fault{'' if len(faults) == 1 else 's'}"
         self.channels, self.rate = source.channels, source.rate
+        self.sensor = source.sensor
         self.waits = isinstance(clock, SimulatedClock)
         self._source, self._clock = source, clock
         self._pattern = pattern if told else None
@@ -102,11 +103,6 @@ class FaultSource(Managed):
         self._reader: RowReader | None = None
         self._over = False
         self._end = 0
-
-    @property
-    def sensor(self) -> str | None:  # type: ignore[override]
-        """The source's."""
-        return self._source.sensor
 
     @property
     def marks(self) -> list[Mark]:
@@ -123,8 +119,10 @@ class FaultSource(Managed):
         """Faults so far, by kind."""
         return self._board.applied
 
-    def taken_at(self, index: int) -> float:
-        """Unix time at which this start's samples before ``index`` were taken."""
+    def taken_at(self, index: int) -> tuple[float, ...]:
+        """Unix times, one for each setting of the clock since, at which a start's samples before
+        ``index`` were taken.
+        """
         return self._board.taken_at(index)
 
     @property
