@@ -87,7 +87,7 @@ class BrainFlowSource(Managed):
         self._ring = max(math.ceil(ring_seconds * rate), 1)
         self._stall = stall
         self._host = clock
-        self._factory = self._shim.BoardShim if factory is None else factory
+        self._factory = _session(self._shim) if factory is None else factory
         self._board: Any = None
         self.sensor: str | None = f"{self._layout.board}/{self._layout.preset}"
         self._clear()
@@ -183,6 +183,17 @@ class BrainFlowSource(Managed):
                 # What cannot be stopped any more is released all the same.
                 if type(error).__name__ != "BrainFlowError":
                     raise
+
+
+def _session(shim: Any) -> Callable[[int, Any], Any]:
+    """Give BrainFlow's class for one board, without its finalizer.
+
+    BrainFlow knows a session by its board and parameters. A board that could not be opened is an
+    object that lives on in its error; when that goes, the finalizer would release whatever is
+    streaming on the same port by then.
+    """
+    session: type = type("Session", (shim.BoardShim,), {"__del__": lambda self: None})
+    return session
 
 
 def _input_params(shim: Any, given: Mapping[str, str]) -> Any:
