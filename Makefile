@@ -15,7 +15,7 @@ test: $(DESKTOP)/ready  ## the tests, as CI runs them
 	$(DESKTOP)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-device: $(DEVICE)/ready  ## the device's tests, where torch was never installed
-	$(DEVICE)/bin/python $(PIP) 'pytest>=8' 'hypothesis>=6.100'
+	$(DEVICE)/bin/python $(PIP) 'pytest>=8' 'hypothesis>=6.100' 'jsonschema>=4.21'
 	$(DEVICE)/bin/pytest
 
 lint: $(DESKTOP)/ready  ## ruff, and strict mypy on the hinge and the runtime

@@ -95,7 +95,7 @@ def run(
         source,
         {
             "--preset": preset, "--param": params, "--config": config, "--board": board,
-            "--speed": speed, "--reconnect": reconnect,
+            "--speed": speed, "--reconnect": reconnect, "--accept-sensor": accept_sensor,
         },
     )  # fmt: skip
     opened, changed = _with_quality(Bundle.open(bundle), quality)

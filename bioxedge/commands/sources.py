@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _TAKES = {
     "replay": {"--speed"},
     "playback": {"--speed", "--board", "--preset"},
-    "brainflow": {"--preset", "--param", "--config", "--reconnect"},
+    "brainflow": {"--preset", "--param", "--config", "--reconnect", "--accept-sensor"},
 }
 
 

@@ -180,7 +180,7 @@ def explained(name: str, error: Exception) -> BioxedgeError:
     if isinstance(error, BioxedgeError):
         return error
     if isinstance(error, OSError):
-        what = f"{error.strerror or error}: check the path, its permissions and space"
+        what = f"{error.strerror or error}; check the path, its permissions and space"
     else:  # a sink of somebody's own may raise anything
         what = f"the sink failed with {type(error).__name__}: {error}"
     made = SinkError(f"{name}: {what}")
