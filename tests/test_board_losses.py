@@ -329,10 +329,10 @@ LEARNT = {
 def test_an_unknown_counter_is_learnt_in_spite_of_garbage_and_loss(name):
     k, number = LEARNT[name]
     total = 250 * 60 // k * k
-    holes = ((600 // k * k, 4 * k), (40 * 250 // k * k, 40 * k))
+    holes = ((24 // k * k, 4 * k), (40 * 250 // k * k, 40 * k))
     index = without(total, *holes)
     numbers = number(index).astype(float)
-    numbers[[300, 1300]] = 7777.0
+    numbers[[40, 300, 1300]] = 7777.0
     script = Script(index, numbers, came(index, 250.0, rows=k))
     source, chunks, events = read(script, "unicorn")
     (learnt,) = (event for event in events if event.kind == "counter")
@@ -341,7 +341,7 @@ def test_an_unknown_counter_is_learnt_in_spite_of_garbage_and_loss(name):
     got, values = truth(chunks)
     assert np.array_equal(np.floor(values[np.isfinite(values)]), index[np.isfinite(values)])
     assert [e.facts["samples"] for e in events if e.kind == "gap"] == [40 * k]
-    assert source.loss == 40 * k
+    assert source.loss == 40 * k + np.isnan(values).sum()
     assert not chunks[0].loss_known and chunks[-1].loss_known
     assert len(got) == len(index) and got[-1] == index[-1] - 4 * k
 
@@ -407,7 +407,7 @@ def test_a_step_of_the_wall_clock_moves_no_sample_and_later_times_are_right(by, 
         if not chunk.samples.shape[1]:
             return
         told = chunk.t0 + chunk.end / CYTON
-        taken = clock.wall(np.array(chunk.end / CYTON))
+        taken = clock.time() - clock.seconds + chunk.end / CYTON  # by the clock as it is now
         if abs(told - taken) > 0.05:
             wrong.append((chunk.end, told - taken))
 

@@ -31,9 +31,7 @@ def ppg(shared):
 def play(tested, recording, speed=200.0, **options):
     engine, sink = Spy(tested), Keep()
     source = PlaybackSource(recording, channels=tested.manifest.input.names, speed=speed, **options)
-    tally = loop.run(
-        source, Stream(tested, engine=engine), [sink], labels=tested.manifest.output.labels
-    )
+    tally = loop.run(source, Stream(tested, engine=engine), [sink])
     return engine.windows, sink.predictions, tally
 
 

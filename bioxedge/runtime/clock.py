@@ -32,9 +32,10 @@ from bioxedge.runtime.sources.learning import Learner, choose
 
 AHEAD = 8  # rows beyond a packet that show what an odd row was
 SETTLE = 0.25  # seconds without catching up, after which what is missing counts as lost
-HOLE = 0.4  # seconds that a counter which cannot tell lets pass before it is a hole
+HOLE = 0.4  # seconds that a counter which cannot tell lets pass before they are a hole
 _PATIENCE = 5.0  # seconds that rows are held at most
 _EARLY = 0.1  # seconds that rows may come before they are due
+_UNSHOWN = 1.0  # seconds beyond what the counter shows that are worth a word
 _CATCHING = 0.02  # seconds by which rows that catch up must have gained
 _STRANGE = 3, 30.0  # so many contradictions within so many seconds: the pattern is wrong
 
@@ -217,7 +218,7 @@ class SampleClock:
             return None
         if self.counts:
             return self._resolve(until, math.inf, late)
-        gap = max(round(late * self.line.pace), 0) if late >= HOLE else 0
+        gap = round(late * self.line.pace) if late >= self._hole else 0
         if gap:
             witness = "stamps" if self._stamped else "arrival"
             self._gap(gap, witness, self.next, sure=False)
@@ -276,7 +277,7 @@ class SampleClock:
     def _pauses(self) -> Ints:
         """Rows before which so much time passed that the counter cannot tell how much is gone."""
         pace = self.line.pace
-        limit = HOLE if not self.counts else 1.0
+        limit = 1.0 if self.counts else self._hole
         turn = self._pattern.turn if self._pattern is not None and self.counts else None
         if turn is not None:
             limit = min(limit, turn / 2 / pace)
@@ -284,6 +285,11 @@ class SampleClock:
         if not math.isfinite(self._heard):
             spacing[0] = 0.0
         return np.flatnonzero(spacing - 1 / pace >= limit)
+
+    @property
+    def _hole(self) -> float:
+        """Seconds that a counter which cannot tell lets pass before they are a hole."""
+        return max(HOLE, 2 / self.line.pace)
 
     def _late(self, until: int, waited: float, *, closed: bool) -> float | None:
         """Seconds that rows after a silence stay behind; None while they may still catch up."""
@@ -360,8 +366,17 @@ class SampleClock:
         for at in index.tolist():
             if at > before:
                 witness = "counter" if late is None else "counter and time"
-                self._gap(at - before, witness, before, sure=doubt < turn / 2)
+                self._gap(at - before, witness, before, sure=bool(doubt < turn / 2))
             before = at + 1
+        spare = 0.0 if late is None else late - found.first / self.line.pace - doubt
+        if spare > _UNSHOWN:
+            self.tell(
+                "contradiction",
+                f"{spare:.1f} s passed that the counter does not show: it is believed, and the "
+                "data are late",
+                self.next,
+                seconds=spare,
+            )
         count = found.states.count
         odd: tuple[tuple[Kind, int, str], ...] = (
             ("duplicate", found.doubled, "came twice and left out"),
@@ -384,7 +399,7 @@ class SampleClock:
     def _contradict(self, found: Arrangement, window: int, late: float | None) -> Placed:
         """Believe the time: the counter started anew, or does not go as it should."""
         assert self._pattern is not None and self._phase is not None
-        gap = round(late * self.line.pace) if late is not None and late >= HOLE else 0
+        gap = round(late * self.line.pace) if late is not None and late >= self._hole else 0
         jump = found.first
         seconds = 0.0 if late is None else max(late, 0.0)
         said = f"jumps by {jump} samples" if found.sure else "does not go on"

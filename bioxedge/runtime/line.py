@@ -16,6 +16,7 @@ import numpy as np
 from bioxedge.runtime.sources.counters import Floats, Ints
 
 FIGURE = 10.0  # seconds of arrivals before a rate is told
+SURE = 30.0  # and before a sensor is said to be off
 _TRIAL = 5.0  # and before it is used in here
 _BIN = 0.5  # seconds of which the soonest row is remembered, for what is due next
 _RECENT = 4  # such rows
@@ -56,6 +57,11 @@ class Line:
     def figure(self) -> float:
         """Measured samples per second; NaN until there is enough to go by."""
         return self.pace if self._told else math.nan
+
+    @property
+    def sure(self) -> bool:
+        """Whether the figure stands on enough to say that a sensor is off."""
+        return self._told and self._hull[-1][1] - self._hull[0][1] >= SURE
 
     @property
     def doubt(self) -> float:

@@ -104,13 +104,6 @@ class RowReader:
                 ring=table.shape[1],
             )
         heard = self._hearing.take(table[self._stamp], arrived / 1e9)
-        if heard.step and not self._recorded:
-            self._clock.tell(
-                "clock_step",
-                f"the host's clock was set by {heard.step:+.1f} s",
-                self._clock.next,
-                seconds=round(heard.step, 3),
-            )
         count = table.shape[1]
         if count:
             self._samples = np.concatenate([self._samples, table[self._rows]], axis=1)
@@ -187,9 +180,9 @@ class RowReader:
 
     def _watch(self) -> None:
         """Say so where the real rate is not the nominal one."""
-        ratio = self.real_rate / self._rate
-        if math.isnan(ratio):
+        if self._recorded or not self._clock.line.sure:
             return
+        ratio = self.real_rate / self._rate
         off = abs(ratio - 1) >= (OFF if not self._off else OFF * 0.75)
         if off != self._off:
             self._off = off

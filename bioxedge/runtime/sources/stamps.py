@@ -16,7 +16,6 @@ from bioxedge.runtime.hostclock import HostClock
 from bioxedge.runtime.sources.counters import Floats, Stamps
 
 _SLACK = {"row": 0.02, "burst": 0.02, "device": 0.5}  # seconds outside the drains
-_STEP = 0.1  # seconds by which the wall clock jumps when it is set, and not when it is slewed
 _CLOSE = 2_000_000  # nanoseconds that a look at both clocks may take
 
 
@@ -30,13 +29,10 @@ class Heard:
         Monotonic clock; stamps as they are where they are true sample times.
     stamped : bool
         By stamps.
-    step : float
-        Seconds by which the wall clock was set since the last drain.
     """
 
     seconds: Floats
     stamped: bool
-    step: float
 
 
 class Hearing:
@@ -61,34 +57,31 @@ class Hearing:
 
     def take(self, stamps: Floats, arrived: float) -> Heard:
         """Take a drain's stamps, or none, and the monotonic seconds at which it was."""
-        step = self._look()
+        self._look()
         since, self._drained = self._drained, arrived
         if self.kind == "recorded":
-            return Heard(stamps, True, step)
+            return Heard(stamps, True)
         seconds = arrived - np.arange(len(stamps))[::-1] / self._pace
         slack = _SLACK.get(self.kind)
         if slack is None or not len(stamps):
-            return Heard(seconds, False, step)
+            return Heard(seconds, False)
         least = (since if math.isfinite(since) else -math.inf) - slack
         for offset in (self.offset, self._before):
             moved = stamps - offset
             good = (moved >= least) & (moved <= arrived + slack)
             if good.all():
-                return Heard(np.minimum(moved, arrived), True, step)
+                return Heard(np.minimum(moved, arrived), True)
         new, old = stamps - self.offset, stamps - self._before
         good_new = (new >= least) & (new <= arrived + slack)
         good_old = (old >= least) & (old <= arrived + slack)
         if (good_new | good_old).all():  # set between two rows of this drain
-            return Heard(np.minimum(np.where(good_old, old, new), arrived), True, step)
-        return Heard(seconds, False, step)
+            return Heard(np.minimum(np.where(good_old, old, new), arrived), True)
+        return Heard(seconds, False)
 
-    def _look(self) -> float:
-        """Read both clocks at once; give the seconds by which the wall clock was set."""
+    def _look(self) -> None:
+        """Read both clocks at once."""
         begin = self._clock.monotonic_ns()
         wall = self._clock.time()
         end = self._clock.monotonic_ns()
-        if math.isfinite(self.offset) and end - begin > _CLOSE:
-            return 0.0
-        self._before, self.offset = self.offset, wall - (begin + end) / 2e9
-        step = self.offset - self._before
-        return step if abs(step) >= _STEP else 0.0
+        if not math.isfinite(self.offset) or end - begin <= _CLOSE:
+            self._before, self.offset = self.offset, wall - (begin + end) / 2e9
