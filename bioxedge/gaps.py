@@ -42,7 +42,7 @@ class Note:
     kind : str
         ``missing``: channels gave no value, from sample ``at`` on; said when it ends, and once
         before, when it has lasted longer than can be held over. ``restart``: the stream began
-        afresh at sample ``at``.
+        afresh at sample ``at``, after a gap or, where ``samples`` is 0, because it was rewound.
     at : int
         Absolute input sample.
     samples : int
@@ -51,6 +51,8 @@ class Note:
         Which gave no value; empty for a restart.
     open : bool
         Whether it goes on.
+    why : str
+        Why it was rewound.
     """
 
     kind: str
@@ -58,6 +60,7 @@ class Note:
     samples: int
     channels: tuple[str, ...] = ()
     open: bool = False
+    why: str = ""
 
 
 # Notes that nobody takes (training cuts whole recordings) do not pile up.
@@ -77,6 +80,8 @@ class SampleStream:
     filled, lost, restarts : int
         Samples held over, samples in gaps that are too long (the present one is counted as it
         lasts), and starts after the first.
+    run : int
+        Differs between windows that were not cut in one go.
     """
 
     def __init__(self, source: spec.Input, stream: spec.StreamSpec) -> None:
@@ -90,8 +95,9 @@ class SampleStream:
 
     def reset(self) -> None:
         """Forget everything, as if new."""
-        self.filled = self.restarts = 0
+        self.filled = self.restarts = self.run = 0
         self._ended = 0
+        self._known = self._watched = 0  # what lies before was counted, when it was first pushed
         self._expected: int | None = None
         self._missing = 0
         self._silent = np.zeros(self._width, np.int64)
@@ -111,8 +117,33 @@ class SampleStream:
         self._notes.clear()
         return [note for _, _, note in notes]
 
+    @property
+    def remembers(self) -> bool:
+        """Whether any stage carries what came before into what comes after."""
+        return any(self._stages.warmups)
+
+    def rewind(self, at: int, why: str) -> None:
+        """Begin afresh at a sample that was pushed before; it, and all after it, come again.
+
+        What they were counted for, they are not counted for again.
+
+        Parameters
+        ----------
+        at : int
+            Absolute input sample.
+        why : str
+            Goes into the note.
+        """
+        assert self._expected is not None and at <= self._expected
+        self._known = max(self._known, self._expected)
+        self._expected, self._missing = at, 0
+        self.restarts += 1
+        self._notes.append((at, 1, Note("restart", at, 0, why=why)))
+        self._start()
+
     def _start(self) -> None:
         """Begin a stream whose first sample is still to come."""
+        self.run += 1
         self._stages.reset()
         self._anchor: int | None = None
         self._last: Samples | None = None
@@ -148,9 +179,12 @@ class SampleStream:
         if self._expected is not None:
             self._missing += chunk.first - self._expected
         self._expected = chunk.end
-        finite: npt.NDArray[np.bool_] = np.isfinite(chunk.samples)
-        self._watch(finite, chunk.first)
-        real = finite.all(axis=0)
+        finite = np.asarray(np.isfinite(chunk.samples))
+        seen = max(self._watched - chunk.first, 0)
+        if seen < finite.shape[1]:
+            self._watch(finite[:, seen:], chunk.first + seen)
+            self._watched = chunk.end
+        real: npt.NDArray[np.bool_] = np.asarray(finite.all(axis=0))
         edges = np.flatnonzero(np.diff(real)) + 1
         for begin, end in itertools.pairwise([0, *edges.tolist(), len(real)]):
             if begin == end:
@@ -170,13 +204,15 @@ class SampleStream:
         missing, self._missing = self._missing, 0
         if missing == 0 or self._last is None:
             return
+        new = here > self._known
         if missing > self._max_gap:
-            self._ended += missing
-            self.restarts += 1
-            self._notes.append((here, 1, Note("restart", here, missing)))
+            if new:
+                self._ended += missing
+                self.restarts += 1
+                self._notes.append((here, 1, Note("restart", here, missing)))
             self._start()
             return
-        self.filled += missing
+        self.filled += missing if new else 0
         self._holds.append((here - missing, here))
         yield from self._feed(np.repeat(self._last, missing, axis=1))
 
@@ -185,7 +221,7 @@ class SampleStream:
         if finite.all() and not self._silent.any():
             return
         found: dict[tuple[int, bool, int, int], list[str]] = {}
-        for row, (name, values) in enumerate(zip(self._names, finite, strict=True)):
+        for row, (name, values) in enumerate(zip(self._names, list(finite), strict=True)):
             run = int(self._silent[row])
             edges = np.flatnonzero(np.diff(values)) + 1
             for begin, end in itertools.pairwise([0, *edges.tolist(), len(values)]):

@@ -7,7 +7,7 @@ start: both sides come through :class:`WindowStream`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -32,14 +32,14 @@ class Window:
     filled : int
         Input samples between those two that were missing and held over.
     run : int
-        How often the stream had begun afresh before it.
+        Differs where the stream began afresh between two windows.
     """
 
     samples: npt.NDArray[np.float32]
     start: Fraction
     end: Fraction
     filled: int
-    run: int = 0
+    run: int = field(default=0, compare=False)
 
 
 class WindowStream:
@@ -84,6 +84,16 @@ class WindowStream:
         stream = self._stream
         return {"filled": stream.filled, "lost": stream.lost, "restarts": stream.restarts}
 
+    @property
+    def remembers(self) -> bool:
+        """Whether a window also depends on samples before it."""
+        return self._stream.remembers
+
+    def rewind(self, at: int, why: str) -> None:
+        """Begin afresh at a sample that was pushed before; see :meth:`SampleStream.rewind`."""
+        self._stream.rewind(at, why)
+        self._clear()
+
     def take_notes(self) -> list[Note]:
         """Give what happened to the samples since the last call, and forget it."""
         return self._stream.take_notes()
@@ -118,7 +128,7 @@ class WindowStream:
                 start,
                 stop,
                 self._stream.held(start, stop),
-                self._stream.restarts,
+                self._stream.run,
             )
             self._next += hop
         keep = max(0, self._next - first)

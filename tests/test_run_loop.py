@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from fixtures_bundle import make_bundle, pulse
 from fixtures_signal import recorded, with_gaps
-from test_runtime_stream import Keep, cut
+from test_runtime_stream import Keep, Spy, cut
 
 from bioxedge import SinkError, SourceError, Stream, spec
 from bioxedge.runtime import Engine, ReplaySource, loop
@@ -283,3 +284,43 @@ def test_nothing_beyond_the_seconds_is_used(tested, chunk):
         alone = Keep()
         loop.run(ReplaySource(recording, speed=MAX), Stream(tested), [alone])
         assert got == [p.probabilities for p in alone.predictions[: len(got)]]
+
+
+def spoilt(recording, *stretches):
+    """The recording, railed in each ``[begin, end)``."""
+    samples = recording.samples.copy()
+    for begin, end in stretches:
+        samples[:, begin:end] = 1e6
+    return replace(recording, samples=samples)
+
+
+def judged_bundle(tmp_path):
+    return make_bundle(tmp_path / "b", quality=spec.QualitySpec())
+
+
+@pytest.mark.parametrize("chunk", [1, 8, 777, 10000])
+def test_filters_do_not_remember_what_was_condemned(tmp_path, chunk):
+    tested = judged_bundle(tmp_path)
+    bad = with_gaps(spoilt(worn(120), (2000, 2500), (5000, 5064)), (3000, 3004), (3500, 3600))
+    sink, engine = Keep(), Spy(tested)
+    stream = Stream(tested, engine=engine)
+    tally = loop.run(ReplaySource(bad, speed=MAX, chunk=chunk), stream, [sink])
+    afresh = [e for e in sink.events if e.kind == "restart" and "reason" in e.facts]
+    assert len(afresh) == 2 and all("ppg_2 is" in e.facts["reason"] for e in afresh)
+    # Each window that was asked about is one that training would cut from the same start.
+    starts = [0, *(round(e.t * 64) for e in afresh)]
+    expected = {}
+    for start in starts:
+        rest = replace(bad, samples=bad.samples[:, start:])
+        expected |= {float(w.start + start) / 64: w.samples.tobytes() for w in cut(tested, rest)}
+    asked = [p.t_start for p in sink.predictions if p.probabilities]
+    assert len(asked) == len(engine.windows) > 60
+    assert [w.tobytes() for w in engine.windows] == [expected[t] for t in asked]
+    assert all("ppg_2 is" in p.reason for p in sink.predictions if not p.probabilities)
+    # What was counted once is not counted again where samples come again.
+    assert tally.gaps == {"filled": 4, "lost": 100, "restarts": 3}
+    again = Keep()
+    loop.run(ReplaySource(bad, speed=MAX, chunk=8), Stream(tested), [again])
+    said = [sorted(json.dumps(e.to_dict()) for e in one.events) for one in (sink, again)]
+    assert said[0] == said[1]
+    assert [p.t_end for p in sink.predictions] == [p.t_end for p in again.predictions]

@@ -134,6 +134,18 @@ class Judge:
         window = np.ascontiguousarray(self._room[:, first - self._first : last - self._first])
         return judged(window, self.source, self.expect, self.quality)
 
+    def recent(self, first: int) -> Samples:
+        """Give the raw samples [channels, n] from an index on; NaN where none came.
+
+        Raises
+        ------
+        SignalError
+            Longer ago than the memory.
+        """
+        if not (self._begun and self._first <= first <= self._end):
+            raise SignalError(f"sample {first} is not among {self._first} to {self._end}")
+        return np.ascontiguousarray(self._room[:, first - self._first : self._end - self._first])
+
     def misfit(self, verdict: Verdict) -> str | None:
         """Say in one line why a run's first window cannot come from what was trained on.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -93,6 +94,7 @@ class Stream:
         self._events: list[Event] = []
         self._run = self._blind_until = 0
         self._labelled = self._abstaining = False
+        self._spoiled: str | None = None  # what was wrong with the window before
 
     @property
     def gaps(self) -> dict[str, int]:
@@ -143,14 +145,41 @@ class Stream:
         # Values beyond float32 are refused with the answer, by name, instead of by a warning.
         with np.errstate(over="ignore"):
             windows = self._windows.push(chunk)
-        if self._judge is not None:
-            self._judge.push(chunk)
+            if self._judge is not None:
+                self._judge.push(chunk)
+            if not chunk.loss_known:
+                self._blind_until = chunk.end
+            due = self._judged(windows, chunk)
         self._events += map(self._event, self._windows.take_notes())
-        if not chunk.loss_known:
-            self._blind_until = chunk.end
-        return [self._due(window, chunk) for window in windows]
+        return due
 
-    def _due(self, window: Window, chunk: Chunk) -> Due:
+    def _judged(self, windows: list[Window], chunk: Chunk) -> list[Due]:
+        """Judge windows; after bad ones, begin afresh with the first good one.
+
+        Filters remember what the judge condemned, long after the last bad sample: a good window
+        right behind it would not be what training saw.
+        """
+        judge = self._judge
+        if judge is None:
+            return [self._due(window, None, chunk) for window in windows]
+        due: list[Due] = []
+        waiting = deque(windows)
+        while waiting:
+            window = waiting.popleft()
+            verdict = judge.verdict(window.start, window.end)
+            if self._spoiled is not None and verdict.reason is None:
+                at = math.ceil(window.start)
+                why, self._spoiled = self._spoiled, None
+                if self._windows.remembers:
+                    self._windows.rewind(at, why)
+                    again = replace(chunk, samples=judge.recent(at), first=at)
+                    waiting = deque(self._windows.push(again))
+                    continue
+            self._spoiled = verdict.reason
+            due.append(self._due(window, verdict, chunk))
+        return due
+
+    def _due(self, window: Window, verdict: Verdict | None, chunk: Chunk) -> Due:
         """Put beside a window what is known of it now."""
         arrived = chunk.arrived or self._clock.monotonic_ns()
         rate = chunk.real_rate if math.isfinite(chunk.real_rate) else self._rate
@@ -158,7 +187,6 @@ class Stream:
         since = behind / rate
         # Index over nominal rate is not the time on a sensor that is slower or faster.
         t0 = chunk.t0 + (behind / self._rate - since)
-        verdict = None if self._judge is None else self._judge.verdict(window.start, window.end)
         return Due(
             window=window,
             verdict=verdict,
@@ -251,6 +279,9 @@ class Stream:
         """Say in words what happened to the samples."""
         t, seconds = note.at / self._rate, note.samples / self._rate
         facts = {"samples": note.samples, "seconds": seconds}
+        if note.why:
+            said = f"{note.why} until here: no label until a whole window has settled"
+            return Event("restart", said, t, {"reason": note.why})
         if note.kind == "restart":
             said = (
                 f"{note.samples} samples ({seconds:.2f} s) were missing, too many to be held over: "
