@@ -40,7 +40,7 @@ KINDS: dict[str, Kind] = {
     "silence": Kind("nothing comes and what was sent is lost", seconds=(0.5, 60)),
     "stall": Kind("rows come late and at once, none is lost", seconds=(0.3, 20)),
     "pause": Kind("this process does not read for a while", seconds=(0.3, 20)),
-    "duplicate": Kind("packets come twice", "packets", (1, 3)),
+    "duplicate": Kind("a packet comes again", "times", (1, 2)),
     "swap": Kind("two packets come in the wrong order"),
     "garble": Kind("a packet's counter is garbage"),
     "disconnect": Kind("the board goes, and is out of reach for a while", seconds=(0.5, 60)),
@@ -74,7 +74,7 @@ class Fault:
     at : float
         Seconds after the first start, on the host's monotonic clock.
     size : float, optional
-        What the kind says: rows, packets, percent, seconds of the wall clock, gain.
+        What the kind says: rows, times, percent, seconds of the wall clock, gain.
     seconds : float, optional
         How long it lasts; a rate that lasts 0 stays.
     channel : int, optional
@@ -209,7 +209,7 @@ def draw(
         about = KINDS[kind]
         low, high = about.sizes
         size = _even(rng, low, min(high, 60 * rate) if kind == "loss" else high)
-        if about.size in ("rows", "packets"):
+        if about.size in ("rows", "times"):
             size = float(round(size))
         if kind in _SIGNED and rng.random() < 0.5:
             size = -size

@@ -14,7 +14,8 @@ import numpy as np
 
 from bioxedge.errors import SourceError
 from bioxedge.runtime.events import Event
-from bioxedge.runtime.faultboard import FaultyBoard, Mark, Session, spoil
+from bioxedge.runtime.faultboard import FaultyBoard
+from bioxedge.runtime.faultmarks import Mark, Session, spoil
 from bioxedge.runtime.faultplan import KINDS, TRANSPORT, Fault, draw, parse
 from bioxedge.runtime.hostclock import SYSTEM, HostClock, SimulatedClock
 from bioxedge.runtime.sources.base import Managed, Source
