@@ -10,7 +10,6 @@ is told by how late the rows after it stay: data that were delayed catch up, los
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -18,26 +17,16 @@ import numpy.typing as npt
 
 from bioxedge.runtime.events import Event, Kind
 from bioxedge.runtime.line import Line
-from bioxedge.runtime.order import (
-    GARBLED,
-    GOOD,
-    STALE,
-    Arrangement,
-    arrange,
-    coordinates,
-    reach,
-)
+from bioxedge.runtime.numbering import Numbering
+from bioxedge.runtime.order import GARBLED, GOOD, STALE, Arrangement
 from bioxedge.runtime.sources.counters import Floats, Ints, Pattern
-from bioxedge.runtime.sources.learning import Learner, choose
 
-AHEAD = 8  # rows beyond a packet that show what an odd row was
 SETTLE = 0.25  # seconds without catching up, after which what is missing counts as lost
 HOLE = 0.4  # seconds that a counter which cannot tell lets pass before they are a hole
 _PATIENCE = 5.0  # seconds that rows are held at most
 _EARLY = 0.1  # seconds that rows may come before they are due
 _UNSHOWN = 1.0  # seconds beyond what the counter shows that are worth a word
 _CATCHING = 0.02  # seconds by which rows that catch up must have gained
-_STRANGE = 3, 30.0  # so many contradictions within so many seconds: the pattern is wrong
 
 
 class Placed(NamedTuple):
@@ -88,15 +77,11 @@ class SampleClock:
         self.rate = rate
         self.line = Line(rate if pace is None else pace)
         self.next = start
-        self._given = self._pattern = pattern
-        self._learner = Learner() if pattern is None else None
+        self._numbering = Numbering(pattern)
         self._number = math.nan  # of the row before
-        self._chosen = pattern is None or not pattern.others
-        self._phase: int | None = None  # the index that the first number would have
         self._missing = 0
         self._heard = -math.inf  # of the row before
         self._ended = False
-        self._strange: list[float] = []
         self._events: list[Event] = []
         self._numbers = self._hear = self._arrive = np.empty(0)
         self._exact = self._stamped = False
@@ -106,12 +91,12 @@ class SampleClock:
     @property
     def pattern(self) -> Pattern | None:
         """The pattern in use; None while it is being learnt."""
-        return self._pattern
+        return self._numbering.pattern
 
     @property
     def counts(self) -> bool:
         """Whether the counter shows losses."""
-        return self._pattern is not None and not self._pattern.blind and self._chosen
+        return self._numbering.counts
 
     @property
     def loss(self) -> int | None:
@@ -127,6 +112,10 @@ class SampleClock:
         """Note an event at a sample."""
         t = None if index is None else index / self.rate
         self._events.append(Event(kind, message, t, facts))
+
+    def _tell_counter(self, said: str | None) -> None:
+        if said is not None:
+            self.tell("counter", said, self.next)
 
     # -- rows in, places out ---------------------------------------------------------------
 
@@ -153,8 +142,7 @@ class SampleClock:
         self._arrive = np.concatenate([self._arrive, np.full(len(numbers), arrived)])
         if len(numbers):
             self._exact, self._stamped = exact, stamped
-            if self._learner is not None:
-                self._learner.look(numbers)
+            self._numbering.look(numbers)
         return self._settle(arrived)
 
     def flush(self) -> list[Placed]:
@@ -170,8 +158,8 @@ class SampleClock:
                 break
             placed.append(some)
             self._leave(some)
-        if self._learner is not None and not len(self._numbers):
-            self._adopt(self._learner)
+        if not len(self._numbers):
+            self._tell_counter(self._numbering.adopt(self.next))
         return placed
 
     def _leave(self, some: Placed) -> None:
@@ -198,15 +186,18 @@ class SampleClock:
     def _advance(self, now: float) -> Placed | None:
         """Place rows from the front; None where it takes more rows, or more time, to tell."""
         waited = now - self._arrive[0]
-        begun = self._chosen and not (self.counts and self._phase is None)
-        if not begun and not self._begin(waited):
-            return None
+        numbering = self._numbering
+        if not numbering.begun:
+            rows = len(self._numbers)
+            if rows < numbering.first and waited < 2 * SETTLE and not self._ended:
+                return None
+            self._tell_counter(numbering.begin(self._numbers, self.next))
         pauses = self._pauses()
         stop = pauses[0] if len(pauses) else len(self._numbers)
         if self.counts:
-            odd = self._odd(stop)
-            if odd:
-                return self._follow(odd)
+            regular = numbering.regular(self._numbers[:stop], self.next)
+            if regular:
+                return self._follow(regular)
             if stop:
                 return self._resolve(stop, waited, None)
         elif stop:
@@ -229,56 +220,13 @@ class SampleClock:
         order = np.arange(rows)
         return Placed(rows, order, self.next + gap + order, np.full(rows, GOOD, np.int8))
 
-    # -- the beginning, and the learner ----------------------------------------------------
-
-    def _begin(self, waited: float) -> bool:
-        """Choose among patterns and find the counter's phase, once there are rows to go by."""
-        given = self._given
-        assert given is not None
-        most = max([given.rows, *(other.rows for other in given.others)])
-        need = AHEAD // 2 if self._chosen and most == 1 else 3 * most + 1
-        if len(self._numbers) < need and waited < 2 * SETTLE and not self._ended:
-            return False
-        if not self._chosen:
-            self._pattern = choose((given, *given.others), self._numbers)
-            self._chosen = True
-            self.tell("counter", f"the counter is {self._pattern}", self.next)
-        if self.counts:
-            self._anchor()
-        return True
-
-    def _anchor(self) -> None:
-        """Find the index that the first number would have, by what most of the rows say."""
-        pattern = self._pattern
-        assert pattern is not None
-        ordinals = pattern.ordinals(self._numbers[: AHEAD + 3 * pattern.rows])
-        valid = np.flatnonzero(ordinals >= 0)
-        if not len(valid):
-            self._phase = self.next
-            return
-        if pattern.rows > 1:  # whole packets come first
-            valid = valid[:1]
-        phases = self.next + valid - ordinals[valid] * pattern.rows
-        if pattern.turn is not None:
-            phases = self.next - (self.next - phases) % pattern.turn
-        self._phase = Counter(phases.tolist()).most_common(1)[0][0]
-
-    def _adopt(self, learner: Learner) -> None:
-        """Use what was learnt, from the next row on."""
-        found = learner.found
-        if found is not None:
-            self._learner = None
-            self._pattern, self._chosen = found, True
-            self._phase = self.next - learner.inside - 1
-            self.tell("counter", f"the counter was learnt: {found}", self.next)
-
     # -- time ------------------------------------------------------------------------------
 
     def _pauses(self) -> Ints:
         """Rows before which so much time passed that the counter cannot tell how much is gone."""
         pace = self.line.pace
         limit = 1.0 if self.counts else self._hole
-        turn = self._pattern.turn if self._pattern is not None and self.counts else None
+        turn = self._numbering.turn
         if turn is not None:
             limit = min(limit, turn / 2 / pace)
         spacing = np.diff(self._hear, prepend=self._heard)
@@ -310,29 +258,15 @@ class SampleClock:
 
     # -- the counter -----------------------------------------------------------------------
 
-    def _odd(self, stop: int) -> int:
-        """Find the first row whose number is not the one expected."""
-        pattern = self._pattern
-        assert pattern is not None and self._phase is not None
-        expected = (self.next - self._phase + np.arange(stop)) // pattern.rows
-        if pattern.turn is not None:
-            expected %= pattern.turn // pattern.rows
-        same = pattern.ordinals(self._numbers[:stop]) == expected
-        return stop if same.all() else int(np.argmin(same))
-
     def _resolve(self, until: int, waited: float, late: float | None) -> Placed | None:
         """Place rows of which the first is odd, or comes after a silence."""
-        pattern, pace = self._pattern, self.line.pace
-        assert pattern is not None and self._phase is not None
-        need = AHEAD + 2 * pattern.rows
+        pace, need = self.line.pace, self._numbering.ahead
         full = until >= need or until < len(self._numbers) or self._ended
         if not full and waited < SETTLE:
             return None
         window = min(until, need)
-        ordinals = pattern.ordinals(self._numbers[:window])
         low = None if late is None else round(late * pace)
-        places = coordinates(ordinals, pattern, self.next - self._phase, low)
-        found = arrange(places, reach(pattern), self._twins(window))
+        found = self._numbering.arrange(self._numbers[:window], self._number, self.next, low)
         if not found.sure and window >= need:
             return self._contradict(found, window, late)  # not one row in line: it counts no more
         gap = found.first
@@ -348,21 +282,11 @@ class SampleClock:
             return self._contradict(found, window, late)
         return self._place(found, late, doubt)
 
-    def _twins(self, window: int) -> list[bool]:
-        """Which rows are stale where they bear the number of the row before."""
-        assert self._pattern is not None
-        if not self._pattern.stale:
-            return [False] * window
-        same = np.diff(self._numbers[:window], prepend=self._number) == 0
-        return [bool(one) for one in same]
-
     def _place(self, found: Arrangement, late: float | None, doubt: float) -> Placed:
         """Give the first rows their samples, and say what was odd about them."""
-        pattern = self._pattern
-        assert pattern is not None
         index = self.next + np.array(found.places, np.int64)
         before = self.next
-        turn = math.inf if pattern.turn is None else pattern.turn / self.line.pace
+        turn = (self._numbering.turn or math.inf) / self.line.pace
         for at in index.tolist():
             if at > before:
                 witness = "counter" if late is None else "counter and time"
@@ -398,7 +322,6 @@ class SampleClock:
 
     def _contradict(self, found: Arrangement, window: int, late: float | None) -> Placed:
         """Believe the time: the counter started anew, or does not go as it should."""
-        assert self._pattern is not None and self._phase is not None
         gap = round(late * self.line.pace) if late is not None and late >= self._hole else 0
         jump = found.first
         seconds = 0.0 if late is None else max(late, 0.0)
@@ -412,24 +335,16 @@ class SampleClock:
         )
         if gap:
             self._gap(gap, "time", self.next, sure=False)
-        now = float(self._arrive[0])
-        turn = 5.0 if self._pattern.turn is None else self._pattern.turn / self.line.pace
-        often, within = _STRANGE
-        self._strange = [at for at in self._strange if now - at < min(within, often * 2 * turn)]
-        self._strange.append(now)
         if not found.sure:
             placed = self._follow(window, gap)
         else:
-            self._phase += gap - jump
+            self._numbering.shift(gap - jump)
             index = self.next + np.array(found.places, np.int64) + gap
             index[found.first_good :] -= jump
             self._missing += found.states.count(GARBLED)
             placed = self._placed(found, index)
-        if len(self._strange) >= often:
-            self._strange = []
-            self.tell("counter", f"the counter is not {self._pattern}: learning it", self.next)
-            self._pattern, self._phase, self._learner = None, None, Learner()
-            self._learner.look(self._numbers)
+        now = float(self._arrive[0])
+        self._tell_counter(self._numbering.distrust(now, self.line.pace, self._numbers))
         return placed
 
     def _gap(self, samples: int, witness: str, at: int, *, sure: bool = True) -> None:
