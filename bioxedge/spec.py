@@ -132,8 +132,8 @@ class WindowSpec(Struct, frozen=True):
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Margin = Annotated[float, Meta(ge=1)]
-Fault = Literal["missing", "flat", "railed", "no contact", "noise", "amplitude"]
-Measure = Literal["span", "level", "grain", "roughness", "crest", "run", "edge", "mains"]
+Fault = Literal["missing", "flat", "railed", "no contact", "noise", "amplitude", "unlike"]
+Measure = Literal["span", "level", "hiss", "roughness", "crest", "run", "edge", "mains"]
 
 
 class Quantiles(Struct, frozen=True):
@@ -169,6 +169,8 @@ class QualitySpec(Struct, frozen=True):
 
     ``build`` writes the defaults of the modality; a recipe or a run may set others.
 
+    *Least* and *most* are the 1st and the 99th percentile of the training windows.
+
     Attributes
     ----------
     min_real : float
@@ -179,19 +181,22 @@ class QualitySpec(Struct, frozen=True):
     off : tuple of str
         Faults that are not looked for.
     flat_run : float
-        Flat: share of the window that one value holds, and twice what training saw.
+        Flat: share of the window that one value holds, and twice the most.
     flat_span : float
-        Flat: span as a share of the least in training.
+        Flat: span as a share of the least.
     railed_edge : float
-        Railed: share of the window in plateaus at its own extremes, and twice what training saw.
+        Railed: share of the window in plateaus at its own extremes, and twice the most.
     mains : float
-        No contact: share of power at the mains' frequency.
+        No contact: share of power at the mains' frequency, and twice the most.
     contact_level : float or None
-        No contact: the level, in the channel's unit, that a worn sensor stays above.
+        No contact: the level, in the channel's unit, that a worn sensor stays above. Where
+        there is one, the level is judged as the span is.
     noise : float
-        Noise: share of power that broadband noise may have beyond the roughest in training.
+        Noise: share of what lies between the roughest in training and white noise.
     amplitude_margin : float
-        Amplitude: how many times less than the least or more than the most span in training.
+        Amplitude: how many times below the least or above the most span.
+    roughness_margin, crest_margin : float
+        Unlike: how many times below the least or above the most.
     """
 
     min_real: Share = 0.5
@@ -202,8 +207,10 @@ class QualitySpec(Struct, frozen=True):
     railed_edge: Share = 0.1
     mains: Share = 0.5
     contact_level: float | None = None
-    noise: Share = 0.35
-    amplitude_margin: Margin = 3.0
+    noise: Share = 0.2
+    amplitude_margin: Margin = 5.0
+    roughness_margin: Margin = 1.75
+    crest_margin: Margin = 1.25
 
 
 def numbers(value: Any, path: str = "$") -> list[tuple[str, float]]:

@@ -12,7 +12,7 @@ from bioxedge import spec
 from bioxedge.errors import SignalError
 from bioxedge.quality.bounds import fault_of
 from bioxedge.quality.measures import measure
-from bioxedge.quality.misfit import misfit
+from bioxedge.quality.misfit import STRANGE, wrong_modality, wrong_unit
 from bioxedge.quality.verdict import ChannelVerdict, Verdict
 from bioxedge.signals import Chunk, Samples
 from bioxedge.windows import samples_needed
@@ -79,6 +79,7 @@ class Judge:
         self._room: Samples = np.empty((len(self.source.channels), 0))
         self._first = self._end = 0  # absolute indices of what the room holds
         self._begun = False
+        self._strange = 0  # windows without a label that look like another sensor's
 
     def push(self, chunk: Chunk) -> None:
         """Take the chunk that the window stream takes.
@@ -147,12 +148,22 @@ class Judge:
         return np.ascontiguousarray(self._room[:, first - self._first : self._end - self._first])
 
     def misfit(self, verdict: Verdict) -> str | None:
-        """Say in one line why a run's first window cannot come from what was trained on.
+        """Say in one line why a run must not begin: another unit or modality than in training.
 
-        None where it may, or where a fault hides it: then there is no label either, and the
-        next window tells.
+        Ask with every window until the first label, in order; a window that is refused or
+        waited for is one without a label anyway, because its verdict has a reason, too.
+
+        Returns
+        -------
+        str or None
+            None where all is well, or where it cannot be told yet.
         """
-        return misfit(verdict, self.source, self.expect, self.quality)
+        unit = wrong_unit(verdict, self.source, self.expect, self.quality)
+        if unit is not None:
+            return unit
+        modality = wrong_modality(verdict, self.source, self.expect, self.quality)
+        self._strange += modality is not None
+        return modality if self._strange >= STRANGE else None
 
 
 def judged(

@@ -4,14 +4,15 @@ A window is looked at in blocks of about a second (32 samples at least), each fr
 straight line, so that drift, offsets and a single jolt say little:
 
 ``span``
-    Median over blocks of highest less lowest value, in the channel's unit.
+    Median over blocks of highest less lowest value, in the channel's unit, drift taken off.
 ``level``
     Median over blocks of the mean, in the channel's unit.
-``grain``
-    Root mean square of the steps from sample to sample, in the channel's unit.
+``hiss``
+    The most white noise that the quietest block can hold, in the channel's unit: the root mean
+    square of its second differences over √6.
 ``roughness``
-    ``grain`` over the root mean square of the blocks: 1.4 for white noise, near 0 for what is
-    slow beside the rate.
+    Median over blocks of the root mean square of the steps from sample to sample over that of
+    the block: 1.4 for white noise, near 0 for what is slow beside the rate.
 ``crest``
     Median over blocks of highest less lowest over root mean square: 2.8 for a sine, more for
     beats that stand out.
@@ -40,6 +41,7 @@ FEWEST = 16
 """Real samples below which nothing can be said of a channel."""
 
 _PLATEAU = 3  # values in a row at an extreme: two may be a peak that was sampled twice
+_NEAR = 0.005  # share of the window's range: a rail that was resampled is no longer one value
 _MAINS = (50.0, 60.0)
 _BESIDE = 2.0  # Hz: what a second's block tells apart, and a clock that is off by 2 %
 
@@ -68,38 +70,34 @@ def measure(samples: Samples, rate: float) -> list[dict[str, float] | None]:
     whole = real.all(axis=1)
     found: list[dict[str, float] | None] = [None] * len(samples)
     if samples.shape[1] >= FEWEST and whole.any():
-        steps = np.diff(samples[whole])
-        table = _table(samples[whole], steps, rate)
+        table = _table(samples[whole], rate)
         for column, row in enumerate(np.flatnonzero(whole)):
             found[row] = {name: float(values[column]) for name, values in table.items()}
     for row in np.flatnonzero(~whole):
-        if np.count_nonzero(real[row]) >= FEWEST:
-            # What is left is put together; only steps between neighbours are steps.
-            steps = np.diff(samples[row])
-            left = samples[row, real[row]][None]
-            table = _table(left, steps[np.isfinite(steps)][None], rate)
+        left = samples[row, real[row]]  # what is left, put together
+        if len(left) >= FEWEST:
+            table = _table(left[None], rate)
             found[row] = {name: float(values[0]) for name, values in table.items()}
     return found
 
 
-def _table(x: Samples, steps: Samples, rate: float) -> dict[str, npt.NDArray[np.float64]]:
-    """Measure channels of real samples [channels, n] and their steps [channels, m]."""
+def _table(x: Samples, rate: float) -> dict[str, npt.NDArray[np.float64]]:
+    """Measure channels of real samples [channels, n]."""
     n = x.shape[1]
     size = min(block_of(rate), n)
     blocks = x[:, : n - n % size].reshape(len(x), -1, size)
-    level = blocks.mean(axis=2)
-    span = blocks.max(axis=2) - blocks.min(axis=2)
     flat = _level(blocks)
-    power = (flat * flat).mean(axis=2)
-    grain = np.sqrt((steps * steps).mean(axis=1)) if steps.shape[1] else np.zeros(len(x))
-    rms = np.sqrt(power)
+    span = flat.max(axis=2) - flat.min(axis=2)
+    rms = np.sqrt((flat * flat).mean(axis=2))
+    steps = np.diff(blocks, axis=2)
+    bends = np.diff(steps, axis=2)
     return {
         "span": np.median(span, axis=1),
-        "level": np.median(level, axis=1),
-        "grain": grain,
-        "roughness": _over(grain, np.sqrt(power.mean(axis=1))),
-        "crest": np.median(_over(flat.max(axis=2) - flat.min(axis=2), rms), axis=1),
-        "run": np.array([_longest(row == 0.0) + 1 for row in steps]) / n,
+        "level": np.median(blocks.mean(axis=2), axis=1),
+        "hiss": np.sqrt((bends * bends).mean(axis=2).min(axis=1) / 6),
+        "roughness": np.median(_over(np.sqrt((steps * steps).mean(axis=2)), rms), axis=1),
+        "crest": np.median(_over(span, rms), axis=1),
+        "run": np.array([_longest(row) + 1 for row in x[:, 1:] == x[:, :-1]]) / n,
         "edge": _edge(x) / n,
         "mains": _mains(flat, rate),
     }
@@ -133,8 +131,9 @@ def _longest(flags: npt.NDArray[np.bool_]) -> int:
 def _edge(x: Samples) -> npt.NDArray[np.float64]:
     """Samples in plateaus at each channel's highest or lowest value, whichever is more."""
     counts = []
-    for extreme in (x.max(axis=1, keepdims=True), x.min(axis=1, keepdims=True)):
-        at = x == extreme
+    lowest, highest = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
+    near = _NEAR * (highest - lowest)
+    for at in (x >= highest - near, x <= lowest + near):
         inside = at[:, 2:] & at[:, 1:-1] & at[:, :-2]
         starts = inside[:, :1].sum(axis=1) + (inside[:, 1:] & ~inside[:, :-1]).sum(axis=1)
         counts.append(inside.sum(axis=1) + (_PLATEAU - 1) * starts)

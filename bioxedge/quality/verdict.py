@@ -5,6 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bioxedge.spec import Fault
+
+_SAID: dict[Fault, str] = {
+    "missing": "is missing",
+    "flat": "is flat",
+    "railed": "is railed",
+    "no contact": "has no contact",
+    "noise": "is noise",
+    "amplitude": "is of another size than in training",
+    "unlike": "is unlike what was trained on",
+}
+
 
 @dataclass(frozen=True)
 class ChannelVerdict:
@@ -14,13 +26,14 @@ class ChannelVerdict:
     ----------
     channel : str
     fault : str or None
-        ``flat``, ``railed``, ``no contact``, ``noise`` or ``amplitude``; None where it is good.
+        ``missing``, ``flat``, ``railed``, ``no contact``, ``noise``, ``amplitude`` or
+        ``unlike`` (what training saw); None where it is good.
     measures : dict of str to float
         The figures that it was judged by.
     """
 
     channel: str
-    fault: str | None
+    fault: Fault | None
     measures: dict[str, float]
 
 
@@ -33,7 +46,7 @@ class Verdict:
     @property
     def reason(self) -> str | None:
         """Why there can be no label, naming the channels; None where all is well."""
-        bad = [f"{one.channel} is {one.fault}" for one in self.channels if one.fault]
+        bad = [f"{one.channel} {_SAID[one.fault]}" for one in self.channels if one.fault]
         return ", ".join(bad) or None
 
     def to_dict(self) -> dict[str, Any]:
