@@ -1,12 +1,13 @@
 """Take what a biosignal foundation model knows on one sensor to another, live on the edge.
 
 The public face: :class:`Bundle`, :class:`Stream`, :class:`Chunk`, :class:`Prediction` and the
-errors. The first four are imported when they are first asked for, because SciPy and ONNX Runtime take a
-second or more on a small board.
+errors. The first four are imported when they are first asked for, because SciPy and ONNX Runtime
+take a second or more on a small board.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from bioxedge.errors import (
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from bioxedge.signals import Chunk
 
 __version__ = "0.1.0"
+
+# Nothing phones home: from 1.2x on, ONNX Runtime would as it is imported (its Privacy.md), and
+# leave an identifier among the temporary files. Whoever wants that sets it to 0 before.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "BioxedgeError",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from fixtures_bundle import make_bundle, pulse
@@ -57,6 +57,23 @@ def call(here, monkeypatch, capsys):
     return run
 
 
+LINES = jsonschema.Draft202012Validator(
+    json.loads((ROOT / "bioxedge" / "data" / "prediction-lines.schema.json").read_text())
+)
+
+
+def lines_of(path, kind):
+    """The lines of one kind in a file of whole lines."""
+    raw = Path(path).read_text()
+    assert raw.endswith("\n")
+    return [one for one in map(json.loads, raw.splitlines()) if one["kind"] == kind]
+
+
+def windows_in(printed):
+    """Count the lines of windows that were printed for people."""
+    return sum(line[:30].count("–") == 1 for line in printed.splitlines())
+
+
 REPLAY = ("run", "b", "--speed", "max", "--source", "replay:rec")
 
 
@@ -78,6 +95,22 @@ REPLAY = ("run", "b", "--speed", "max", "--source", "replay:rec")
         ((*REPLAY, "--seconds", "0"), "--seconds"),
         ((*REPLAY, "--variant", "int8"), "no variant 'int8': it has fp32"),
         ((*REPLAY, "--preset", "default"), "--preset means nothing to a replay"),
+        ((*REPLAY, "--reconnect"), "--reconnect means nothing to a replay"),
+        ((*REPLAY, "--accept-sensor", "x"), "--accept-sensor means nothing to a replay"),
+        ((*REPLAY, "--scale", "ppg_9=2"), "no channel 'ppg_9' to scale: there are ppg_2"),
+        ((*REPLAY, "--scale", "ppg_2"), "--scale takes KEY=VALUE, such as Fp1=1e6"),
+        ((*REPLAY, "--scale", "ppg_2=much"), "a number behind ppg_2=, got 'much'"),
+        ((*REPLAY, "--scale", "ppg_2=0"), "ppg_2 cannot be scaled by 0"),
+        ((*REPLAY, "--scale", "ppg_2=inf"), "ppg_2 cannot be scaled by inf"),
+        ((*REPLAY, "--quality", "min_reel=1"), "no threshold 'min_reel': there are min_real"),
+        ((*REPLAY, "--quality", "min_real=2"), "--quality min_real=2: "),
+        ((*REPLAY, "--quality", "min_real"), "--quality takes KEY=VALUE"),
+        ((*REPLAY, "--rotate", "day"), "--rotate means nothing without a file"),
+        ((*REPLAY, "--rotate", "day", "--sink", "jsonl"), "--rotate means nothing without a file"),
+        ((*REPLAY, "--rotate", "1kB", "--sink", "jsonl:x"), "day or a size of at least 10kB"),
+        ((*REPLAY, "--late", "never"), "--late"),
+        ((*REPLAY, "--sink", "jsonl:rec/recording.json"), "holds other things than the lines"),
+        ((*REPLAY, "--sink", "jsonl:/dev/full"), "/dev/full: No space left on device"),
         (("verfy",), "No such command 'verfy'"),
         (("build", "x.toml"), "Missing option '--out'"),
     ],
@@ -131,14 +164,18 @@ def test_a_run_prints_a_line_a_window_and_a_summary(call):
     lines = out.splitlines()
     assert code == 0 and not err
     assert "ppg ppg_2 at 64 Hz" in lines[0] and "the first after 6.9 s" in lines[0]
-    assert lines[-1].startswith(f"{len(lines) - 2} windows: ")
+    assert lines[-1].startswith(f"{windows_in(out)} windows: ")
     assert "4 samples held over, 0 lost, 0 restarts; replay of p1" in lines[-1]
 
 
 def test_json_lines_are_all_of_standard_output(call):
     code, out, err = call(*REPLAY, "--json")
-    *predictions, last = map(json.loads, out.splitlines())
+    first, *others, last = map(json.loads, out.splitlines())
+    predictions = [one for one in others if one["kind"] == "prediction"]
     assert code == 0 and "ppg ppg_2" in err
+    assert (first["kind"], last["kind"]) == ("run", "summary")
+    for line in (first, *others, last):
+        LINES.validate(line)
     assert last["summary"]["windows"] == len(predictions) == 24
     assert last["summary"]["gaps"]["filled"] == 4
     assert sum(last["summary"]["labels"].values()) == pytest.approx(1)
@@ -147,8 +184,7 @@ def test_json_lines_are_all_of_standard_output(call):
 def test_sinks_can_be_several(call, tmp_path):
     code, out, _ = call(*REPLAY, "--sink", "terminal", "--sink", f"jsonl:{tmp_path / 'x'}")
     assert code == 0
-    kept = [json.loads(line) for line in (tmp_path / "x").read_text().splitlines()]
-    assert len(kept) == len(out.splitlines()) - 2
+    assert len(lines_of(tmp_path / "x", "prediction")) == windows_in(out) == 24
 
 
 def test_a_recording_that_is_too_short_says_so(call):
@@ -171,10 +207,8 @@ def python(here, code, *arguments, **options):
         [sys.executable, "-c", code, *arguments],
         cwd=here,
         env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
-        **options,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )
 
 
@@ -216,32 +250,141 @@ def test_build_without_the_extra_names_it(here):
     assert process.returncode == 2 and err.startswith("error: ") and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("source", ["replay:rec", "playback:rec"])
-def test_an_interrupt_keeps_what_was_done(here, tmp_path, source):
-    if source.startswith("playback"):
-        pytest.importorskip("brainflow")
-    out = tmp_path / "out.jsonl"
-    arguments = ("run", "b", "--source", source, "--speed", "5", "--sink", f"jsonl:{out}")
-    process = python(here, MAIN, *arguments)
-    deadline = time.monotonic() + 30
-    while not (out.exists() and out.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    printed, err = process.communicate(timeout=30)
-    kept = [json.loads(line) for line in out.read_text().splitlines()]
-    assert process.returncode == 130, err
-    assert kept and not err.strip()
-    assert f"{len(kept)} windows: " in printed
-
-
-def test_a_closed_pipe_ends_quietly(here):
-    process = python(here, MAIN, *REPLAY, "--json")
+def test_a_closed_pipe_is_one_line_and_the_file_gets_everything(here, tmp_path):
+    arguments = ("run", "b", "--source", "replay:rec", "--speed", "20", "--json")
+    sinks = ("--sink", "jsonl", "--sink", f"jsonl:{tmp_path / 'x'}")
+    process = python(here, MAIN, *arguments, *sinks)
     process.stdout.readline()
     process.stdout.close()
     err = process.stderr.read()
-    assert process.wait(timeout=30) == 0
-    assert err.count("\n") == 1 and "Traceback" not in err  # the opening line only
+    assert process.wait(timeout=60) == 2
+    assert "Traceback" not in err
+    (said,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert said == "error: standard output was closed by whoever read it"
+    assert len(lines_of(tmp_path / "x", "prediction")) == 24
+    (failed,) = [e for e in lines_of(tmp_path / "x", "event") if e["event"] == "sink_failed"]
+    assert failed["sink"] == "standard output"
     process.stderr.close()
+
+
+@pytest.mark.parametrize("sinks", [(), ("--json",)])
+def test_a_full_standard_output_is_one_line(here, tmp_path, sinks):
+    file = ("--sink", f"jsonl:{tmp_path / 'x'}", *(("--sink", "jsonl") if sinks else ()))
+    with Path("/dev/full").open("w") as full:
+        process = python(here, MAIN, *REPLAY, *sinks, *file, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "Traceback" not in err
+    (said,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert said == "error: standard output: No space left on device"
+
+
+def test_other_verbs_with_a_reader_who_has_seen_enough_end_quietly(here):
+    process = python(here, MAIN, "models")
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(timeout=60) == 0
+    process.stderr.close()
+    with Path("/dev/full").open("w") as full:
+        process = python(here, MAIN, "verify", "b", stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.startswith("error: standard output: No space left") and err.count("\n") == 1
+
+
+def test_a_run_on_a_file_of_another_run_is_one_line(here, call, tmp_path):
+    path = tmp_path / "x"
+    process = python(here, MAIN, "run", "b", "--source", "replay:rec", "--sink", f"jsonl:{path}")
+    limit = time.monotonic() + 60
+    while not (path.exists() and path.stat().st_size) and time.monotonic() < limit:
+        time.sleep(0.02)
+    code, _, err = call(*REPLAY, "--sink", f"jsonl:{path}")
+    process.terminate()
+    process.communicate(timeout=60)
+    assert code == 2 and err.count("\n") == 1
+    assert f"is being written by process {process.pid}: stop it" in err
+    assert len(lines_of(path, "run")) == 1
+
+
+def test_a_file_that_a_kill_tore_is_mended_and_that_is_said(call, tmp_path):
+    path = tmp_path / "x"
+    call(*REPLAY, "--sink", f"jsonl:{path}")
+    with path.open("a") as file:
+        file.write('{"kind": "predic')
+    code, _, err = call(*REPLAY, "--sink", f"jsonl:{path}")
+    assert code == 0 and "16 bytes were cut away" in err
+    assert len(lines_of(path, "prediction")) == 48
+
+
+@pytest.mark.parametrize("speed", ["max", "8"])
+def test_seconds_is_held_to_the_sample_whatever_comes_after(call, tmp_path, speed):
+    """10.3 s are 659 samples: a window ends at 640, the next one would at 704."""
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    call(*REPLAY, "--sink", f"jsonl:{whole}")
+    arguments = ("run", "b", "--source", "replay:rec", "--speed", speed, "--seconds", "10.3")
+    code, out, _ = call(*arguments, "--sink", f"jsonl:{part}", "--json", "--sink", "jsonl")
+    assert code == 0
+    assert json.loads(out.splitlines()[-1])["summary"]["samples"] == 659
+    full, cut = lines_of(whole, "prediction"), lines_of(part, "prediction")
+    expected = [one["t_end"] for one in full if one["t_end"] <= 10.3]
+    assert [one["t_end"] for one in cut] == expected and len(expected) < len(full)
+    assert [one["probabilities"] for one in cut] == [
+        one["probabilities"] for one in full[: len(cut)]
+    ]
+    assert all(one["t"] <= 10.3 for one in lines_of(part, "event"))
+
+
+def test_scale_multiplies_what_the_model_sees(call, here, tmp_path):
+    taken = recording.load(here / "rec")
+    small = recorded(taken.samples / 1024)  # exact in floating point
+    recording.save(small, tmp_path / "small")
+    found = []
+    for number, extra in enumerate(((), ("--scale", "ppg_2=1024"))):
+        path = tmp_path / str(number)
+        folder = "rec" if not extra else str(tmp_path / "small")
+        call("run", "b", "--speed", "max", "--source", f"replay:{folder}", *extra,
+             "--sink", f"jsonl:{path}")  # fmt: skip
+        found.append([one["probabilities"] for one in lines_of(path, "prediction")])
+    assert found[0] == found[1] and len(found[0]) == 24
+
+
+def test_a_changed_threshold_holds_and_is_noted(call, tmp_path):
+    path = tmp_path / "x"
+    code, *_ = call(*REPLAY, "--quality", "min_real=1", "--sink", f"jsonl:{path}")
+    (run,) = lines_of(path, "run")
+    assert code == 0 and run["checks"]["quality"] == "changed: min_real=1"
+    silent = [one for one in lines_of(path, "prediction") if one["label"] is None]
+    assert silent and all("too little is real" in one["reason"] for one in silent)
+
+
+def test_a_recording_does_not_say_which_sensor_it_is_from(call, here, tmp_path):
+    make_bundle(tmp_path / "b", sensors=("muse_2/ancillary",))
+    path = tmp_path / "x"
+    source = ("--source", "replay:rec", "--speed", "max")
+    code, *_ = call("run", str(tmp_path / "b"), *source, "--sink", f"jsonl:{path}")
+    (run,) = lines_of(path, "run")
+    assert code == 0 and run["sensor"] is None
+    assert "does not say which sensor" in run["checks"]["sensor"]
+
+
+def test_another_sensor_is_refused_until_it_is_accepted(call, tmp_path):
+    pytest.importorskip("brainflow")
+    options = {"modality": "eeg", "channels": ("Fz",), "rate": 250.0, "stages": ()}
+    make_bundle(tmp_path / "b", sensors=("cyton/default",), length=64, hop=32, **options)
+    path = tmp_path / "x"
+    arguments = ("run", str(tmp_path / "b"), "--source", "brainflow:synthetic", "--seconds", "1")
+    code, _, err = call(*arguments, "--sink", f"jsonl:{path}")
+    assert code == 2 and err.count("\n") == 1 and not path.exists()
+    assert "was trained on cyton/default, this is synthetic/default" in err
+    assert "--accept-sensor synthetic/default" in err
+    code, *_ = call(*arguments, "--accept-sensor", "muse_s/ancillary")
+    assert code == 2
+    accepted = ("--accept-sensor", "synthetic/default")
+    for extra in ((), ("--no-reconnect", "--late", "all")):
+        code, _, err = call(*arguments, *accepted, *extra, "--sink", f"jsonl:{path}")
+        assert code == 0, err
+    runs = lines_of(path, "run")
+    assert len(runs) == 2 and lines_of(path, "prediction")
+    assert runs[0]["sensor"] == "synthetic/default"
+    assert runs[0]["checks"]["sensor"] == "synthetic/default was accepted for cyton/default"
 
 
 def test_samples_are_never_written_to(here):

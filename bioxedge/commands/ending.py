@@ -52,6 +52,6 @@ def told_to_end() -> Iterator[None]:
     try:
         yield
     finally:
-        if not heard:  # else the process is about to end, and stays deaf until it has
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        for number, handler in before.items():
+            # Told once, the process is about to end, and Python's own end must not be torn.
+            signal.signal(number, signal.SIG_IGN if heard else handler)

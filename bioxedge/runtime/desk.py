@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bioxedge.errors import SinkError
 from bioxedge.runtime.events import Event
@@ -21,10 +21,10 @@ class Desk:
         self.tally = tally
         self.failures: list[str] = []
 
-    def open(self, sinks: Sequence[Sink], *, patience: float) -> None:
+    def open(self, sinks: Sequence[Sink], *, patience: float, hurry: Callable[[], bool]) -> None:
         """Open every sink; one that cannot be opened is an error at once."""
         for sink in sinks:
-            made = runner.SinkRunner(sink, patience=patience)
+            made = runner.SinkRunner(sink, patience=patience, hurry=hurry)
             self._runners.append(made)
             made.start(self._info)
 

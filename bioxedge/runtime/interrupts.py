@@ -77,6 +77,10 @@ class Interrupts:
             number, before = self._before.popitem()
             signal.signal(number, before)
 
+    def pending(self) -> bool:
+        """Whether a signal waits to be delivered: whoever waits inside should give up."""
+        return bool(self._pending)
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold signals back inside, and deliver them after: see :func:`held_back`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Literal
@@ -113,11 +113,12 @@ def run(
     tally = Tally() if tally is None else tally
     with ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
-        stack.callback(source.close)
-        source.start()
+        stack.callback(_whole, interrupts, source.close)
+        _whole(interrupts, source.start)  # a board that is prepared is known to be
         desk = Desk(info or about(source, stream, clock), tally)
-        stack.callback(desk.close)
-        desk.open(sinks, patience=SLOW if source.waits else 0.0)
+        stack.callback(_whole, interrupts, desk.close)
+        patience = SLOW if source.waits else 0.0
+        desk.open(sinks, patience=patience, hurry=interrupts.pending)
         _Run(source, stream, desk, seconds, late, clock, interrupts).go()
     if desk.failures:
         raise SinkError("; ".join(desk.failures))
@@ -128,6 +129,12 @@ def samples_needed(bundle: Bundle) -> int:
     """Count the input samples, none missing, that it takes to give a first window."""
     about = bundle.manifest
     return windows.samples_needed(about.input, about.stream, about.window)
+
+
+def _whole(interrupts: Interrupts, step: Callable[[], None]) -> None:
+    """Do something that no signal may tear."""
+    with interrupts.held():
+        step()
 
 
 class _Run:
@@ -160,14 +167,8 @@ class _Run:
         try:
             while self._limit is None or self._tally.samples < self._limit:
                 watchdog.alive()
-                try:
-                    chunk = self._source.read()
-                except SourceError:
-                    with self._held_back():  # what came before is answered all the same
-                        self._pass_on(self._source.take_events())
-                        self._answer_waiting()
-                    raise
-                with self._held_back():
+                with self._held_back():  # a signal inside a driver's call would be lost in it
+                    chunk = self._read()
                     self._step(chunk)
                 if chunk is None:
                     return
@@ -177,6 +178,15 @@ class _Run:
                 self._answer_waiting()
         finally:
             watchdog.stopping()
+
+    def _read(self) -> Chunk | None:
+        """Read; where the source fails, what came before is answered all the same."""
+        try:
+            return self._source.read()
+        except SourceError:
+            self._pass_on(self._source.take_events())
+            self._answer_waiting()
+            raise
 
     def _step(self, chunk: Chunk | None) -> None:
         """Take what was read all the way."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bioxedge.errors import BioxedgeError, SinkError
 from bioxedge.runtime.events import Event
@@ -44,6 +44,8 @@ class SinkRunner:
     patience : float, optional
         Seconds that :meth:`emit` waits for room while the sink still takes records: for a
         recording, which can wait. The default, 0, is for a live source, which cannot.
+    hurry : callable, optional
+        Tells whether that wait is to end now: the run has been told to.
 
     Attributes
     ----------
@@ -55,11 +57,19 @@ class SinkRunner:
         Why the sink takes no more.
     """
 
-    def __init__(self, sink: Sink, *, size: int = SIZE, patience: float = 0.0) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        size: int = SIZE,
+        patience: float = 0.0,
+        hurry: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.name = sink.name
         self.left_out = 0
         self.failed: BioxedgeError | None = None
-        self._sink, self._size, self._patience = sink, size, patience
+        self._sink, self._size = sink, size
+        self._patience, self._hurry = patience, hurry
         self._queue: deque[Prediction | Event] = deque()
         self._changed = threading.Condition()
         self._missing = 0  # left out since the sink was last told
@@ -90,11 +100,11 @@ class SinkRunner:
         with self._changed:
             if self.failed is not None:
                 return
-            if len(self._queue) >= self._size and self._patience and not self._stuck:
-                self._stuck = not self._changed.wait_for(
-                    lambda: len(self._queue) < self._size or self.failed is not None,
-                    self._patience,
-                )
+            limit = time.monotonic() + self._patience
+            while len(self._queue) >= self._size and self.failed is None and not self._stuck:
+                self._stuck = time.monotonic() >= limit or self._hurry()
+                if not self._stuck:
+                    self._changed.wait(0.05)
             while len(self._queue) >= self._size:
                 self._queue.popleft()
                 self.left_out += 1
@@ -116,15 +126,16 @@ class SinkRunner:
             self._ending = True
             self._changed.notify_all()
 
-    def close(self, timeout: float = PATIENCE) -> None:
+    def close(self, timeout: float | None = None) -> None:
         """Hand over what is queued and close the sink, within ``timeout`` seconds.
 
-        A sink that takes longer is left behind as failed. May be called without :meth:`start`.
+        Left out, they are :data:`PATIENCE`. A sink that takes longer is left behind as failed.
+        May be called without :meth:`start`.
         """
         self.end()
         if self._thread is None:
             return
-        self._thread.join(max(timeout, 0.0))
+        self._thread.join(max(PATIENCE if timeout is None else timeout, 0.0))
         with self._changed:
             if self._thread.is_alive() and self.failed is None:
                 waiting = len(self._queue) + self._opened  # and the one that it holds
@@ -188,10 +199,10 @@ def explained(name: str, error: Exception) -> BioxedgeError:
     return made
 
 
-def close(runners: Sequence[SinkRunner], timeout: float = PATIENCE) -> None:
+def close(runners: Sequence[SinkRunner], timeout: float | None = None) -> None:
     """Close several at once, so that they wait for the slowest and not for one after another."""
     for runner in runners:
         runner.end()
-    limit = time.monotonic() + timeout
+    limit = time.monotonic() + (PATIENCE if timeout is None else timeout)
     for runner in runners:
         runner.close(limit - time.monotonic())
