@@ -38,7 +38,7 @@ class Board(Managed):
         self.clock, self.away, self.real, self.stall = clock, away, real, stall
         self.refusals = refusals
         self.starts, self.open, self.began, self.wall = [], False, clock.monotonic_ns(), clock.time
-        self.loss, self.events = 0, []
+        self.loss, self.events, self.closed = 0, [], 0
 
     def now(self):
         return (self.clock.monotonic_ns() - self.began) / 1e9
@@ -93,6 +93,7 @@ class Board(Managed):
         return events
 
     def close(self):
+        self.closed += 1
         self.open = False
 
 
@@ -297,10 +298,15 @@ def test_losses_of_all_sessions_count_and_unknown_stays_unknown():
         assert source.loss is None and board.loss == 0
 
 
-def test_what_is_missing_counts_while_it_is_away():
+def test_what_is_missing_counts_while_it_is_away_and_the_board_is_let_go():
     clock = SimulatedClock()
-    with Supervised(Board(clock, away=[(10, 1e6)]), clock=clock) as source:
-        watch(source, clock, 70)
+    board = Board(clock, away=[(10, 1e6)])
+    with Supervised(board, clock=clock) as source:
+        watch(source, clock, 5)
+        before = board.closed
+        watch(source, clock, 7.1)
+        assert board.closed == before + 1 and not board.open  # others may use the port meanwhile
+        watch(source, clock, 57.9)
         assert source.loss == pytest.approx(60 * RATE, abs=10)
         chunk = source.read()
         assert chunk.first == 1000 and chunk.arrived == clock.monotonic_ns()
@@ -354,17 +360,12 @@ class Slow(Board):
     def __init__(self, clock, away):
         super().__init__(clock, away)
         self.began_to_start, self.go_on = threading.Event(), threading.Event()
-        self.closed = 0
 
     def start(self):
         if self.starts:
             self.began_to_start.set()
             assert self.go_on.wait(30)
         super().start()
-
-    def close(self):
-        self.closed += 1
-        super().close()
 
 
 def read_until(source, clock, happened):

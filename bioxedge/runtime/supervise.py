@@ -99,8 +99,7 @@ class Supervised(Managed):
             return None
         if not self._placed and self._last is not None:
             return self._lost + max(self._due(self._clock.monotonic_ns()) - self._end, 0)
-        own = self._source.loss
-        return None if own is None else self._lost + own
+        return _sum(self._lost, self._source.loss)
 
     def start(self) -> None:
         """Begin; a source that does not start now is not waited for.
@@ -176,17 +175,14 @@ class Supervised(Managed):
         taken = _taken(chunk, self._clock)
         first = max(self._due(taken) + 1 - chunk.samples.shape[1], self._end)
         self._offset = first - chunk.first
-        # The session's own count of what it lost starts with what came before this chunk.
-        missing = max(self._offset - self._end, 0)
-        if self._lost is not None:
-            self._lost += missing
+        # What the session itself lost before this chunk is in its own count.
+        self._lost = _sum(self._lost, max(self._offset - self._end, 0))
         away, samples = (taken - self._seen) / 1e9, first - self._end
-        attempts = f"{self._attempts} attempt" + ("s" if self._attempts > 1 else "")
         self._events.append(
             Event(
                 "reconnect",
-                f"{self.name} streams again, {away:.1f} s after its last sample, at {attempts}: "
-                f"{samples} samples are missing",
+                f"{self.name} streams again, {away:.1f} s after its last sample, at attempt "
+                f"{self._attempts}: {samples} samples are missing",
                 first / self.rate,
                 {"seconds": round(away, 3), "attempts": self._attempts, "samples": samples},
             )
@@ -222,12 +218,10 @@ class Supervised(Managed):
         """Let a source go that has streamed, and begin to wait for it."""
         self._gather(self._offset if self._placed else self._end)
         if self._placed:
-            own = self._source.loss
-            self._lost = None if own is None or self._lost is None else self._lost + own
-        self._placed = False
+            self._lost = _sum(self._lost, self._source.loss)
+        self._placed = self._starting = False
         self._error = error
         self._tell(error)
-        self._starting = False
         self._do(self._source.close)
         self._wait()
 
@@ -251,8 +245,7 @@ class Supervised(Managed):
         if self._error is not None and now - self._seen > self._limit * 1e9:
             raise self._error
         if now >= self._again:
-            self._attempts += 1
-            self._starting = True
+            self._attempts, self._starting = self._attempts + 1, True
             self._do(self._source.start)
             return self._job is not None and self._job.done() and self._back()
         return False
@@ -300,3 +293,8 @@ class Supervised(Managed):
 def _taken(chunk: Chunk, clock: HostClock) -> int:
     """When a chunk's last sample was taken, as well as it can be told."""
     return chunk.acquired or chunk.arrived or clock.monotonic_ns()
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    """Add losses; what is unknown stays so."""
+    return None if one is None or other is None else one + other
