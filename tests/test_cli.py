@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -13,9 +14,13 @@ import jsonschema
 import numpy as np
 import pytest
 from fixtures_bundle import make_bundle, pulse
+from fixtures_disk import small_disk
 from fixtures_signal import recorded, with_gaps
 
 from bioxedge import cli, recording
+from bioxedge.bundle import Bundle
+from bioxedge.runtime import ReplaySource, Stream, loop
+from bioxedge.runtime.events import Event
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -278,6 +283,23 @@ def test_a_full_standard_output_is_one_line(here, tmp_path, sinks):
     assert said == "error: standard output: No space left on device"
 
 
+def test_a_disk_that_fills_up_is_one_line_and_the_other_file_gets_everything(here, tmp_path):
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk", kB=8):
+        full, other = tmp_path / "disk" / "full", tmp_path / "other"
+        process = python(
+            here, MAIN, "run", "b", "--source", "replay:rec", "--speed", "20",
+            "--sink", f"jsonl:{full}", "--sink", f"jsonl:{other}",
+        )  # fmt: skip
+        printed, err = process.communicate(timeout=60)
+        assert process.returncode == 2 and "Traceback" not in err
+        assert err.startswith(f"error: {full}: No space left on device") and err.count("\n") == 1
+        assert 0 < len(lines_of(full, "prediction")) < 24
+    assert len(lines_of(other, "prediction")) == 24
+    (failed,) = [e for e in lines_of(other, "event") if e["event"] == "sink_failed"]
+    assert failed["sink"] == str(full) and "24 windows: " in printed
+
+
 def test_other_verbs_with_a_reader_who_has_seen_enough_end_quietly(here):
     process = python(here, MAIN, "models")
     process.stdout.close()
@@ -330,6 +352,44 @@ def test_seconds_is_held_to_the_sample_whatever_comes_after(call, tmp_path, spee
         one["probabilities"] for one in full[: len(cut)]
     ]
     assert all(one["t"] <= 10.3 for one in lines_of(part, "event"))
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 8, 64, 659, 660, 5000])
+@pytest.mark.parametrize("seconds", [6.5, 10.3, 10.97, 29.9, 1000.0])
+def test_seconds_ends_at_the_same_sample_for_every_chunking(here, chunk, seconds):
+    bundle = Bundle.open(here / "b")
+    taken = recording.load(here / "rec")
+    limit = min(round(seconds * 64), taken.samples.shape[1])
+    expected = Kept()
+    cut = recorded(taken.samples[:, :limit])
+    loop.run(ReplaySource(cut, speed=math.inf), Stream(bundle), [expected])
+    kept = Kept()
+    source = ReplaySource(taken, speed=math.inf, chunk=chunk)
+    tally = loop.run(source, Stream(bundle), [kept], seconds=seconds)
+    assert tally.samples == limit
+    assert kept.said == expected.said and kept.happened == expected.happened
+    assert tally.windows == (limit >= 439) + max((limit - 439) // 64, 0)
+
+
+class Kept:
+    """A sink that keeps what does not depend on when it ran."""
+
+    name = "kept"
+
+    def __init__(self):
+        self.said, self.happened = [], []
+
+    def open(self, run):
+        pass
+
+    def emit(self, record):
+        if isinstance(record, Event):
+            self.happened.append(record)
+        else:
+            self.said.append((record.t_end, record.label, record.probabilities, record.gap))
+
+    def close(self):
+        pass
 
 
 def test_scale_multiplies_what_the_model_sees(call, here, tmp_path):

@@ -84,8 +84,14 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    ("source", "number"),
+    [
+        *(("replay", number) for number in ENDING),
+        *(("playback", number) for number in ENDING),
+        ("brainflow", signal.SIGTERM),
+    ],
+)
 def test_a_signal_ends_a_run_with_its_summary_and_leaves_nothing(here, tmp_path, source, number):
     if source != "replay":
         pytest.importorskip("brainflow")
@@ -100,12 +106,10 @@ def test_a_signal_ends_a_run_with_its_summary_and_leaves_nothing(here, tmp_path,
     assert not list((tmp_path / "tmp").iterdir())
 
 
-@pytest.mark.parametrize("source", ["replay", "playback"])
-def test_a_hail_of_signals_tears_nothing(here, tmp_path, source):
+def test_a_hail_of_signals_tears_nothing(here, tmp_path):
     """The first one counts; what it set going is not torn by those that follow."""
-    if source != "replay":
-        pytest.importorskip("brainflow")
-    process, out = started(here, tmp_path, *SOURCES[source])
+    pytest.importorskip("brainflow")
+    process, out = started(here, tmp_path, *SOURCES["playback"])
     wait_for_labels(process, out)
     process.send_signal(signal.SIGTERM)
     for number in [signal.SIGINT, signal.SIGHUP, signal.SIGTERM] * 30:
@@ -127,15 +131,35 @@ def test_a_board_is_released(here, tmp_path):
     code = (
         "import sys\nfrom bioxedge.runtime.sources import boards\nshim = boards.library()\n"
         "board = shim.BoardShim(-1, shim.BrainFlowInputParams())\n"
+        "import threading, time\n"
+        "def watch():\n"
+        "    while not board.is_prepared():\n        time.sleep(0.01)\n"
+        "    print('prepared', file=sys.stderr)\n"
+        "threading.Thread(target=watch, daemon=True).start()\n"
         f"try:\n    exec({MAIN!r})\nfinally:\n"
-        "    print('prepared:', board.is_prepared(), file=sys.stderr)\n"
+        "    print('released' if not board.is_prepared() else 'kept', file=sys.stderr)\n"
+        "    del board\n"
     )
     process, out = started(here, tmp_path, *SOURCES["brainflow"], code=code)
     wait_for_labels(process, out)
     process.terminate()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert err == "prepared: False\n"
+    assert err == "prepared\nreleased\n"
+
+
+@pytest.mark.parametrize("source", ["playback", "brainflow"])
+def test_a_signal_while_a_run_begins_ends_it_as_well(here, tmp_path, source):
+    """It says what it will do, and then starts the board and opens the file."""
+    pytest.importorskip("brainflow")
+    process, out = started(here, tmp_path, *SOURCES[source], "--sink", "terminal")
+    process.stdout.readline()
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert not err.strip()
+    assert not list((tmp_path / "tmp").iterdir())
+    assert not out.exists() or out.read_text().endswith("\n") or not out.stat().st_size
 
 
 def test_what_is_ignored_stays_ignored(here, tmp_path):

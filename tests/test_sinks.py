@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from fixtures_disk import small_disk
 
 from bioxedge.errors import SinkError
 from bioxedge.quality import ChannelVerdict, Verdict
@@ -308,21 +308,6 @@ def fills_up(sink, most=10_000):
         except SinkError as error:
             return number, str(error)
     raise AssertionError("it never filled up")
-
-
-@contextlib.contextmanager
-def small_disk(folder):
-    """A disk of 64 kB, where this process may make one."""
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)],
-        capture_output=True, check=False,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip("only root may mount a small disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_leaves_whole_lines_and_is_one_line_with_the_path(tmp_path):

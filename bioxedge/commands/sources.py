@@ -122,7 +122,7 @@ def check_sensor(manifest: Manifest, source: Source, accepted: str | None) -> st
     Returns
     -------
     str or None
-        Why it could not be checked; None where it was.
+        Why it could not be checked; None where it was, or where the manifest says so itself.
 
     Raises
     ------
@@ -130,12 +130,10 @@ def check_sensor(manifest: Manifest, source: Source, accepted: str | None) -> st
         It is another sensor, and nobody accepted it.
     """
     sensors, found = manifest.input.sensors, source.sensor
-    if not sensors:
-        return "the bundle names no sensor that it was made for"
+    if not sensors or found in sensors:
+        return None
     if found is None:
         return f"a recording does not say which sensor it is from ({', '.join(sensors)} expected)"
-    if found in sensors:
-        return None
     if found == accepted:
         return f"{found} was accepted for {', '.join(sensors)}"
     raise SourceError(
