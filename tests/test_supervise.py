@@ -335,6 +335,20 @@ def test_events_of_a_later_session_lie_in_the_time_of_the_whole():
     assert [(e.message, e.t) for e in late] == [("three", pytest.approx(reconnect.t + 1))]
 
 
+def test_what_happened_in_the_read_that_failed_is_told_before_the_outage():
+    clock = SimulatedClock()
+    board = Board(clock, away=[(5, 1e6)])
+    with Supervised(board, clock=clock) as source:
+        watch(source, clock, 6.5)
+        board.events = [Event("gap", "the last words", 4.0)]
+        clock.sleep(1)
+        source.read()
+        assert [e.message[:14] for e in source.take_events()] == [
+            "the last words",
+            "gave nothing f",
+        ]
+
+
 def test_samples_that_come_late_never_overlap():
     """A driver may hand out, after a start, what it says was taken before."""
     clock = SimulatedClock()
@@ -419,6 +433,20 @@ def test_another_error_than_a_source_s_is_not_swallowed(background):
     with pytest.raises(ZeroDivisionError):
         read_until(source, clock, lambda: False)
     source.close()
+
+
+def test_an_error_while_it_is_closed_is_not_swallowed_either():
+    clock = SimulatedClock()
+    board = Slow(clock, away=[(5, 6)])
+    source = Supervised(board, clock=clock, background=True)
+    source.start()
+    watch(source, clock, 7.5)
+    read_until(source, clock, board.began_to_start.is_set)
+    board.now = lambda: 1 / 0
+    board.go_on.set()
+    with pytest.raises(ZeroDivisionError):
+        source.close()
+    assert not board.open
 
 
 def test_it_may_be_closed_twice_and_before_it_starts():
