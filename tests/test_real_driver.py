@@ -341,7 +341,7 @@ def test_an_unplugged_or_power_cycled_board_is_started_again(tmp_path):
             tmp_path,
             board,
             script=script,
-            stall=0.5,
+            stall=0.7,
             supervise={"first_delay": 0.1, "longest_delay": 0.4, "seed": 3},
         )
         until(lambda: board.commands[-1] == "s")
