@@ -371,6 +371,26 @@ def test_seconds_ends_at_the_same_sample_for_every_chunking(here, chunk, seconds
     assert tally.windows == (limit >= 439) + max((limit - 439) // 64, 0)
 
 
+class Holed(ReplaySource):
+    """A replay that lost samples 600 to 800, as a board does: the index jumps."""
+
+    def read(self):
+        chunk = super().read()
+        while chunk is not None and 600 <= chunk.first < 800:
+            chunk = super().read()
+        return chunk
+
+
+def test_seconds_ends_inside_a_hole_as_anywhere(here):
+    """The first samples after the hole lie beyond the limit: nothing of them is taken."""
+    kept = Kept()
+    source = Holed(recording.load(here / "rec"), speed=math.inf, chunk=8)
+    tally = loop.run(source, Stream(Bundle.open(here / "b")), [kept], seconds=11.0)
+    assert tally.samples == 704
+    assert [end for end, *_ in kept.said] == [439 / 64, 503 / 64, 567 / 64]
+    assert all(event.t <= 11.0 for event in kept.happened)
+
+
 class Kept:
     """A sink that keeps what does not depend on when it ran."""
 
