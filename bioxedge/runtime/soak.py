@@ -220,7 +220,7 @@ def soak(
         report.faults = dict(board.applied)
         if len(report.rss) < 2 and report.simulated >= len(report.rss) * seconds / 2:
             report.weigh()
-        if progress is not None:
+        if progress is not None and not report.interrupted:
             progress(min(report.simulated, seconds), seconds)
 
     supervised = Supervised(board, clock=clock, seed=seed)
