@@ -6,213 +6,48 @@ Five-fold cross-fitting by person: every window is judged by what *other* people
 look like, through the same judge that a device runs. Good windows are recordings as they are;
 bad ones are the same windows with one fault each (:data:`FAULTS`, stated there), and windows of
 Challenge 2015 that are bad by a criterion of their own. Starts: what is refused before the
-first label, for right and for wrong units and modalities. Wants the ``[data]`` extra.
+first label, for right and for wrong units and modalities. Then: how few people teach enough,
+another sensor of the same kind, and what judging costs. Wants the ``[data]`` extra.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+from quality_data import (
+    ELECTRIC,
+    FAULTS,
+    Set,
+    bad_by,
+    read_bidmc,
+    read_challenge,
+    read_eegmat,
+    read_stress_predict,
+    spoiled,
+    typical,
+)
 from rich.console import Console
-from scipy.interpolate import CubicSpline
+from rich.table import Table
 
 from bioxedge import dsp, spec
 from bioxedge.building.expect import expectations, quality_of
-from bioxedge.datasets import bidmc
 from bioxedge.quality import Judge, Verdict, memory_for
-from bioxedge.signals import Channel, Chunk, Recording, Samples
+from bioxedge.quality.measures import measure
+from bioxedge.signals import Chunk, Recording
 
 FOLDS = 5
+WALK = "random walk"  # what the judge cannot tell, so it stands apart
 PLAIN = spec.StreamSpec()
-Rng = np.random.Generator
-
-
-@dataclass(frozen=True)
-class Set:
-    """Recordings of one sensor, and the windows they are judged in (one after the other)."""
-
-    name: str
-    recordings: tuple[Recording, ...]
-    seconds: float
-
-    @property
-    def source(self) -> spec.Input:
-        """The sensor as a manifest describes it."""
-        one = self.recordings[0]
-        channels = tuple(spec.ChannelSpec(name=c.name, unit=c.unit) for c in one.channels)
-        return spec.Input(modality=one.modality, channels=channels, rate=one.rate)
-
-    @property
-    def window(self) -> spec.WindowSpec:
-        """Windows side by side."""
-        length = round(self.seconds * self.recordings[0].rate)
-        return spec.WindowSpec(length=length, hop=length)
-
-
-# -- the recordings -----------------------------------------------------------------------
-
-
-def read_bidmc(data: Path) -> Iterator[Set]:
-    """BIDMC: fingertip PPG and ECG II of intensive-care patients, 125 Hz."""
-    pairs = bidmc.load(data / "bidmc")
-    yield Set("BIDMC PPG", tuple(pair.source for pair in pairs), 10)
-    yield Set("BIDMC ECG", tuple(pair.target for pair in pairs), 10)
-
-
-def read_stress_predict(data: Path) -> Iterator[Set]:
-    """Stress-Predict: an Empatica E4 on the wrist, an hour each."""
-    for file, modality, unit, seconds in (("BVP", "ppg", "a.u.", 10), ("EDA", "eda", "uS", 60)):
-        found = []
-        for folder in sorted((data / "stress_predict").glob("S*")):
-            column = np.loadtxt(folder / f"{file}.csv", delimiter=",")
-            found.append(
-                Recording(
-                    column[2:][None], float(column[1]), (Channel(file, unit),), modality,
-                    folder.name, float(column[0]),
-                )
-            )  # fmt: skip
-        yield Set(f"Stress-Predict {'PPG' if modality == 'ppg' else 'EDA'}", tuple(found), seconds)
-
-
-def read_eegmat(data: Path) -> Iterator[Set]:
-    """EEG During Mental Arithmetic: 19 EEG channels and an ECG, 500 Hz."""
-    import edfio
-
-    eeg, ecg = [], []
-    for path in sorted((data / "eegmat").glob("*.edf")):
-        signals = edfio.read_edf(path).signals
-        person = path.stem.split("_")[0]
-        for found, kind, unit in ((eeg, "EEG", "uV"), (ecg, "ECG", "mV")):
-            chosen = [s for s in signals if s.label.startswith(kind) and "A2" not in s.label]
-            channels = tuple(Channel(s.label.split()[-1], unit) for s in chosen)
-            samples = np.stack([s.data for s in chosen]).astype(np.float64)
-            found.append(Recording(samples, 500.0, channels, kind.lower(), person))
-    yield Set("eegmat EEG", tuple(eeg), 10)
-    yield Set("eegmat ECG", tuple(ecg), 10)
-
-
-def read_challenge(data: Path) -> Iterator[Set]:
-    """Challenge 2015: ECG lead and PPG around alarms, 250 Hz, field quality."""
-    import wfdb
-
-    kinds = {"ecg": ("II", "mV"), "ppg": ("PLETH", "a.u.")}
-    found: dict[str, list[Recording]] = {kind: [] for kind in kinds}
-    for path in sorted((data / "challenge2015").glob("*.hea")):
-        record = wfdb.rdrecord(str(path.with_suffix("")))
-        for kind, (name, unit) in kinds.items():
-            if name in record.sig_name:
-                row = record.sig_name.index(name)
-                samples = np.ascontiguousarray(record.p_signal[:, row])[None]
-                facts = {"step": 1 / record.adc_gain[row]}
-                channels = (Channel(name, unit),)
-                one = Recording(samples, 250.0, channels, kind, path.stem, 0.0, facts)
-                found[kind].append(one)
-    for kind, recordings in found.items():
-        yield Set(f"Challenge 2015 {kind.upper()}", tuple(recordings), 10)
-
-
-# -- faults, each put into one channel of a good window -------------------------------------
-
-
-@dataclass(frozen=True)
-class Typical:
-    """What a channel of a recording usually is: the sizes that faults are made in.
-
-    ``size`` is the median over windows of the standard deviation (the whole set's median where
-    that is more: a bad sensor is not quieter on a quiet person), ``step`` the smallest
-    difference between two values, ``rail`` the converter's end (one that boards have).
-    """
-
-    size: float
-    step: float
-    rail: float
-    rate: float
-
-
-def _walk(n: int, rng: Rng) -> Samples:
-    """Draw a random walk of range 1."""
-    walk = np.cumsum(rng.standard_normal(n))
-    return (walk - walk.mean()) / (np.ptp(walk) or 1.0)
-
-
-def _drift(n: int, rate: float, rng: Rng) -> Samples:
-    """Draw a smooth drift of range 1: a turn every few seconds, or every tenth of the window."""
-    knots = max(n // round(max(5 * rate, n / 10)), 1) + 3
-    at = np.linspace(1, knots - 2, n)
-    drift = CubicSpline(np.arange(knots), np.cumsum(rng.standard_normal(knots)))(at)
-    return (drift - drift.mean()) / (np.ptp(drift) or 1.0)
-
-
-def _noisy(decibel: float) -> Callable[[Samples, Typical, Rng], Samples]:
-    """Add white noise at a ratio to the window's own power, or the channel's if that is more."""
-
-    def add(x: Samples, t: Typical, rng: Rng) -> Samples:
-        size = max(t.size, float(np.nanstd(x)))
-        return x + rng.standard_normal(len(x)) * size * 10 ** (-decibel / 20)
-
-    return add
-
-
-def _clipped(share: float) -> Callable[[Samples, Typical, Rng], Samples]:
-    """Cut off so that this share of the window stands at the rail, above or below."""
-
-    def clip(x: Samples, t: Typical, rng: Rng) -> Samples:
-        if rng.random() < 0.5:
-            return np.minimum(x, np.quantile(x, 1 - share))
-        return np.maximum(x, np.quantile(x, share))
-
-    return clip
-
-
-def _hum(x: Samples, t: Typical, rng: Rng) -> Samples:
-    """Electrode off: mains of 1 to 20 times the signal, drift of as much, amplifier noise."""
-    time = np.arange(len(x)) / t.rate
-    hertz = rng.choice([50.0, 60.0]) + rng.uniform(-0.1, 0.1)
-    level = t.size * 10 ** rng.uniform(0, 1.3)
-    wave = np.sin(2 * np.pi * hertz * time + rng.uniform(0, 2 * np.pi))
-    return level * (np.sqrt(2) * wave + 3 * _walk(len(x), rng)) + 0.05 * t.size * (
-        rng.standard_normal(len(x))
-    )
-
-
-def _off(x: Samples, t: Typical, rng: Rng) -> Samples:
-    """Sensor off: white noise of a fiftieth of the signal (a step at least), around 0."""
-    return rng.standard_normal(len(x)) * max(t.size / 50, t.step)
-
-
-def _swinging(x: Samples, t: Typical, rng: Rng) -> Samples:
-    """Driven from rail to rail by the mains."""
-    time = np.arange(len(x)) / t.rate
-    return np.clip(50 * np.sin(2 * np.pi * 50.03 * time + rng.uniform(0, 6)), -1, 1) * t.rail
-
-
-FAULTS: dict[str, Callable[[Samples, Typical, Rng], Samples]] = {
-    "flat (its own median)": lambda x, t, rng: np.full_like(x, np.median(x)),
-    "constant 0": lambda x, t, rng: np.zeros_like(x),
-    "constant at the rail": lambda x, t, rng: np.full_like(x, t.rail),
-    "flat for 60 % of it": lambda x, t, rng: np.r_[
-        x[: len(x) * 2 // 5], np.full(len(x) - len(x) * 2 // 5, x[len(x) * 2 // 5])
-    ],
-    "clipped, 25 % at the rail": _clipped(0.25),
-    "clipped, 50 % at the rail": _clipped(0.5),
-    "rail to rail": _swinging,
-    "electrode off: hum, drift": _hum,
-    "electrode off: white noise": lambda x, t, rng: rng.standard_normal(len(x)) * t.size,
-    "sensor off: small noise": _off,
-    "sensor off: slow drift, small noise": lambda x, t, rng: (
-        3 * t.size * _drift(len(x), t.rate, rng) + _off(x, t, rng)
-    ),
-    "random walk": lambda x, t, rng: 5 * t.size * _walk(len(x), rng),
-    "noise, SNR 0 dB": _noisy(0),
-    "noise, SNR -6 dB": _noisy(-6),
-}
-ELECTRIC = {"rail to rail", "electrode off: hum, drift"}  # no such thing on PPG and EDA here
 
 
 # -- judging --------------------------------------------------------------------------------
@@ -247,34 +82,6 @@ def verdicts(
     judge.push(Chunk(recording.samples, 0, recording.rate))
     last = recording.samples.shape[1] - window.length
     return [judge.verdict(i, i + window.length) for i in range(0, last + 1, window.length)]
-
-
-def typical(recording: Recording, length: int, least: float = 0.0) -> list[Typical]:
-    """Look up the sizes that faults are made in, channel by channel; ``least`` of any size."""
-    rail = {"uV": 187500.0, "mV": 5.0, "uS": 100.0}.get(recording.channels[0].unit)
-    found = []
-    for x in recording.samples:
-        whole = x[: len(x) // length * length].reshape(-1, length)
-        step = np.unique(np.abs(np.diff(x[np.isfinite(x)])))
-        size = float(np.nanmedian(np.nanstd(whole, axis=1)))
-        smallest = float(step[step > 1e-9 * size][0])
-        top = float(np.nanmax(np.abs(x))) if rail is None else rail
-        found.append(Typical(max(size, least), smallest, top, recording.rate))
-    return found
-
-
-def spoiled(recording: Recording, length: int, fault: str, seed: int, least: float) -> Recording:
-    """Put a fault into one channel of every window."""
-    rng = np.random.default_rng([seed, list(FAULTS).index(fault)])
-    samples = recording.samples.copy()
-    sizes = typical(recording, length, least)
-    for start in range(0, samples.shape[1] - length + 1, length):
-        row = int(rng.integers(len(samples)))
-        window = samples[row, start : start + length]
-        bad = FAULTS[fault](window, sizes[row], rng)
-        step = sizes[row].step
-        samples[row, start : start + length] = np.round(bad / step) * step
-    return replace(recording, samples=samples)
 
 
 def good_and_bad(data: Set, fits: list[Fold], console: Console) -> dict[str, Any]:
@@ -328,24 +135,7 @@ def good_and_bad(data: Set, fits: list[Fold], console: Console) -> dict[str, Any
     return result
 
 
-# -- Challenge 2015: bad by a criterion of its own --------------------------------------------
-
-
-def bad_by(window: Samples, step: float, lowest: float, highest: float) -> str | None:
-    """Say by what a window is bad, by other means than the judge's; nobody labelled these.
-
-    ``gap``: half is missing. ``flat``: three seconds on end within two converter steps.
-    ``saturated``: a fifth within half a percent of the recording's own highest or lowest value.
-    """
-    n, real = len(window), np.isfinite(window)
-    if np.count_nonzero(~real) >= n / 2:
-        return "gap"
-    long = np.lib.stride_tricks.sliding_window_view(window[real], 3 * n // 10)[::25]
-    if (np.ptp(long, axis=1) <= 2.001 * step).any():
-        return "flat"
-    near = 0.005 * (highest - lowest)
-    ends = [window[real] >= highest - near, window[real] <= lowest + near]
-    return "saturated" if max(end.sum() for end in ends) >= n / 5 else None
+# -- Challenge 2015: windows that are bad already ----------------------------------------
 
 
 def field(data: Set, fits: list[Fold], console: Console) -> dict[str, Any]:
@@ -429,5 +219,125 @@ def refusals(data: Set, fits: list[Fold], others: list[Set], console: Console) -
         # Nobody of the other set was in training: each fold takes its share of them.
         dealt = [(alien.recordings[fold::FOLDS], expect) for fold, (_, expect) in enumerate(fits)]
         rows[f"{other.name} instead"] = starts(data, dealt, lambda one: one)
-    console.print(f"{data.name}: starts {rows}")
+    labelled = sum(count["labelled"] for name, count in rows.items() if name != "as it is")
+    console.print(
+        f"{data.name}: {rows['as it is']['refused']} right starts refused, {labelled} "
+        "wrong ones labelled"
+    )
     return {"set": data.name, "starts": {name: dict(count) for name, count in rows.items()}}
+
+
+# -- few people, another sensor, cost -----------------------------------------------------------
+
+
+def abstained(own: Iterable[Recording], data: Set, expect: Any) -> tuple[int, int]:
+    """Count windows without a label, and windows."""
+    found = [v for one in own for v in verdicts(one, data.source, data.window, expect)]
+    return sum(verdict.reason is not None for verdict in found), len(found)
+
+
+def few(data: Set, counts: tuple[int, ...] = (3, 6, 12)) -> dict[int, float]:
+    """Teach by so many people, two draws a fold; give the share of good windows abstained from."""
+    shares = {}
+    for count in counts:
+        pairs = []
+        for draw in range(2):
+            for fold, tested in enumerate(folds(data)):
+                others = sorted({one.person for one in data.recordings} - tested)
+                chosen = np.random.default_rng([fold, draw]).permutation(others)[:count]
+                taught = [one for one in data.recordings if one.person in chosen]
+                expect = expectations(taught, data.source, PLAIN, data.window)
+                own = [one for one in data.recordings if one.person in tested]
+                pairs.append(abstained(own, data, expect))
+        shares[count] = sum(bad for bad, _ in pairs) / sum(n for _, n in pairs)
+    return shares
+
+
+def elsewhere(taught: Set, data: Set) -> float:
+    """Teach by another sensor of the same modality, brought to the same rate."""
+    as_here = [worn(one, data) for one in taught.recordings]
+    bad, n = abstained(
+        data.recordings, data, expectations(as_here, data.source, PLAIN, data.window)
+    )
+    return bad / n
+
+
+def cost() -> dict[str, float]:
+    """Time one window's measures, in milliseconds: median of 200."""
+    found = {}
+    for channels, n, rate in ((1, 640, 64.0), (8, 2500, 250.0), (32, 2500, 250.0)):
+        x = np.cumsum(np.random.default_rng(0).standard_normal((channels, n)), axis=1)
+        times = []
+        for _ in range(200):
+            begun = time.perf_counter()
+            measure(x, rate)
+            times.append(time.perf_counter() - begun)
+        found[f"{channels} x {n}"] = 1000 * float(np.median(times))
+    return found
+
+
+# -- the report ---------------------------------------------------------------------------------
+
+
+def tables(results: dict[str, Any]) -> Iterator[Table]:
+    """Lay everything out."""
+    sets = results["sets"]
+    table = Table("", *(one["set"] for one in sets), title="good windows, and bad ones labelled")
+    table.add_row("windows", *(str(one["windows"]) for one in sets))
+    table.add_row("good, abstained from", *(f"{one['abstained']:.2%}" for one in sets))
+    for fault in FAULTS:
+        shares = (one["labelled"].get(fault) for one in sets)
+        table.add_row(fault, *("-" if s is None else f"{s:.2%}" for s in shares))
+    table.add_row("all bad", *(f"{one['labelled_overall']:.2%}" for one in sets))
+    rest = [[s for name, s in one["labelled"].items() if name != WALK] for one in sets]
+    table.add_row("all but the walk", *(f"{np.mean(shares):.2%}" for shares in rest))
+    yield table
+    table = Table("set", "bad by", "windows", "labelled", "flagged as", title="Challenge 2015")
+    for one in results["field"]:
+        for why, count in one["by_criterion"].items():
+            n, labelled = sum(count.values()), count.get("None", 0)
+            flagged = {k: v for k, v in count.items() if k != "None"}
+            table.add_row(one["set"], why, str(n), str(labelled), str(flagged))
+    yield table
+    table = Table(
+        "bundle for", "comes", "starts", "refused", "no label", "labelled", title="starts"
+    )
+    for one in results["starts"]:
+        for what, count in one["starts"].items():
+            shares = [count.get(kind, 0) for kind in ("refused", "no label", "labelled")]
+            table.add_row(one["set"], what, str(sum(shares)), *map(str, shares))
+    yield table
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    asked = parser.parse_args()
+    console = Console()
+    readers = (read_bidmc, read_stress_predict, read_eegmat)
+    sets = [data for reader in readers for data in reader(asked.data)]
+    fits = {data.name: fitted(data) for data in sets}
+    by_name = {data.name: data for data in sets}
+    results: dict[str, Any] = {
+        "sets": [good_and_bad(data, fits[data.name], console) for data in sets],
+        "field": [field(data, fitted(data), console) for data in read_challenge(asked.data)],
+        "starts": [refusals(data, fits[data.name], sets, console) for data in sets],
+        "few": {d.name: few(d) for d in sets if d.name in ("BIDMC PPG", "BIDMC ECG", "eegmat ECG")},
+        "wrist PPG, taught by fingertip PPG": elsewhere(
+            by_name["BIDMC PPG"], by_name["Stress-Predict PPG"]
+        ),
+        "milliseconds": cost(),
+        "bounds": msgspec.to_builtins(spec.QualitySpec()),
+    }
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "quality.json").write_text(json.dumps(results, indent=1) + "\n")
+    for table in tables(results):
+        console.print(table)
+    for name in ("few", "wrist PPG, taught by fingertip PPG", "milliseconds"):
+        console.print(name, results[name])
+
+
+if __name__ == "__main__":
+    main()

@@ -169,7 +169,8 @@ class QualitySpec(Struct, frozen=True):
 
     ``build`` writes the defaults of the modality; a recipe or a run may set others.
 
-    *Least* and *most* are the 1st and the 99th percentile of the training windows.
+    *Least* and *most* are the 1st and the 99th percentile of the training windows. Where fewer
+    than a dozen people taught, margins and ``noise`` widen.
 
     Attributes
     ----------

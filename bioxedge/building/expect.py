@@ -14,7 +14,8 @@ from bioxedge.quality.measures import MEASURES
 from bioxedge.signals import Recording
 from bioxedge.windows import WindowStream, as_chunk
 
-_ARBITRARY = {"a.u.", "au", "nu", "counts", "1", ""}
+_ARBITRARY = {"a.u.", "au", "nu", "counts", "1"}
+_CONTACT = 0.025  # µS
 
 
 def expectations(
@@ -58,11 +59,15 @@ def expectations(
 
 
 def quality_of(source: spec.Input) -> spec.QualitySpec:
-    """Give the bounds that suit a modality and its units."""
-    arbitrary = any(channel.unit.lower() in _ARBITRARY for channel in source.channels)
+    """Give the bounds that suit a modality and its units.
+
+    Skin conductance is the one whose level tells contact: on a dry, cool skin it stays above
+    0.05 µS (Kleckner et al., IEEE Trans. Biomed. Eng. 65(7), 2018); half of that is air.
+    """
+    units = {channel.unit.lower() for channel in source.channels}
+    levelled = source.modality == "eda" and units <= {"us", "µs", "μs"}
     return spec.QualitySpec(
-        amplitude=not arbitrary,
-        contact_level=0.02 if source.modality == "eda" and not arbitrary else None,
+        amplitude=not units & _ARBITRARY, contact_level=_CONTACT if levelled else None
     )
 
 
@@ -92,10 +97,11 @@ def _expect(
 
 def _quantiles(values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> spec.Quantiles:
     """Weighted quantiles: the value that has that share of the weight up to it."""
+    # A rounding of the summed weights must not move a quantile by a window.
     order = np.argsort(values, kind="stable")
     values, share = values[order], np.cumsum(weight[order]) / weight.sum()
     low, middle, high = (
-        float(values[min(int(np.searchsorted(share, q)), len(values) - 1)])
+        float(values[min(int(np.searchsorted(share, q - 1e-9)), len(values) - 1)])
         for q in (0.01, 0.5, 0.99)
     )
     return spec.Quantiles(

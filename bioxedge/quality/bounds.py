@@ -16,6 +16,9 @@ EVEN = 1.0
 ZIGZAG = 1.75
 """Roughness of what goes up and down at every other sample: no body does."""
 
+ENOUGH = 12
+"""People from whom on a margin holds as it is written; fewer say less of what others are like."""
+
 Figures = Mapping[str, float]
 _Known = Mapping[Measure, Quantiles]
 
@@ -37,21 +40,20 @@ def fault_of(
     """
     if figures is None or real < quality.min_real:
         return None if "missing" in quality.off else "missing"
-    known: _Known = expect.measures if expect else {}
-    return next((f for f in _faults(figures, known, quality) if f not in quality.off), None)
+    return next((f for f in _faults(figures, expect, quality) if f not in quality.off), None)
 
 
-def _faults(found: Figures, known: _Known, quality: QualitySpec) -> Iterator[Fault]:
+def _faults(found: Figures, expect: Expect | None, quality: QualitySpec) -> Iterator[Fault]:
     """Every fault that the figures show."""
+    known: _Known = expect.measures if expect else {}
 
     def twice(name: Measure) -> float:
         """Give twice what training saw; 0 where it was not looked at."""
         return known[name].high * 2 if name in known else 0.0
 
-    sized = quality.amplitude and "span" in known
     if found["span"] == 0 or found["run"] > max(quality.flat_run, twice("run")):
         yield "flat"
-    if sized and found["span"] < known["span"].low * quality.flat_span:
+    if expect and quality.amplitude and found["span"] < known["span"].low * quality.flat_span:
         yield "flat"
     if found["edge"] > max(quality.railed_edge, twice("edge")):
         yield "railed"
@@ -60,36 +62,43 @@ def _faults(found: Figures, known: _Known, quality: QualitySpec) -> Iterator[Fau
     lowest = quality.contact_level
     if lowest is not None and found["level"] < lowest:
         yield "no contact"
-    if found["roughness"] > ZIGZAG or ("roughness" in known and _noisy(found, known, quality)):
+    if found["roughness"] > ZIGZAG or (expect and _noisy(found, expect, quality)):
         yield "noise"
-    if sized:
+    if expect and quality.amplitude:
         names: tuple[Measure, ...] = ("span", "level") if lowest is not None else ("span",)
-        if any(outside(name, found, known, quality.amplitude_margin) for name in names):
+        if any(outside(name, found, expect, quality.amplitude_margin) for name in names):
             yield "amplitude"
-    if known and unlike(found, known, quality):
+    if expect and unlike(found, expect, quality):
         yield "unlike"
 
 
-def outside(name: Measure, found: Figures, known: _Known, margin: float) -> bool:
+def outside(name: Measure, found: Figures, expect: Expect, margin: float) -> bool:
     """Say whether a figure lies more than a margin beyond what training saw."""
-    return not known[name].low / margin <= found[name] <= known[name].high * margin
+    known, margin = expect.measures[name], margin ** _few(expect)
+    return not known.low / margin <= found[name] <= known.high * margin
 
 
-def unlike(found: Figures, known: _Known, quality: QualitySpec) -> Measure | None:
+def unlike(found: Figures, expect: Expect, quality: QualitySpec) -> Measure | None:
     """Name the measure, free of amplitude, that is not that of the sensor in training."""
-    if outside("roughness", found, known, quality.roughness_margin):
+    if outside("roughness", found, expect, quality.roughness_margin):
         return "roughness"
-    return "crest" if outside("crest", found, known, quality.crest_margin) else None
+    return "crest" if outside("crest", found, expect, quality.crest_margin) else None
 
 
-def _noisy(found: Figures, known: _Known, quality: QualitySpec) -> bool:
+def _noisy(found: Figures, expect: Expect, quality: QualitySpec) -> bool:
     """Say whether white noise makes up too much of the power.
 
     Where training is itself as rough as noise (a slow signal whose converter's steps show), its
     size tells: more hiss than in training, and most of what is there.
     """
+    known = expect.measures
     usual = known["roughness"].high
     if usual < EVEN:
-        limit = usual**2 + (WHITE**2 - usual**2) * quality.noise
+        limit = usual**2 + (WHITE**2 - usual**2) * min(quality.noise * _few(expect), 1.0)
         return found["roughness"] ** 2 > limit
     return quality.amplitude and found["roughness"] > EVEN and found["hiss"] > known["hiss"].high
+
+
+def _few(expect: Expect) -> float:
+    """Widen margins where few people taught: 1 for a dozen or more, 1.75 for three."""
+    return 1.0 + max(0, ENOUGH - expect.people) / ENOUGH

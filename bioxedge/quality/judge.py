@@ -11,7 +11,7 @@ import numpy as np
 from bioxedge import spec
 from bioxedge.errors import SignalError
 from bioxedge.quality.bounds import fault_of
-from bioxedge.quality.measures import measure
+from bioxedge.quality.measures import MEASURES, measure
 from bioxedge.quality.misfit import STRANGE, wrong_modality, wrong_unit
 from bioxedge.quality.verdict import ChannelVerdict, Verdict
 from bioxedge.signals import Chunk, Samples
@@ -51,7 +51,7 @@ class Judge:
     Raises
     ------
     SignalError
-        Expectations for other channels than the input has.
+        Expectations for other channels than the input has, or without one of the measures.
     """
 
     def __init__(
@@ -68,6 +68,13 @@ class Judge:
                 f"quality is described for {', '.join(named)}, but the input has "
                 f"{', '.join(source.names)}: one for each channel, in this order"
             )
+        for one in expect:
+            lacking = [name for name in MEASURES if name not in one.measures]
+            if lacking:
+                raise SignalError(
+                    f"what is expected of {one.channel} lacks {', '.join(lacking)}: build the "
+                    "bundle again"
+                )
         if memory < 1:
             raise SignalError(f"memory is {memory} samples: a window needs at least 1")
         self.source, self.expect, self.quality = source, expect, quality

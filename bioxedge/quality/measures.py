@@ -21,12 +21,14 @@ straight line, so that drift, offsets and a single jolt say little:
 ``edge``
     Share of the window that lies in plateaus at its own highest or lowest value.
 ``mains``
-    Share of the blocks' power within 2 Hz of 50 or 60 Hz; 0 where the rate is too low for it.
+    Share of the blocks' power within 2 Hz of 50 or 60 Hz; 0 where the rate is too low for it,
+    or the signal too smooth for a share of a tenth.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import get_args
 
 import numpy as np
@@ -40,7 +42,7 @@ MEASURES: tuple[Measure, ...] = get_args(Measure)
 FEWEST = 16
 """Real samples below which nothing can be said of a channel."""
 
-_PLATEAU = 3  # values in a row at an extreme: two may be a peak that was sampled twice
+_CACHED = 20_000  # samples looked at in one go, so that they stay in the processor's cache
 _NEAR = 0.005  # share of the window's range: a rail that was resampled is no longer one value
 _MAINS = (50.0, 60.0)
 _BESIDE = 2.0  # Hz: what a second's block tells apart, and a clock that is off by 2 %
@@ -69,15 +71,20 @@ def measure(samples: Samples, rate: float) -> list[dict[str, float] | None]:
     real = np.isfinite(samples)
     whole = real.all(axis=1)
     found: list[dict[str, float] | None] = [None] * len(samples)
-    if samples.shape[1] >= FEWEST and whole.any():
-        table = _table(samples[whole], rate)
-        for column, row in enumerate(np.flatnonzero(whole)):
-            found[row] = {name: float(values[column]) for name, values in table.items()}
-    for row in np.flatnonzero(~whole):
-        left = samples[row, real[row]]  # what is left, put together
-        if len(left) >= FEWEST:
-            table = _table(left[None], rate)
-            found[row] = {name: float(values[0]) for name, values in table.items()}
+
+    def look(rows: Sequence[int], x: Samples) -> None:
+        """Measure channels of real samples."""
+        if x.shape[1] >= FEWEST:
+            table = {name: values.tolist() for name, values in _table(x, rate).items()}
+            for column, row in enumerate(rows):
+                found[row] = {name: values[column] for name, values in table.items()}
+
+    together = max(1, _CACHED // max(samples.shape[1], 1))
+    rows = np.flatnonzero(whole).tolist()
+    for i in range(0, len(rows), together):
+        look(rows[i : i + together], samples[rows[i : i + together]])
+    for row in np.flatnonzero(~whole).tolist():
+        look([row], samples[row, real[row]][None])  # what is left, put together
     return found
 
 
@@ -89,17 +96,19 @@ def _table(x: Samples, rate: float) -> dict[str, npt.NDArray[np.float64]]:
     flat = _level(blocks)
     span = flat.max(axis=2) - flat.min(axis=2)
     rms = np.sqrt((flat * flat).mean(axis=2))
-    steps = np.diff(blocks, axis=2)
-    bends = np.diff(steps, axis=2)
+    steps = blocks[:, :, 1:] - blocks[:, :, :-1]
+    bends = steps[:, :, 1:] - steps[:, :, :-1]
+    roughness = _over(np.sqrt((steps * steps).mean(axis=2)), rms)
+    middle = np.median(np.stack([span, blocks.mean(axis=2), roughness, _over(span, rms)]), axis=2)
     return {
-        "span": np.median(span, axis=1),
-        "level": np.median(blocks.mean(axis=2), axis=1),
+        "span": middle[0],
+        "level": middle[1],
         "hiss": np.sqrt((bends * bends).mean(axis=2).min(axis=1) / 6),
-        "roughness": np.median(_over(np.sqrt((steps * steps).mean(axis=2)), rms), axis=1),
-        "crest": np.median(_over(span, rms), axis=1),
-        "run": np.array([_longest(row) + 1 for row in x[:, 1:] == x[:, :-1]]) / n,
+        "roughness": middle[2],
+        "crest": middle[3],
+        "run": _longest(x) / n,
         "edge": _edge(x) / n,
-        "mains": _mains(flat, rate),
+        "mains": _mains(flat, middle[2], rate),
     }
 
 
@@ -119,41 +128,44 @@ def _over(part: Samples, whole: Samples) -> Samples:
     return share
 
 
-def _longest(flags: npt.NDArray[np.bool_]) -> int:
-    """Length of the longest run of true ones."""
-    breaks = np.flatnonzero(~flags)
-    if not len(breaks):
-        return len(flags)
-    between = np.diff(breaks)
-    return max(int(breaks[0]), len(flags) - 1 - int(breaks[-1]), int(between.max(initial=1)) - 1)
+def _longest(x: Samples) -> npt.NDArray[np.float64]:
+    """Length of each channel's longest run of one value."""
+    begins = np.ones((len(x), x.shape[1] + 1), dtype=np.bool_)
+    np.not_equal(x[:, 1:], x[:, :-1], out=begins[:, 1:-1])
+    # Runs of all channels in one line; between two channels lies one of length 1.
+    lengths = np.append(np.diff(np.flatnonzero(begins)), 1)
+    counts = np.count_nonzero(begins, axis=1)
+    longest = np.maximum.reduceat(lengths, np.cumsum(counts) - counts)
+    return longest.astype(np.float64)
 
 
 def _edge(x: Samples) -> npt.NDArray[np.float64]:
-    """Samples in plateaus at each channel's highest or lowest value, whichever is more."""
-    counts = []
+    """Samples amid plateaus at each channel's highest or lowest values, whichever are more."""
     lowest, highest = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
     near = _NEAR * (highest - lowest)
+    counts = []
     for at in (x >= highest - near, x <= lowest + near):
-        inside = at[:, 2:] & at[:, 1:-1] & at[:, :-2]
-        starts = inside[:, :1].sum(axis=1) + (inside[:, 1:] & ~inside[:, :-1]).sum(axis=1)
-        counts.append(inside.sum(axis=1) + (_PLATEAU - 1) * starts)
+        amid = at[:, 2:] & at[:, 1:-1] & at[:, :-2]  # alone or in pairs they are only peaks
+        counts.append(np.count_nonzero(amid, axis=1))
     worst: Samples = np.maximum(*counts).astype(np.float64)
     return worst
 
 
-def _mains(flat: Samples, rate: float) -> npt.NDArray[np.float64]:
+def _mains(flat: Samples, roughness: Samples, rate: float) -> Samples:
     """Share of power near the mains' frequency, the stronger of the two."""
     size = flat.shape[2]
-    bin_of = size / rate
     found = np.zeros(len(flat))
     if rate < 2 * (_MAINS[0] + _BESIDE) or size < rate / 2:
         return found
-    weight = np.hanning(size)
-    spectrum = np.abs(np.fft.rfft(flat * weight)) ** 2
-    power = spectrum.sum(axis=1)
-    total = power.sum(axis=1)
-    for hertz in _MAINS:
-        low, high = (hertz - _BESIDE) * bin_of, (hertz + _BESIDE) * bin_of
-        near = power[:, math.ceil(low) : math.floor(high) + 1].sum(axis=1)
-        found = np.maximum(found, _over(near, total))
+    # A tenth of the power at that frequency makes steps of at least this size.
+    least = math.sqrt(0.1) * 2 * math.sin(math.pi * (_MAINS[0] - _BESIDE) / rate)
+    chosen = np.flatnonzero(roughness >= least)
+    if len(chosen):
+        spectrum = np.fft.rfft(flat[chosen] * np.hanning(size))
+        power = (spectrum.real * spectrum.real + spectrum.imag * spectrum.imag).sum(axis=1)
+        total = power.sum(axis=1)
+        for hertz in _MAINS:
+            low, high = ((hertz + beside) * size / rate for beside in (-_BESIDE, _BESIDE))
+            near = power[:, math.ceil(low) : math.floor(high) + 1].sum(axis=1)
+            found[chosen] = np.maximum(found[chosen], _over(near, total))
     return found

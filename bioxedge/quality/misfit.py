@@ -61,12 +61,11 @@ def wrong_unit(
 
 def _gain(found: Figures, expect: Expect, quality: QualitySpec) -> float | None:
     """Find the factor that puts everything right; None where all is well or nothing helps."""
-    known = expect.measures
-    if found["span"] <= 0 or not outside("span", found, known, quality.amplitude_margin):
+    if found["span"] <= 0 or not outside("span", found, expect, quality.amplitude_margin):
         return None
     for gain in FACTORS:
         scaled = {**found, **{name: found[name] * gain for name in ("span", "level", "hiss")}}
-        right = not outside("span", scaled, known, _EXACT)
+        right = not outside("span", scaled, expect, _EXACT)
         if right and fault_of(scaled, 1.0, expect, quality) is None:
             return gain
     return None
@@ -94,7 +93,7 @@ def strange(one: ChannelVerdict, expect: Expect, quality: QualitySpec) -> str | 
     found = one.measures
     if one.fault not in ("unlike", "noise", "amplitude") or "unlike" in quality.off:
         return None
-    measure = unlike(found, expect.measures, quality)
+    measure = unlike(found, expect, quality)
     if measure is None or found["roughness"] > _WHITE:
         return None
     known = expect.measures[measure]
