@@ -290,6 +290,14 @@ def test_mostly_missing_is_no_signal(ecg: Fitted, people: dict[str, list[Recordi
     judge = Judge(source, expect, quality, memory=2500)
     judge.push(Chunk(x, 0, 250.0))
     assert judge.verdict(0, 2500).reason == "II is missing"
+    judge.push(Chunk(np.full((1, 2500), np.nan), x.shape[1], 250.0))
+    nothing = judge.verdict(x.shape[1], x.shape[1] + 2500)
+    assert nothing.reason == "II is missing"
+    assert judge.misfit(nothing) is None
+    patient = msgspec.structs.replace(quality, min_real=0.3, off=("missing",))
+    judge = Judge(source, expect, patient, memory=2500)
+    judge.push(Chunk(np.full((1, 2500), np.nan), 0, 250.0))
+    assert judge.misfit(judge.verdict(0, 2500)) is None
     patient = msgspec.structs.replace(quality, min_real=0.3)
     judge = Judge(source, expect, patient, memory=2500)
     judge.push(Chunk(x, 0, 250.0))

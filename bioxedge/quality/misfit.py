@@ -43,7 +43,7 @@ def wrong_unit(
     off = [
         (number, gain)
         for number, one in enumerate(verdict.channels)
-        if one.fault in _SIZED
+        if one.measures and one.fault in _SIZED
         for gain in [_gain(one.measures, expect[number], quality)]
         if gain is not None
     ]
