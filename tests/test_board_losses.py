@@ -19,7 +19,7 @@ POLLS = {
     "5 ms": (0.005,),
     "0.5 s": (0.5,),
     "irregular": (0.005, 0.3, 0.01, 0.7, 0.02),
-    "first after 5 s": (5.0, *[0.005] * 10_000_000),
+    "first after 5 s": (5.0, *[0.02] * 10_000),
 }
 CYTON = 250.0
 
@@ -52,7 +52,7 @@ def spread(at):
     return out
 
 
-def read(script, board="cyton", polls=(0.005,), steps=(), **options):
+def read(script, board="cyton", polls=(0.02,), steps=(), **options):
     clock = FieldClock(polls=polls, steps=steps)
     source = ScriptedSource(script, board=board, clock=clock, **options)
     events = []
@@ -81,12 +81,12 @@ def hold(chunks, index):
     "lost", [1, 2, 40, 63, 64, 100, 127, 128, 129, 255, 256, 257, 300, 512, 1000, 15_000]
 )
 def test_a_dropout_of_any_length_is_found(lost, polls):
-    index = without(2500 + lost, (1700, lost))
+    index = without(1000 + lost, (600, lost))
     source, chunks, events = read(Script(index, index % 256.0, came(index, CYTON)), polls=polls)
     hold(chunks, index)
     assert source.loss == lost
     assert kinds(events) == ["gap"] and events[0].facts["samples"] == lost
-    assert events[0].t == 1700 / CYTON
+    assert events[0].t == 600 / CYTON
     assert all(chunk.loss_known for chunk in chunks)
 
 
@@ -105,7 +105,7 @@ def test_one_garbage_number_is_one_missing_sample_and_a_loss_later_is_found(garb
     assert source.loss == 41
 
 
-@pytest.mark.parametrize("polls", [(0.005,), (0.5,)])
+@pytest.mark.parametrize("polls", [(0.02,), (0.5,)])
 @pytest.mark.parametrize("copies", [1, 2, 5])
 def test_a_row_that_comes_again_is_left_out_and_a_loss_later_is_found(copies, polls):
     index = without(3000, (2000, 40))
@@ -160,7 +160,7 @@ def test_a_board_that_starts_anew_after_three_seconds_has_lost_three_seconds():
     assert abs(source.loss - 750) <= 128 and got[-1] == len(index) - 1 + source.loss
 
 
-@pytest.mark.parametrize("polls", [(0.005,), (0.5,)])
+@pytest.mark.parametrize("polls", [(0.02,), (0.5,)])
 @pytest.mark.parametrize("seconds", [0.3, 1.02, 3.0, 8.0])
 def test_data_that_come_late_in_a_burst_are_no_loss(seconds, polls):
     index = np.arange(8000)
@@ -223,11 +223,11 @@ def sent(board, preset, k, number, index, **late):
     return Script(index, number(index).astype(float), at, stamp=stamp)
 
 
-@pytest.mark.parametrize("polls", [(0.005,), (0.5,)], ids=["5 ms", "0.5 s"])
+@pytest.mark.parametrize("polls", [(0.02,), (0.5,)], ids=["20 ms", "0.5 s"])
 @pytest.mark.parametrize("name", BOARDS)
 def test_a_counter_makes_no_samples_where_none_is_lost(name, polls):
     board, preset, k, number = BOARDS[name]
-    total = int(rate_of(board, preset) * 40) // k * k
+    total = int(rate_of(board, preset) * 20) // k * k
     index = np.arange(total)
     source, chunks, events = read(
         sent(board, preset, k, number, index), board, polls, preset=preset
@@ -236,7 +236,7 @@ def test_a_counter_makes_no_samples_where_none_is_lost(name, polls):
     assert source.loss == 0 and not [e for e in events if e.kind != "counter"]
 
 
-@pytest.mark.parametrize("polls", [(0.005,), (0.5,)], ids=["5 ms", "0.5 s"])
+@pytest.mark.parametrize("polls", [(0.02,), (0.5,)], ids=["20 ms", "0.5 s"])
 @pytest.mark.parametrize("name", BOARDS)
 def test_a_counter_shows_every_packet_that_is_lost(name, polls):
     board, preset, k, number = BOARDS[name]
@@ -269,7 +269,7 @@ def test_the_numbers_of_an_older_core_are_seen_to_say_nothing():
 # -- counters that say nothing ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("polls", [(0.005,), (0.5,)], ids=["5 ms", "0.5 s"])
+@pytest.mark.parametrize("polls", [(0.02,), (0.5,)], ids=["20 ms", "0.5 s"])
 @pytest.mark.parametrize(
     ("board", "number"),
     [
@@ -335,7 +335,7 @@ def test_an_unknown_counter_is_learnt_in_spite_of_garbage_and_loss(name):
     numbers[[40, 300, 1300]] = 7777.0
     script = Script(index, numbers, came(index, 250.0, rows=k))
     source, chunks, events = read(script, "unicorn")
-    (learnt,) = (event for event in events if event.kind == "counter")
+    (learnt,) = (event for event in events if "was learnt" in event.message)
     assert learnt.t < 36
     # A loss before it was learnt is not seen; the one after it is, to the sample.
     got, values = truth(chunks)
@@ -423,7 +423,7 @@ def test_a_sensor_that_is_two_percent_slow_is_found_and_its_times_stay_right():
     real = CYTON * 0.98
     index = np.arange(int(real * 1800))
     script = Script(index, index % 256.0, came(index, real))
-    clock = FieldClock(polls=(0.1,))
+    clock = FieldClock(polls=(0.25,))
     source = ScriptedSource(script, board="cyton", clock=clock)
     off, events = [], []
 
@@ -455,12 +455,12 @@ def test_a_dropout_of_a_slow_sensor_is_exact_once_its_rate_is_known():
 # -- all at once ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     holes=st.lists(
         st.tuples(st.integers(20, 400), st.integers(1, 30) | st.integers(200, 3000)), max_size=8
     ),
-    polls=st.lists(st.sampled_from([0.002, 0.005, 0.02, 0.1, 0.4]), min_size=1, max_size=6),
+    polls=st.lists(st.sampled_from([0.005, 0.02, 0.1, 0.4]), min_size=1, max_size=6),
     board=st.sampled_from(["cyton", "daisy", "ganglion", "galea auxiliary", "muse motion"]),
     seed=st.integers(0, 99),
 )

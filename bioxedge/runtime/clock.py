@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bioxedge.runtime.events import Event, Kind
+from bioxedge.runtime.journal import Journal
 from bioxedge.runtime.line import Line
 from bioxedge.runtime.numbering import Numbering
-from bioxedge.runtime.order import GARBLED, GOOD, STALE, Arrangement
+from bioxedge.runtime.order import Arrangement
 from bioxedge.runtime.sources.counters import Floats, Ints, Pattern
 
 SETTLE = 0.25  # seconds without catching up, after which what is missing counts as lost
@@ -42,12 +42,15 @@ class Placed(NamedTuple):
         Their samples; strictly rising.
     state : ndarray of int8
         ``GOOD``, ``GARBLED`` or ``STALE``.
+    plain : bool
+        All of the rows, one sample after another, all good.
     """
 
     consumed: int
     order: Ints
     samples: Ints
     state: npt.NDArray[np.int8]
+    plain: bool = False
 
 
 class SampleClock:
@@ -66,6 +69,8 @@ class SampleClock:
 
     Attributes
     ----------
+    journal : Journal
+        Events, and the samples missing so far.
     line : Line
     next : int
         Index of the next sample.
@@ -74,15 +79,13 @@ class SampleClock:
     def __init__(
         self, rate: float, pattern: Pattern | None, *, pace: float | None = None, start: int = 0
     ) -> None:
-        self.rate = rate
+        self.journal = Journal(rate)
         self.line = Line(rate if pace is None else pace)
         self.next = start
         self._numbering = Numbering(pattern)
         self._number = math.nan  # of the row before
-        self._missing = 0
         self._heard = -math.inf  # of the row before
         self._ended = False
-        self._events: list[Event] = []
         self._numbers = self._hear = self._arrive = np.empty(0)
         self._exact = self._stamped = False
 
@@ -101,21 +104,7 @@ class SampleClock:
     @property
     def loss(self) -> int | None:
         """Samples missing so far; None where the counter cannot tell."""
-        return self._missing if self.counts else None
-
-    def take_events(self) -> list[Event]:
-        """Give what happened since the last call, and forget it."""
-        events, self._events = self._events, []
-        return events
-
-    def tell(self, kind: Kind, message: str, index: int | None = None, **facts: object) -> None:
-        """Note an event at a sample."""
-        t = None if index is None else index / self.rate
-        self._events.append(Event(kind, message, t, facts))
-
-    def _tell_counter(self, said: str | None) -> None:
-        if said is not None:
-            self.tell("counter", said, self.next)
+        return self.journal.missing if self.counts else None
 
     # -- rows in, places out ---------------------------------------------------------------
 
@@ -137,12 +126,15 @@ class SampleClock:
         exact : bool, optional
             Whether ``heard`` are true sample times, on a clock of their own.
         """
-        self._numbers = np.concatenate([self._numbers, numbers])
-        self._hear = np.concatenate([self._hear, heard])
-        self._arrive = np.concatenate([self._arrive, np.full(len(numbers), arrived)])
         if len(numbers):
+            came = np.full(len(numbers), arrived)
+            if len(self._numbers):
+                numbers = np.concatenate([self._numbers, numbers])
+                heard = np.concatenate([self._hear, heard])
+                came = np.concatenate([self._arrive, came])
+            self._numbering.look(numbers[len(self._numbers) :])
+            self._numbers, self._hear, self._arrive = numbers, heard, came
             self._exact, self._stamped = exact, stamped
-            self._numbering.look(numbers)
         return self._settle(arrived)
 
     def flush(self) -> list[Placed]:
@@ -159,29 +151,38 @@ class SampleClock:
             placed.append(some)
             self._leave(some)
         if not len(self._numbers):
-            self._tell_counter(self._numbering.adopt(self.next))
+            self.journal.counter(self._numbering.adopt(self.next), self.next)
         return placed
 
     def _leave(self, some: Placed) -> None:
         """Let go of rows that are placed."""
         if len(some.order):
-            arrive = self._arrive[some.order]
-            ends = self._arrive != np.append(self._arrive[1:], math.inf)  # last of its drain
-            last = np.flatnonzero(ends[some.order])
-            if self._stamped:
-                self.line.note(some.samples, self._hear[some.order])
-            elif len(last):
-                # Of rows that were drained together, only the last is known not to be old.
-                self.line.note(some.samples[last], arrive[last])
-            if not self._exact:
-                for row in last:
-                    self.line.arrive(int(some.samples[row]), float(arrive[row]))
+            self._remember(some)
             self.next = int(some.samples[-1]) + 1
         self._heard = float(self._hear[some.consumed - 1])
         self._number = float(self._numbers[some.consumed - 1])
         self._numbers = self._numbers[some.consumed :]
         self._hear = self._hear[some.consumed :]
         self._arrive = self._arrive[some.consumed :]
+
+    def _remember(self, some: Placed) -> None:
+        """Show the line what is placed."""
+        arrive = self._arrive
+        if some.plain and some.consumed == len(arrive) and arrive[0] == arrive[-1]:
+            last = np.array([some.consumed - 1])
+            when = arrive[last]
+        else:
+            ends = arrive != np.append(arrive[1:], math.inf)  # last of its drain
+            last = np.flatnonzero(ends[some.order])
+            when = arrive[some.order[last]]
+        if self._stamped:
+            self.line.note(some.samples, self._hear[some.order])
+        elif len(last):
+            # Of rows that were drained together, only the last is known not to be old.
+            self.line.note(some.samples[last], when)
+        if not self._exact:
+            for row, arrived in zip(last.tolist(), when.tolist(), strict=True):
+                self.line.arrive(int(some.samples[row]), arrived)
 
     def _advance(self, now: float) -> Placed | None:
         """Place rows from the front; None where it takes more rows, or more time, to tell."""
@@ -191,7 +192,7 @@ class SampleClock:
             rows = len(self._numbers)
             if rows < numbering.first and waited < 2 * SETTLE and not self._ended:
                 return None
-            self._tell_counter(numbering.begin(self._numbers, self.next))
+            self.journal.counter(numbering.begin(self._numbers, self.next), self.next)
         pauses = self._pauses()
         stop = pauses[0] if len(pauses) else len(self._numbers)
         if self.counts:
@@ -212,13 +213,13 @@ class SampleClock:
         gap = round(late * self.line.pace) if late >= self._hole else 0
         if gap:
             witness = "stamps" if self._stamped else "arrival"
-            self._gap(gap, witness, self.next, sure=False)
+            self.journal.gap(gap, witness, self.next, sure=False)
         return self._follow(1, gap)
 
     def _follow(self, rows: int, gap: int = 0) -> Placed:
         """Place rows one after another."""
         order = np.arange(rows)
-        return Placed(rows, order, self.next + gap + order, np.full(rows, GOOD, np.int8))
+        return Placed(rows, order, self.next + gap + order, np.zeros(rows, np.int8), plain=True)
 
     # -- time ------------------------------------------------------------------------------
 
@@ -229,10 +230,10 @@ class SampleClock:
         turn = self._numbering.turn
         if turn is not None:
             limit = min(limit, turn / 2 / pace)
-        spacing = np.diff(self._hear, prepend=self._heard)
-        if not math.isfinite(self._heard):
-            spacing[0] = 0.0
-        return np.flatnonzero(spacing - 1 / pace >= limit)
+        heard, limit = self._hear, limit + 1 / pace
+        long = heard[1:] - heard[:-1] >= limit
+        first = [0] if heard[0] - self._heard >= limit and self._heard > -math.inf else []
+        return np.concatenate([first, long.nonzero()[0] + 1]).astype(np.int64)
 
     @property
     def _hole(self) -> float:
@@ -290,30 +291,12 @@ class SampleClock:
         for at in index.tolist():
             if at > before:
                 witness = "counter" if late is None else "counter and time"
-                self._gap(at - before, witness, before, sure=bool(doubt < turn / 2))
+                self.journal.gap(at - before, witness, before, sure=bool(doubt < turn / 2))
             before = at + 1
         spare = 0.0 if late is None else late - found.first / self.line.pace - doubt
         if spare > _UNSHOWN:
-            self.tell(
-                "contradiction",
-                f"{spare:.1f} s passed that the counter does not show: it is believed, and the "
-                "data are late",
-                self.next,
-                seconds=spare,
-            )
-        count = found.states.count
-        odd: tuple[tuple[Kind, int, str], ...] = (
-            ("duplicate", found.doubled, "came twice and left out"),
-            ("swap", found.swapped, "put back in order"),
-            ("stale", count(STALE), "with old values in some channels, which count as missing"),
-            ("garbled", count(GARBLED), "with a number that makes no sense, counted as missing"),
-            ("garbled", found.dropped, "with a number that makes no sense, and no place: left out"),
-        )
-        for kind, samples, what in odd:
-            if samples:
-                rows = "1 row" if samples == 1 else f"{samples} rows"
-                self.tell(kind, f"{rows} {what}", self.next, samples=samples)
-        self._missing += count(GARBLED)
+            self.journal.unshown(spare, self.next)
+        self.journal.odd(found, self.next)
         return self._placed(found, index)
 
     def _placed(self, found: Arrangement, index: Ints) -> Placed:
@@ -325,39 +308,18 @@ class SampleClock:
         gap = round(late * self.line.pace) if late is not None and late >= self._hole else 0
         jump = found.first
         seconds = 0.0 if late is None else max(late, 0.0)
-        said = f"jumps by {jump} samples" if found.sure else "does not go on"
-        self.tell(
-            "contradiction",
-            f"the counter {said} while {seconds:.2f} s are missing: time is believed",
-            self.next,
-            samples=jump if found.sure else None,
-            seconds=seconds,
-        )
+        self.journal.unpassed(jump if found.sure else None, seconds, self.next)
         if gap:
-            self._gap(gap, "time", self.next, sure=False)
+            self.journal.gap(gap, "time", self.next, sure=False)
         if not found.sure:
             placed = self._follow(window, gap)
         else:
             self._numbering.shift(gap - jump)
             index = self.next + np.array(found.places, np.int64) + gap
             index[found.first_good :] -= jump
-            self._missing += found.states.count(GARBLED)
+            self.journal.odd(found, self.next)
             placed = self._placed(found, index)
         now = float(self._arrive[0])
-        self._tell_counter(self._numbering.distrust(now, self.line.pace, self._numbers))
+        said = self._numbering.distrust(now, self.line.pace, self._numbers)
+        self.journal.counter(said, self.next)
         return placed
-
-    def _gap(self, samples: int, witness: str, at: int, *, sure: bool = True) -> None:
-        """Count missing samples and say so."""
-        self._missing += samples
-        seconds = samples / self.rate
-        about = "" if sure else "about "
-        self.tell(
-            "gap",
-            f"{about}{samples} samples missing ({seconds:.2f} s) by {witness}",
-            at,
-            samples=samples,
-            seconds=seconds,
-            witness=witness,
-            sure=sure,
-        )

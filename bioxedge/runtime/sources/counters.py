@@ -67,14 +67,15 @@ class Pattern:
 
     def ordinals(self, numbers: Floats) -> Ints:
         """Count packets within a turn: 0 for ``base``, and -1 for what is no such number."""
-        value = np.where(np.isfinite(numbers), numbers, -1.0)
+        most = 2.0**53 if self.modulus is None else float(self.modulus)
         if self.low_byte:
-            value = np.where(value >= 0, value % 256, value)
-        place = (value - self.base) / self.step
-        whole = (value >= self.base) & (place == np.floor(place)) & (place < 2**53)
-        if self.modulus is not None:
-            whole &= value < self.modulus
-        return np.where(whole, place, -1).astype(np.int64)
+            finite = np.where(np.isfinite(numbers), numbers, -1.0)
+            numbers = np.where(finite >= 0, finite % 256, -1.0)
+        place: Floats = numbers - self.base
+        if self.step != 1:
+            place = place / self.step
+        whole = (numbers >= self.base) & (numbers < most) & (place == np.floor(place))
+        return np.where(whole, place, -1.0).astype(np.int64)
 
     def __str__(self) -> str:
         """Write it for people: ``0–255, 2 rows a number``."""

@@ -65,8 +65,12 @@ class RowReader:
         self._arrived: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self._chunks: deque[Chunk] = deque()
         self._off = False
-        if pattern is not None and pattern.blind:
-            self._clock.tell("counter", "the board's counter shows no loss: it is not known", 0)
+        if pattern is None:
+            said = "the board's counter has to be learnt: until then, losses are not known"
+            self._clock.journal.counter(said, start)
+        elif pattern.blind:
+            said = "the board's counter shows no loss: losses are not known"
+            self._clock.journal.counter(said, start)
 
     @property
     def next(self) -> int:
@@ -97,7 +101,7 @@ class RowReader:
             The ring was full: older rows may have been thrown away before these.
         """
         if overflow:
-            self._clock.tell(
+            self._clock.journal.tell(
                 "gap",
                 f"the ring was full with {table.shape[1]} rows: those before them may be gone",
                 self._clock.next,
@@ -106,8 +110,11 @@ class RowReader:
         heard = self._hearing.take(table[self._stamp], arrived / 1e9)
         count = table.shape[1]
         if count:
-            self._samples = np.concatenate([self._samples, table[self._rows]], axis=1)
-            self._arrived = np.append(self._arrived, np.full(count, arrived, np.int64))
+            samples, came = table[self._rows], np.full(count, arrived, np.int64)
+            if len(self._arrived):
+                samples = np.concatenate([self._samples, samples], axis=1)
+                came = np.concatenate([self._arrived, came])
+            self._samples, self._arrived = samples, came
         elif not len(self._arrived):
             return
         placed = self._clock.take(
@@ -133,11 +140,14 @@ class RowReader:
 
     def take_events(self) -> list[Event]:
         """Give what happened since the last call, and forget it."""
-        return self._clock.take_events()
+        return self._clock.journal.take()
 
     def _give(self, placed: list[Placed]) -> None:
         """Queue the rows that found their place, cut where samples are missing."""
         if not placed:
+            return
+        if len(placed) == 1 and placed[0].plain:
+            self._plain(placed[0])
             return
         begins = np.cumsum([0, *(some.consumed for some in placed)])
         order = np.concatenate([some.order + at for some, at in zip(placed, begins, strict=False)])
@@ -157,6 +167,14 @@ class RowReader:
             if len(part):
                 came = int(arrived[part].max())
                 self._chunks.append(self._chunk(samples[:, part], int(index[part[0]]), came))
+        self._watch()
+
+    def _plain(self, some: Placed) -> None:
+        """Queue rows that came as they should."""
+        rows = some.consumed
+        came, first = int(self._arrived[rows - 1]), int(some.samples[0])
+        self._chunks.append(self._chunk(self._samples[:, :rows], first, came))
+        self._samples, self._arrived = self._samples[:, rows:], self._arrived[rows:]
         self._watch()
 
     def _chunk(self, samples: Floats, first: int, arrived: int) -> Chunk:
@@ -187,7 +205,7 @@ class RowReader:
         if off != self._off:
             self._off = off
             what = "is off the nominal one" if off else "is the nominal one again"
-            self._clock.tell(
+            self._clock.journal.tell(
                 "rate",
                 f"the real rate {what}: {self.real_rate:.2f} Hz, {ratio - 1:+.1%} of "
                 f"{self._rate:g} Hz",
