@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import FieldClock, Script, ScriptedSource, drive, truth
 
+from bioxedge import SourceError
+
 pytest.importorskip("brainflow")
 
 POLLS = {
@@ -507,3 +509,28 @@ def test_a_full_ring_is_said():
     events = []
     drive(source, clock, every=lambda _: events.extend(source.take_events()))
     assert any("ring was full" in event.message for event in events) and source.loss == 300
+
+
+def test_rows_that_are_held_come_out_before_the_driver_fails():
+    index = without(2000, (1990, 3))
+    script = Script(index, index % 256.0, came(index, CYTON))
+    clock = FieldClock(polls=(0.001,))
+    source = ScriptedSource(script, board="cyton", clock=clock)
+    given = source.scripted.get_board_data
+
+    def breaks(*, preset):
+        if source.scripted.over:
+            raise SourceError("the driver broke")
+        return given(preset=preset)
+
+    source.scripted.get_board_data = breaks
+    chunks = []
+    with source, pytest.raises(SourceError, match="the driver broke"):
+        while True:
+            chunk = source.read()
+            chunks += [chunk] if chunk.samples.shape[1] else []
+            clock.sleep(0.001)
+    hold(chunks, index)
+    source.scripted.get_board_data = given
+    with source:  # and it can be started again
+        assert source.read() is not None

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from fixtures_bundle import make_bundle
+from test_runtime_stream import Keep
 
 from bioxedge import MissingExtraError, SourceError
 from bioxedge.runtime import BrainFlowSource, Stream, channel_names, loop

@@ -95,6 +95,7 @@ class BrainFlowSource(Managed):
     def _clear(self) -> None:
         """Stand before the first row."""
         self._reader = self._rows_reader()
+        self._failed: SourceError | None = None
         self._heard = 0
 
     def _rows_reader(self) -> RowReader:
@@ -150,8 +151,24 @@ class BrainFlowSource(Managed):
         ready = self._reader.pop()
         if ready is not None:
             return ready
+        if self._failed is not None:
+            raise self._failed
         if self._board is None:
             raise SourceError(f"{self.name} was not started: use it in a with statement")
+        try:
+            arrived = self._fill()
+        except SourceError as error:
+            # Rows that were held to be told apart come out first: they are the last.
+            self._failed = error
+            self._reader.flush()
+            ready = self._reader.pop()
+            if ready is None:
+                raise
+            return ready
+        return self._reader.pop() or self._reader.empty(arrived)
+
+    def _fill(self) -> int:
+        """Take what the board has into the reader; monotonic nanoseconds of the drain."""
         rows = self._drain()
         arrived = self._host.monotonic_ns()
         if rows.shape[1]:
@@ -161,9 +178,8 @@ class BrainFlowSource(Managed):
                 f"{self.name} gave nothing for {self._stall:g} s: it is out of reach, switched "
                 "off, or sends another preset than this one"
             )
-        full = rows.shape[1] >= self._ring
-        self._reader.take(rows, arrived, overflow=full)
-        return self._reader.pop() or self._reader.empty(arrived)
+        self._reader.take(rows, arrived, overflow=rows.shape[1] >= self._ring)
+        return arrived
 
     def _drain(self) -> npt.NDArray[np.float64]:
         """Take all rows out of BrainFlow's ring."""
