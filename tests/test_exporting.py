@@ -124,12 +124,29 @@ def test_a_temperature_divides_the_logits_of_the_model_alone() -> None:
     assert torch.equal(made.head.linear.weight, before)
 
 
+@torch.no_grad()
+def test_a_bias_is_added_after_the_temperature_and_reaches_the_graph() -> None:
+    made = parts(2, 1)
+    before = made.head.linear.bias.clone()
+    x = torch.from_numpy(windows())
+    heat, bias = 2.5, (0.7, -1.0, 0.3)
+    calibrated = BridgedModel(
+        made.source[:2], made.bridge, made.target[1:], made.head, temperature=heat, bias=bias
+    )
+    wanted = (made.model(x).log() / heat + torch.tensor(bias)).softmax(1)
+    torch.testing.assert_close(calibrated(x), wanted)
+    assert torch.equal(made.head.linear.bias, before)
+    prove(to_onnx(calibrated, 1, SAMPLES), wanted.numpy(), windows())
+
+
 def test_parts_that_do_not_fit_are_refused() -> None:
     made = parts(2, 1)
     with pytest.raises(ModelError, match="slice it as source"):
         BridgedModel(made.source[0:2], made.bridge, made.target[1:], made.head)
     with pytest.raises(ModelError, match="slice the target as target"):
         BridgedModel(made.source[:2], made.bridge, made.target, made.head)
+    with pytest.raises(ModelError, match="2 biases do not fit a head of 3 classes"):
+        BridgedModel(made.source[:2], made.bridge, made.target[1:], made.head, bias=(0.5, -0.5))
     other = PrototypeBridge(4, 8, 16, 2, 4)
     with pytest.raises(ModelError, match="gives 8 features, cut 1 of ecg_transformer has 16"):
         BridgedModel(made.source[:2], other, made.target[1:], made.head)

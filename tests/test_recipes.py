@@ -11,8 +11,10 @@ import pytest
 from bioxedge import cli, recipes
 from bioxedge.datasets.windowed import streamed_rate
 from bioxedge.errors import RecipeError
+from bioxedge.manifest import Decision
 from bioxedge.models.cards import card
-from bioxedge.recipes import Recipe, section
+from bioxedge.recipes import Recipe, quality_in, section
+from bioxedge.spec import QualitySpec
 
 SHIPPED = sorted((Path(__file__).resolve().parent.parent / "export" / "recipes").glob("*.toml"))
 
@@ -119,6 +121,40 @@ def test_several_channels_are_lists_in_the_same_order(write) -> None:
     assert one.columns == one.channels == ("ppg_2",)
 
 
+def test_the_sensors_that_count_as_the_same_reach_the_input(write) -> None:
+    none = recipes.read(write()).source.sensor
+    assert none.sensors == none.input.sensors == ()
+    path = write(
+        ("rate = 64.0",
+         'rate = 64.0\nboard = "muse_2"\npreset = "ancillary"\n'
+         'same_as = ["muse_2_bled/ancillary"]'),
+    )  # fmt: skip
+    sensor = recipes.read(path).source.sensor
+    assert sensor.input.sensors == ("muse_2/ancillary", "muse_2_bled/ancillary")
+
+
+def test_the_demos_sensor_is_named_as_a_live_one_is() -> None:
+    brainflow = pytest.importorskip("bioxedge.runtime.sources.boards")
+    for path in SHIPPED:
+        for name in recipes.read(path).source.sensor.sensors:
+            board, _, preset = name.partition("/")
+            assert board in brainflow.board_names() and preset in ("default", "ancillary")
+
+
+def test_a_decision_is_the_likeliest_unless_the_recipe_says_more(write) -> None:
+    assert recipes.read(write()).decision == Decision()
+    path = write(("[task]", "[decision]\nsmoothing = 4.0\npatience = 3\n\n[task]"))
+    assert recipes.read(path).decision == Decision(smoothing=4.0, patience=3)
+
+
+def test_bounds_of_quality_stand_in_place_of_the_modalitys(write) -> None:
+    modality = QualitySpec(amplitude=False, contact_level=0.5)
+    assert quality_in(recipes.read(write()), modality) == modality
+    path = write(("[task]", '[quality]\nmin_real = 0.8\noff = ["noise"]\n\n[task]'))
+    found = quality_in(recipes.read(path), modality)
+    assert found == msgspec.structs.replace(modality, min_real=0.8, off=("noise",))
+
+
 def test_sections_tell_choices_apart(write) -> None:
     one = recipes.read(write())
     other = recipes.read(write(("length = 640", "length = 641")))
@@ -199,6 +235,30 @@ SLIPS = {
         ),
         "holds nothing of a band from 0.5 Hz on: use a faster sensor or state the stages - at "
         "`$.source.stages`",
+    ),
+    "a sensor twice": (
+        ("rate = 64.0", 'rate = 64.0\nboard = "muse_2"\nsame_as = ["muse_2/default"]'),
+        "muse_2/default, muse_2/default: one is named twice - at `$.source.sensor.same_as`",
+    ),
+    "a typo in a decision": (
+        ("[task]", "[decision]\npatiense = 2\n[task]"),
+        "unknown field `patiense` - at `$.decision`",
+    ),
+    "a threshold that is never met": (
+        ("[task]", "[decision]\nthreshold = 1.0\n[task]"),
+        "`$.decision.threshold`",
+    ),
+    "a typo in a bound of quality": (
+        ("[task]", "[quality]\nmin_reel = 0.5\n[task]"),
+        "unknown field `min_reel` - at `$.quality`",
+    ),
+    "a bound of quality that cannot be": (
+        ("[task]", "[quality]\nmin_real = 1.5\n[task]"),
+        "`$.quality.min_real`",
+    ),
+    "a fault that does not exist": (
+        ("[task]", '[quality]\noff = ["loudness"]\n[task]'),
+        "`$.quality.off[0]`",
     ),
     "an unknown precision": (
         ("[task]", '[compute]\nprecision = "fp8"\n[task]'),

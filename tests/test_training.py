@@ -26,7 +26,6 @@ from bioxedge import models
 from bioxedge.bridging import PrototypeBridge, TokenMean, loop
 from bioxedge.bridging.augment import STRETCH, Targets, disturb, draw_factors, standardise, stretch
 from bioxedge.bridging.baselines import Student, distil, last_tokens
-from bioxedge.bridging.calibrate import temperature
 from bioxedge.bridging.compute import Compute, has_bf16
 from bioxedge.bridging.evaluate import bootstrap, score
 from bioxedge.bridging.features import extract, tokens_of
@@ -874,19 +873,6 @@ def test_a_student_answers_in_the_targets_last_tokens(frozen) -> None:
     assert tokens.shape == (len(windows), *target.cut(len(target), windows.shape[2]))
     by_hand = target[1:](student.bridge(TokenMean()(student.source(windows[:5]))))
     torch.testing.assert_close(tokens[:5], by_hand)
-
-
-@quick
-@given(seed=st.integers(0, 2**32), size=st.floats(0.05, 20.0))
-def test_a_temperature_undoes_a_scale_that_training_left_free(seed: int, size: float) -> None:
-    teacher = 2 * torch.randn(200, 3, generator=rng(seed))
-    assert temperature(size * teacher, teacher) == pytest.approx(size, rel=1e-3)
-
-
-def test_a_temperature_is_bounded_where_nothing_is_known() -> None:
-    teacher = torch.randn(50, 3, generator=rng())
-    assert 0.009 < temperature(torch.zeros(50, 3), teacher) < 101
-    assert temperature(-teacher, teacher) == pytest.approx(100)  # wrong: as unsure as can be
 
 
 # -- scores ---------------------------------------------------------------------------------
