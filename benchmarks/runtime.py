@@ -318,7 +318,7 @@ def memory(number: int) -> dict[str, Any]:
         )  # fmt: skip
         sink = JsonLinesSink(Path(folder) / "labels.jsonl")
         stream = Stream(bundle, engine=engine, clock=clock)
-        loop.run(Passes(source, engine), stream, [sink], seconds=number + 8.0, clock=clock)
+        loop.run(source, stream, [sink], seconds=number + 8.0, clock=clock)
     return {"windows": engine.windows, "rss_mib": seen}
 
 
