@@ -142,6 +142,11 @@ class Judge:
         window = np.ascontiguousarray(self._room[:, first - self._first : last - self._first])
         return judged(window, self.source, self.expect, self.quality)
 
+    @property
+    def tolerated(self) -> float:
+        """Share of a good window that may be flat or railed, and lie at its beginning."""
+        return max(self.quality.flat_run, self.quality.railed_edge)
+
     def recent(self, first: int) -> Samples:
         """Give the raw samples [channels, n] from an index on; NaN where none came.
 

@@ -154,7 +154,7 @@ class Stream:
         return due
 
     def _judged(self, windows: list[Window], chunk: Chunk) -> list[Due]:
-        """Judge windows; after bad ones, begin afresh with the first good one.
+        """Judge windows; after bad ones, begin afresh in the first good one.
 
         Filters remember what the judge condemned, long after the last bad sample: a good window
         right behind it would not be what training saw.
@@ -168,7 +168,9 @@ class Stream:
             window = waiting.popleft()
             verdict = judge.verdict(window.start, window.end)
             if self._spoiled is not None and verdict.reason is None:
-                at = math.ceil(window.start)
+                # Behind what a good window may still hold of the bad stretch before it.
+                span = float(window.end - window.start)
+                at = math.ceil(float(window.start) + judge.tolerated * span)
                 why, self._spoiled = self._spoiled, None
                 if self._windows.remembers:
                     self._windows.rewind(at, why)
