@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fixtures_bundle import make_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import FieldClock, Script, ScriptedSource, drive, truth
+from test_runtime_stream import Keep
 
-from bioxedge import SourceError
+from bioxedge import SourceError, Stream
+from bioxedge.runtime import loop
+from bioxedge.runtime.sources import boards
 
 pytest.importorskip("brainflow")
 
@@ -213,8 +217,6 @@ BOARDS = {
 
 
 def rate_of(board, preset):
-    from bioxedge.runtime.sources import boards
-
     return boards.layout(board, preset).rate
 
 
@@ -477,6 +479,65 @@ def test_every_loss_is_found_whatever_the_polls(holes, polls, board, seed):
     source, chunks, _ = read(script, name, polls, preset=preset)
     hold(chunks, index)
     assert source.loss == (at + 100) * k - len(index)
+
+
+# -- all the way to the sink ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory):
+    """Windows of a second, twice a second; at most eight samples are held over."""
+    path = tmp_path_factory.mktemp("bundles") / "b"
+    return make_bundle(path, channels=("eeg_1",), rate=250.0, stages=(), length=250, hop=125)
+
+
+def run(tested, script, board="cyton", polls=(0.02,)):
+    clock, sink = FieldClock(polls=polls), Keep()
+    source = ScriptedSource(script, board=board, clock=clock, channels=("eeg_1",))
+    tally = loop.run(source, Stream(tested, clock=clock), [sink], clock=clock)
+    return tally, sink
+
+
+@pytest.mark.parametrize("polls", [(0.005,), (0.5,), (5.0, 0.1)], ids=["5 ms", "0.5 s", "5 s"])
+@pytest.mark.parametrize("lost", [1, 8, 63, 64, 256, 300, 512, 2500])
+def test_every_window_over_a_hole_says_so_or_is_not_given(tested, lost, polls):
+    index = without(4000 + lost, (2000, lost))
+    values = 100 * np.sin(index / 9.0)
+    script = Script(index, index % 256.0, came(index, CYTON), values=values)
+    tally, sink = run(tested, script, polls=polls)
+    assert tally.loss == lost and tally.samples == 4000 + lost
+    over = [p for p in sink.predictions if p.t_start < (2000 + lost) / 250 and p.t_end > 8]
+    assert [(p.gap, p.loss) for p in over] == ([(lost, lost)] * 3 if lost <= 8 else [])[: len(over)]
+    assert bool(over) == (lost <= 8)
+    whole = [p for p in sink.predictions if p not in over]
+    assert len(whole) > 20 and all(p.gap == p.loss == 0 and p.quality.real == 1 for p in whole)
+    assert [e.facts["samples"] for e in sink.events if e.kind == "gap"] == [lost]
+    # Of a window that waits for the next poll, the age is from acquisition.
+    assert all(p.age >= p.latency - 1e-9 for p in sink.predictions)
+    assert max(p.age for p in sink.predictions) < max(polls) + 1.2
+
+
+def test_where_nothing_can_tell_each_prediction_says_so(tested):
+    index = without(5000, (2500, 750))
+    number = 1.0 + np.arange(len(index))
+    script = Script(index, number, came(index, CYTON), values=100 * np.sin(index / 9.0))
+    tally, sink = run(tested, script, board="brainbit")
+    assert tally.loss is None
+    assert sink.predictions and all(p.loss is None for p in sink.predictions)
+    assert not [p for p in sink.predictions if p.t_start < 13 - 0.02 and p.t_end > 10 + 0.02]
+    (gap,) = (event for event in sink.events if event.kind == "gap")
+    assert abs(gap.facts["samples"] - 750) <= 5
+    assert "restart" in kinds(sink.events)
+
+
+def test_a_garbled_row_is_held_over_and_counted(tested):
+    index = np.arange(3000)
+    number = index % 256.0
+    number[1500] = 7.0
+    script = Script(index, number, came(index, CYTON), values=100 * np.sin(index / 9.0))
+    tally, sink = run(tested, script)
+    over = [p for p in sink.predictions if p.t_start <= 6 < p.t_end]
+    assert over and all(p.gap == p.loss == 1 for p in over) and tally.loss == 1
 
 
 # -- the board's own interface ----------------------------------------------------------------

@@ -177,6 +177,7 @@ class SampleClock:
             when = arrive[some.order[last]]
         if self._stamped:
             self.line.note(some.samples, self._hear[some.order])
+            when = self._hear[some.order[last]]
         elif len(last):
             # Of rows that were drained together, only the last is known not to be old.
             self.line.note(some.samples[last], when)
@@ -279,7 +280,7 @@ class SampleClock:
                 late = self._late(until, waited, closed=until < len(self._numbers))
                 if late is None:
                     return None
-        if late is not None and gap / pace > late + doubt + 1e-9:
+        if late is not None and gap - 0.5 > (late + doubt) * pace:
             return self._contradict(found, window, late)
         return self._place(found, late, doubt)
 

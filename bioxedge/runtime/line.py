@@ -16,6 +16,7 @@ import numpy as np
 from bioxedge.runtime.sources.counters import Floats, Ints
 
 FIGURE = 10.0  # seconds of arrivals before a rate is told
+_FEW = 4  # points that it takes besides
 SURE = 30.0  # and before a sensor is said to be off
 _TRIAL = 5.0  # and before it is used in here
 _BIN = 0.5  # seconds of which the soonest row is remembered, for what is due next
@@ -61,7 +62,8 @@ class Line:
     @property
     def sure(self) -> bool:
         """Whether the figure stands on enough to say that a sensor is off."""
-        return self._told and self._hull[-1][1] - self._hull[0][1] >= SURE
+        seconds = self._hull[-1][1] - self._hull[0][1] if self._told else 0.0
+        return seconds >= SURE and len(self._points) >= SURE / _STRIDE / 2
 
     @property
     def doubt(self) -> float:
@@ -118,7 +120,7 @@ class Line:
         if x1 > x and y1 > y:
             self.pace = (x1 - x) / (y1 - y)
             self._edge = (x, y), self.pace
-        self._told = span >= FIGURE
+        self._told = span >= FIGURE and len(self._points) >= _FEW
 
     def _bend(self, point: Point) -> None:
         """Keep the hull convex from below."""
