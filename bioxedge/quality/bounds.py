@@ -46,18 +46,13 @@ def fault_of(
 def _faults(found: Figures, expect: Expect | None, quality: QualitySpec) -> Iterator[Fault]:
     """Every fault that the figures show."""
     known: _Known = expect.measures if expect else {}
-
-    def twice(name: Measure) -> float:
-        """Give twice what training saw; 0 where it was not looked at."""
-        return known[name].high * 2 if name in known else 0.0
-
-    if found["span"] == 0 or found["run"] > max(quality.flat_run, twice("run")):
+    if found["span"] == 0 or found["run"] > most("run", quality.flat_run, expect):
         yield "flat"
     if expect and quality.amplitude and found["span"] < known["span"].low * quality.flat_span:
         yield "flat"
-    if found["edge"] > max(quality.railed_edge, twice("edge")):
+    if found["edge"] > most("edge", quality.railed_edge, expect):
         yield "railed"
-    if found["mains"] > max(quality.mains, twice("mains")):
+    if found["mains"] > most("mains", quality.mains, expect):
         yield "no contact"
     lowest = quality.contact_level
     if lowest is not None and found["level"] < lowest:
@@ -70,6 +65,12 @@ def _faults(found: Figures, expect: Expect | None, quality: QualitySpec) -> Iter
             yield "amplitude"
     if expect and unlike(found, expect, quality):
         yield "unlike"
+
+
+def most(name: Measure, bound: float, expect: Expect | None) -> float:
+    """Give the most of a share that is good: the bound, or twice what training saw."""
+    known: _Known = expect.measures if expect else {}
+    return max(bound, known[name].high * 2) if name in known else bound
 
 
 def outside(name: Measure, found: Figures, expect: Expect, margin: float) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bioxedge import spec
 from bioxedge.errors import SignalError
-from bioxedge.quality.bounds import fault_of
+from bioxedge.quality.bounds import fault_of, most
 from bioxedge.quality.measures import MEASURES, measure
 from bioxedge.quality.misfit import STRANGE, wrong_modality, wrong_unit
 from bioxedge.quality.verdict import ChannelVerdict, Verdict
@@ -145,7 +145,15 @@ class Judge:
     @property
     def tolerated(self) -> float:
         """Share of a good window that may be flat or railed, and lie at its beginning."""
-        return max(self.quality.flat_run, self.quality.railed_edge)
+        shares = [
+            bound
+            for one in self.expect or (None,)
+            for bound in (
+                most("run", self.quality.flat_run, one),
+                most("edge", self.quality.railed_edge, one),
+            )
+        ]
+        return min(max(shares), 1.0)
 
     def recent(self, first: int) -> Samples:
         """Give the raw samples [channels, n] from an index on; NaN where none came.
