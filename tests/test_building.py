@@ -22,18 +22,22 @@ from rich.console import Console
 import bioxedge
 from bioxedge import recipes
 from bioxedge.bridging import loop
-from bioxedge.building import Built, build
+from bioxedge.bridging.calibrate import ALONE, BOTH, Calibration
+from bioxedge.building import Built, build, report
 from bioxedge.building.encoders import compute_of
+from bioxedge.building.expect import quality_of
 from bioxedge.building.learn import Learnt, learn
 from bioxedge.building.prepare import Prepared, prepare, recordings
 from bioxedge.building.progress import Steps
 from bioxedge.building.store import Store
+from bioxedge.bundle import Bundle
 from bioxedge.datasets import Pair
 from bioxedge.datasets.windowed import as_worn
 from bioxedge.errors import BundleError, DatasetError, ExportError, RecipeError
 from bioxedge.exporting.parity import answers
+from bioxedge.manifest import Decision
 from bioxedge.recording import save
-from bioxedge.runtime import ReplaySource, verify
+from bioxedge.runtime import Engine, ReplaySource, verify
 
 pytestmark = pytest.mark.train
 
@@ -70,6 +74,9 @@ column = "ppg_2"
 channel = "ppg_2"
 unit = "a.u."
 rate = 64.0
+board = "muse_2"
+preset = "ancillary"
+same_as = ["muse_2_bled/ancillary"]
 
 [source.model]
 name = "papagei"
@@ -106,6 +113,8 @@ epochs = 3
 
 SIDES = ("source", "target")
 METHODS = ["teacher", "bridge", "untrained bridge", "random bridge", "majority"]
+WITH_BIAS = ["teacher", "bridge", "bridge, temperature alone", *METHODS[2:]]
+FORCED = Calibration(2.5, (0.75, -0.75), BOTH, {})
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,10 @@ class Done:
     @property
     def learnt(self) -> Learnt:
         return self.built.learnt
+
+    @property
+    def methods(self) -> list[str]:
+        return WITH_BIAS if self.learnt.calibration.taken == BOTH else METHODS
 
 
 def run(recipe: Path, out: Path, **options) -> tuple[Built, str]:
@@ -142,7 +155,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 def weights(learnt: Learnt) -> dict[str, bytes]:
     """Everything that was learnt and is shipped, as bytes."""
-    return {"temperature": np.float64(learnt.temperature).tobytes()} | {
+    calibration = learnt.calibration
+    found = np.array([calibration.temperature, *calibration.bias])
+    return {"calibration": found.tobytes()} | {
         f"{part}.{name}": value.numpy().tobytes()
         for part in ("source", "target", "head", "bridge")
         for name, value in getattr(learnt, part).state_dict().items()
@@ -163,15 +178,15 @@ def test_the_bundle_opens_and_is_proven(done: Done) -> None:
     assert sorted(path.name for path in (done.out / "bundle").iterdir()) == [
         "golden.npz", "manifest.json", "model.onnx",
     ]  # fmt: skip
-    report = verify(bundle)
-    assert report.dsp_bitwise and report.difference <= 1e-5
+    proof = verify(bundle)
+    assert proof.dsp_bitwise and proof.difference <= 1e-5
     assert "PASS" in done.said
     assert bundle.manifest.output.labels == ("rest", "stress")
 
 
 def test_every_method_has_a_score(done: Done) -> None:
     scores = {score.method: score for score in done.built.scores}
-    assert list(scores) == METHODS
+    assert list(scores) == done.methods
     labelled = len(done.learnt.prepared.of("test", labelled=True))
     for score in scores.values():
         assert 0 <= score.balanced_accuracy <= 1 and 0 <= score.macro_f1 <= 1
@@ -190,7 +205,8 @@ def test_an_untrained_bridge_answers_one_class_for_everything(done: Done) -> Non
 
 def test_the_report_is_there_to_read_and_to_look_at(done: Done) -> None:
     facts = json.loads((done.out / "report" / "report.json").read_text())
-    assert [score["method"] for score in facts["scores"]] == METHODS
+    assert [score["method"] for score in facts["scores"]] == done.methods
+    assert facts["calibration"] == json.loads(json.dumps(vars(done.learnt.calibration)))
     assert facts["target_cut"] == 1 and facts["source_cut"] == done.learnt.source_cut
     assert len(facts["source_scores"]) == 5
     assert [path.name for path in done.built.pictures] == [
@@ -215,7 +231,10 @@ def test_the_manifest_says_what_was_built(done: Done) -> None:
     made_by, learnt = done.built.bundle.manifest.made_by, done.learnt
     assert (made_by.source.model, made_by.target.model) == ("papagei", "ecg_transformer")
     assert (made_by.source.cut, made_by.target.cut) == (learnt.source_cut, 1)
-    assert set(made_by.metrics) == set(METHODS)
+    held_out = {f"held-out pairs, {name}" for name in (ALONE, BOTH)}
+    assert set(made_by.metrics) == {*done.methods, *held_out}
+    for name, figures in learnt.calibration.held_out.items():
+        assert made_by.metrics[f"held-out pairs, {name}"] == figures
     bridge = next(score for score in done.built.scores if score.method == "bridge")
     assert made_by.metrics["bridge"]["balanced_accuracy"] == bridge.balanced_accuracy
     assert made_by.bridge.trained_parameters == bridge.parameters
@@ -267,16 +286,88 @@ def test_labels_of_head_people_are(done: Done, tmp_path: Path) -> None:
     assert "head" in changed and not changed & {"source", "target"}
 
 
-def test_the_bundle_is_as_sure_as_its_temperature_says(done: Done) -> None:
-    learnt = done.learnt
-    assert learnt.temperature != 1.0
-    assert done.built.bundle.manifest.made_by.bridge.temperature == learnt.temperature
-    logits = learnt.answers(learnt.bridge, "pair")
-    windows = learnt.prepared.windows.source[learnt.prepared.of("pair")]
-    found = answers(ship.bridged(learnt), windows)
-    wanted = (logits / learnt.temperature).softmax(1).numpy()
-    assert np.abs(found - wanted).max() <= 1e-5
-    assert np.abs(found - logits.softmax(1).numpy()).max() > 1e-3
+# -- calibration ------------------------------------------------------------------------------
+
+
+def calibrated_otherwise(learnt: Learnt) -> Learnt:
+    """The same, with a calibration whose bias turns answers round, and a decision."""
+    decision = Decision(smoothing=3.0, patience=2)
+    recipe = msgspec.structs.replace(learnt.recipe, decision=decision, quality={"min_real": 0.8})
+    return replace(learnt, calibration=FORCED, seen=replace(learnt.seen, recipe=recipe))
+
+
+@pytest.fixture(scope="module")
+def forced(done: Done, tmp_path_factory: pytest.TempPathFactory) -> tuple[Learnt, Bundle]:
+    learnt = calibrated_otherwise(done.learnt)
+    bundle, _ = ship.ship(learnt, done.pairs, [], tmp_path_factory.mktemp("forced") / "b")
+    return learnt, bundle
+
+
+def test_what_was_fitted_is_what_the_manifest_states(done: Done, forced) -> None:
+    for learnt, bundle in ((done.learnt, done.built.bundle), forced):
+        stated = bundle.manifest.output.calibration
+        assert stated.temperature == learnt.calibration.temperature != 1.0
+        assert stated.bias == learnt.calibration.bias
+    assert done.learnt.calibration.line(("rest", "stress")) in done.said.replace("\n", "")
+
+
+def test_the_graph_does_what_the_manifest_states(done: Done, forced) -> None:
+    for learnt, bundle in ((done.learnt, done.built.bundle), forced):
+        stated = bundle.manifest.output.calibration
+        engine = Engine(bundle)
+        chosen = learnt.prepared.of("pair")[::10]
+        windows = learnt.prepared.windows.source[chosen]
+        found = np.stack([engine.run(window) for window in windows])
+        logits = learnt.answers(learnt.bridge, "pair")[::10]
+        wanted = (logits / stated.temperature + torch.tensor(stated.bias)).softmax(1).numpy()
+        assert np.abs(found - wanted).max() <= 1e-5
+        assert np.abs(found - logits.softmax(1).numpy()).max() > 1e-3
+
+
+def test_a_bias_is_scored_as_it_is_shipped_and_beside_it_what_it_changed(done: Done) -> None:
+    learnt = calibrated_otherwise(done.learnt)
+    scores = {score.method: score for score in report.evaluate(learnt)}
+    assert list(scores) == WITH_BIAS
+    logits = learnt.answers(learnt.bridge, "test")
+    calibrated = logits / 2.5 + torch.tensor([0.75, -0.75])
+    for name, answer in (("bridge", calibrated), ("bridge, temperature alone", logits)):
+        counts = np.bincount(answer.argmax(1).numpy(), minlength=2)
+        assert scores[name].confusion.sum(axis=0).tolist() == counts.tolist()
+    assert scores["bridge"].parameters == scores["bridge, temperature alone"].parameters
+
+
+# -- what a device checks and decides by ------------------------------------------------------
+
+
+def test_the_bundle_says_what_a_device_checks_by(done: Done) -> None:
+    about = done.built.bundle.manifest
+    assert about.input.sensors == ("muse_2/ancillary", "muse_2_bled/ancillary")
+    assert about.absent == {} and about.output.decision == Decision()
+    (expect,) = about.input.expect
+    people = done.learnt.prepared.people
+    assert expect.people == len(people.head) + len(people.pair) == 6
+    assert about.quality == quality_of(about.input)
+    assert done.built.bundle.judge() is not None
+
+
+def test_a_recipes_decision_and_bounds_reach_the_bundle(forced) -> None:
+    about = forced[1].manifest
+    assert about.output.decision == Decision(smoothing=3.0, patience=2)
+    assert about.quality == msgspec.structs.replace(quality_of(about.input), min_real=0.8)
+
+
+def test_nothing_is_expected_of_test_people(done: Done, tmp_path: Path) -> None:
+    def louder(pair: Pair) -> Pair:
+        return replace(pair, source=replace(pair.source, samples=1000 * pair.source.samples))
+
+    people = done.learnt.prepared.people
+    expect = done.built.bundle.manifest.input.expect
+    for group, same in (("test", True), ("pair", False), ("head", False)):
+        pairs = [
+            louder(pair) if pair.person in getattr(people, group) else pair for pair in done.pairs
+        ]
+        found, _ = ship.ship(done.learnt, pairs, done.built.scores, tmp_path / group)
+        assert (found.manifest.input.expect == expect) is same
 
 
 # -- steps ------------------------------------------------------------------------------------
