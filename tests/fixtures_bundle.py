@@ -122,6 +122,7 @@ def make_bundle(
     hop: int = 64,
     then: Sequence[spec.WindowStage] = (spec.ZScore(),),
     labels: Sequence[str] = ("rest", "stress"),
+    unit: str = "a.u.",
     sensors: Sequence[str] = (),
     expect: Sequence[spec.Expect] = (),
     quality: spec.QualitySpec | None = None,
@@ -143,7 +144,12 @@ def make_bundle(
     )
     about = msgspec.structs.replace(
         about,
-        input=msgspec.structs.replace(about.input, sensors=tuple(sensors), expect=tuple(expect)),
+        input=msgspec.structs.replace(
+            about.input,
+            channels=tuple(spec.ChannelSpec(name=name, unit=unit) for name in channels),
+            sensors=tuple(sensors),
+            expect=tuple(expect),
+        ),
         output=msgspec.structs.replace(about.output, decision=decision or manifest.Decision()),
         quality=quality,
     )
