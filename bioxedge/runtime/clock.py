@@ -10,15 +10,13 @@ is told by how late the rows after it stay: data that were delayed catch up, los
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from bioxedge.runtime.journal import Journal
 from bioxedge.runtime.line import Line
 from bioxedge.runtime.numbering import Numbering
-from bioxedge.runtime.order import Arrangement
+from bioxedge.runtime.order import Arrangement, Placed
 from bioxedge.runtime.sources.counters import Floats, Ints, Pattern
 
 SETTLE = 0.25  # seconds without catching up, after which what is missing counts as lost
@@ -27,30 +25,6 @@ _PATIENCE = 5.0  # seconds that rows are held at most
 _EARLY = 0.1  # seconds that rows may come before they are due
 _UNSHOWN = 1.0  # seconds beyond what the counter shows that are worth a word
 _CATCHING = 0.02  # seconds by which rows that catch up must have gained
-
-
-class Placed(NamedTuple):
-    """Rows that have found their place, and are to be taken from the front of what is held.
-
-    Attributes
-    ----------
-    consumed : int
-        Rows to take, those left out among them.
-    order : ndarray of int64
-        Which of them, in the order of their samples.
-    samples : ndarray of int64
-        Their samples; strictly rising.
-    state : ndarray of int8
-        ``GOOD``, ``GARBLED`` or ``STALE``.
-    plain : bool
-        All of the rows, one sample after another, all good.
-    """
-
-    consumed: int
-    order: Ints
-    samples: Ints
-    state: npt.NDArray[np.int8]
-    plain: bool = False
 
 
 class SampleClock:
@@ -256,7 +230,7 @@ class SampleClock:
     def _doubt(self) -> float:
         """By how many seconds the time of row 0 may be misjudged."""
         silence = max(self._hear[0] - self._heard, 0.0) if math.isfinite(self._heard) else 0.0
-        return 0.0 if self._exact else _EARLY + silence * self.line.doubt
+        return 0.0 if self._exact else _EARLY + silence * self.line.doubt + 2 * self.line.scatter
 
     # -- the counter -----------------------------------------------------------------------
 
@@ -267,8 +241,13 @@ class SampleClock:
         if not full and waited < SETTLE:
             return None
         window = min(until, need)
-        low = None if late is None else round(late * pace)
-        found = self._numbering.arrange(self._numbers[:window], self._number, self.next, low)
+        numbers = self._numbers[:window]
+        found = self._numbering.arrange(numbers, self._number, self.next, None)
+        # Whole turns beyond what the counter says are believed where rows are not often so late.
+        scatter = 0.0 if self._exact else 3 * self.line.scatter
+        if late is not None and late - found.first / pace > scatter:
+            low = round(late * pace)
+            found = self._numbering.arrange(numbers, self._number, self.next, low)
         if not found.sure and window >= need:
             return self._contradict(found, window, late)  # not one row in line: it counts no more
         gap = found.first

@@ -21,6 +21,7 @@ SURE = 30.0  # and before a sensor is said to be off
 _TRIAL = 5.0  # and before it is used in here
 _BIN = 0.5  # seconds of which the soonest row is remembered, for what is due next
 _RECENT = 4  # such rows
+_FORMER = 10  # and those that tell how much they scatter
 _STRIDE = 1.0  # the same for the rate
 _MOST = 600  # such rows; the older half is forgotten then, so that a drift is followed
 
@@ -43,6 +44,7 @@ class Line:
     def clear(self) -> None:
         """Forget the rows, not the pace."""
         self._recent: deque[Point] = deque(maxlen=_RECENT)
+        self._former: deque[Point] = deque(maxlen=_FORMER)
         self._bin = -math.inf
         self._points: list[Point] = []
         self._hull: list[Point] = []
@@ -70,6 +72,14 @@ class Line:
         """By how much of itself the pace may be wrong."""
         return 0.002 if self._told else 0.01
 
+    @property
+    def scatter(self) -> float:
+        """By how many seconds the soonest rows of half a second are late, one time and another."""
+        if len(self._former) < 2:
+            return 0.0
+        late = sorted(heard - index / self.pace for index, heard in self._former)
+        return late[len(late) // 2] - late[0]
+
     def due(self, index: int) -> float:
         """When a sample should come, by the soonest of the rows that came last."""
         return min(heard + (index - at) / self.pace for at, heard in self._recent)
@@ -81,6 +91,8 @@ class Line:
         point = int(index[best]), float(heard[best])
         if point[1] - self._bin >= _BIN or not self._recent:
             self._bin = point[1]
+            if self._recent:
+                self._former.append(self._recent[-1])
             self._recent.append(point)
             return
         at, before = self._recent[-1]

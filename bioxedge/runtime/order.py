@@ -10,11 +10,39 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from bioxedge.runtime.sources.counters import Ints, Pattern
 
 GOOD, GARBLED, STALE = 0, 1, 2
 NOWHERE = -(2**62)  # the place of a row without a number that could be one
+
+
+class Placed(NamedTuple):
+    """Rows that have found their place, and are to be taken from the front of what is held.
+
+    Attributes
+    ----------
+    consumed : int
+        Rows to take, those left out among them.
+    order : ndarray of int64
+        Which of them, in the order of their samples.
+    samples : ndarray of int64
+        Their samples; strictly rising.
+    state : ndarray of int8
+        ``GOOD``, ``GARBLED`` or ``STALE``.
+    plain : bool
+        All of the rows, one sample after another, all good.
+    """
+
+    consumed: int
+    order: Ints
+    samples: Ints
+    state: npt.NDArray[np.int8]
+    plain: bool = False
 
 
 @dataclass

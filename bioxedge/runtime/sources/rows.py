@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bioxedge.runtime.clock import Placed, SampleClock
+from bioxedge.runtime.clock import SampleClock
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
-from bioxedge.runtime.order import GARBLED, STALE
+from bioxedge.runtime.order import GARBLED, STALE, Placed
 from bioxedge.runtime.sources.counters import Floats, Pattern
 from bioxedge.runtime.sources.stamps import Hearing
 from bioxedge.signals import Chunk
