@@ -184,7 +184,7 @@ class RowReader:
             acquired = round(line.acquired(end - 1, arrived / 1e9) * 1e9)
         t0 = self._t0
         if t0 is None:
-            t0 = self._hearing.offset + acquired / 1e9 - end / self._rate
+            t0 = self._hearing.offset + acquired / 1e9 - (end - 1) / self._rate
         return Chunk(
             samples,
             first,
