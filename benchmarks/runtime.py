@@ -324,7 +324,7 @@ def memory(number: int) -> dict[str, Any]:
 
 def measure(given: argparse.Namespace) -> None:
     """Measure what was asked for, and keep it as it comes."""
-    console = Console()
+    console = Console(width=100)
     found: dict[str, Any] = {
         "machine": {"processor": platform.processor() or platform.machine(), "python": sys.version},
         "command": sys.argv,
@@ -347,17 +347,17 @@ def measure(given: argparse.Namespace) -> None:
             for quality in (True, False)
         }
         keep("hops", runs)
-        table = Table("channels", "hops", "", "clock", *QUANTILES, "of the engine's", title="ms")
+        table = Table("channels", "hops", "", "clock", *QUANTILES, "of the engine", title="ms")
         for count, parts in runs.items():
             for name in ("answer", "hop", "engine"):
-                for clock in ("ms", "processor_ms"):
+                for clock, told_as in (("ms", "wall"), ("processor_ms", "processor")):
                     values = [value for part in parts for value in part[clock][name]]
                     told = quantiles(values)
                     share = (
                         f"{told['p50'] / engine:.1%}–{told['p99'] / engine:.1%}" if engine else ""
                     )
                     table.add_row(
-                        count, str(len(values)), name, clock,
+                        count, str(len(values)), name, told_as,
                         *(f"{told[q]:.3f}" for q in told), share,
                     )  # fmt: skip
         console.print(table)

@@ -83,6 +83,8 @@ class Found:
         counts with each.
     needless : Counter
         Windows that no fault touched and that are not equal.
+    causes : Counter
+        Why windows are wrong.
     events : Counter
         What the run said, by kind.
     examples : list of dict
@@ -92,6 +94,7 @@ class Found:
     windows: Counter[str] = field(default_factory=Counter)
     by_kind: dict[str, Counter[str]] = field(default_factory=dict)
     needless: Counter[str] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
     examples: list[dict[str, Any]] = field(default_factory=list)
 
@@ -214,10 +217,10 @@ class Examiner:
             return "wrong", "other samples" if expected else "no such window"
         assert expected is not None
         if expected.filled != said.gap:
-            return "wrong", f"{expected.filled} samples are missing, it says {said.gap}"
+            return "wrong", f"another gap: {expected.filled} samples, it says {said.gap}"
         share = self._truth.spoiled(expected.start, expected.end)
         if share > SPOILED:
-            return "wrong", f"labelled, {share:.0%} of it is spoiled"
+            return "wrong", f"labelled though spoiled: {share:.0%} of it"
         if flagged:
             return "flagged", ""
         if share:
@@ -252,10 +255,12 @@ class Examiner:
             self.found.by_kind.setdefault(kind, Counter())[category] += 1
         if category != "equal" and not kinds:
             self.found.needless[category] += 1
-        if category == "wrong" and len(self.found.examples) < _EXAMPLES:
-            self.found.examples.append(
-                {"start": start / self._rate, "why": why, "faults": sorted(kinds)}
-            )
+        if category == "wrong":
+            self.found.causes[why.partition(":")[0]] += 1
+            if len(self.found.examples) < _EXAMPLES:
+                self.found.examples.append(
+                    {"start": start / self._rate, "why": why, "faults": sorted(kinds)}
+                )
 
 
 def _position(bundle: Bundle) -> Callable[[int], Fraction]:

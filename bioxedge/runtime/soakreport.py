@@ -66,6 +66,7 @@ class Report:
             "faults": self.faults,
             "by_kind": {kind: dict(counts) for kind, counts in sorted(found.by_kind.items())},
             "needless": dict(found.needless),
+            "causes": dict(found.causes.most_common()),
             "events": dict(found.events.most_common()),
             "examples": found.examples,
             "left_out": list(self.left_out),
