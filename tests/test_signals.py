@@ -226,6 +226,7 @@ def test_a_sink_that_is_stuck_does_not_keep_a_run_from_ending(here, tmp_path):
     os.close(reading)
     assert process.returncode == 143, err
     assert f"{len(predictions(out))} windows: " in err  # where it can be read
+    assert "error: standard output is blocked" in err
 
 
 # -- in this process --------------------------------------------------------------------------

@@ -125,6 +125,9 @@ def run(
             if error is None or tally.samples:  # what never began needs no summary
                 try:
                     _closing(opened, made, outputs, tally, as_json, for_programs)
+                    if isinstance(error, KeyboardInterrupt):  # its code says nothing of sinks
+                        for failure in tally.failures:
+                            say(f"error: {failure}", err=True)
                 except SinkError:
                     if error is None:  # else the first one is told
                         raise

@@ -4,7 +4,7 @@
 
     recordings/
       anna-monday/
-        source/      recording.json, samples.npy     the sensor the wearable has
+        source/      recording.json, samples-….npy   the sensor the wearable has
         target/      …                               the sensor whose model knows the task
         reference/   …                               optional: class numbers or a numeric
 

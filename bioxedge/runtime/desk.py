@@ -19,7 +19,7 @@ class Desk:
         self._info = info
         self._runners: list[runner.SinkRunner] = []
         self.tally = tally
-        self.failures: list[str] = []
+        self.failures = tally.failures
 
     def open(self, sinks: Sequence[Sink], *, patience: float, hurry: Callable[[], bool]) -> None:
         """Open every sink; one that cannot be opened is an error at once."""

@@ -82,6 +82,8 @@ class Tally:
         Samples that the source lost; None where it cannot know.
     rate : float or None
         Estimated real rate in Hz.
+    failures : list of str
+        What sinks failed of, a line for each.
     """
 
     samples: int = 0
@@ -94,6 +96,7 @@ class Tally:
     gaps: dict[str, int] = field(default_factory=lambda: {"filled": 0, "lost": 0, "restarts": 0})
     loss: int | None = 0
     rate: float | None = None
+    failures: list[str] = field(default_factory=list)
 
     @property
     def windows(self) -> int:
