@@ -228,7 +228,7 @@ def main(what: str, folder: str, kills: str, seed: str) -> None:
     else:
         rotate = "12kB" if what == "rotated" else None
         for name in ("random", "every"):
-            (there / name).mkdir()
+            (there / name).mkdir(parents=True)
         text = LONG if what == "long" else TEXT
         found = kill_lines(there / "random", int(kills), int(seed), rotate, text)
         every = {} if what == "long" else kill_at_every_line_of_a_sink(there / "every", rotate)

@@ -146,10 +146,10 @@ class Tally:
             why = ", ".join(reason for reason, _ in self.reasons.most_common(3))
             shares.append(f"no label {self.abstained / self.windows:.0%} ({why})")
         ms = self.latency.to_ms() or {"median": 0.0, "p95": 0.0, "max": 0.0}
-        gaps = (
-            f"{self.gaps['filled']} samples held over, {self.gaps['lost']} lost, "
-            f"{self.gaps['restarts']} restarts"
-        )
+        held, lost = self.gaps["filled"], self.gaps["lost"]
+        if self.loss is not None:  # a board that is still away has lost what nobody saw yet
+            lost = max(lost, self.loss - held)
+        gaps = f"{held} samples held over, {lost} lost, {self.gaps['restarts']} restarts"
         if self.loss is None:
             gaps = f"loss unknown (nothing here can show it), {gaps} seen"
         late = f"; {self.left_out} windows left out: cannot keep up" if self.left_out else ""
