@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bioxedge.errors import SourceError
 from bioxedge.runtime.faultmarks import Harm, Mark, Session, spoil
 from bioxedge.runtime.faultplan import Fault
-from bioxedge.runtime.faultwire import Driver, Feed, SensorTime
+from bioxedge.runtime.faultwire import Driver, Feed, SensorTime, Wire
 from bioxedge.runtime.hostclock import HostClock, SimulatedClock
 from bioxedge.runtime.sources.base import Source
 from bioxedge.runtime.sources.counters import Pattern
@@ -98,7 +98,7 @@ class FaultyBoard:
         self._next = self._sent = 0
         self._feed = Feed(self._source)
         self._driver = Driver(self._pattern, self._rng, float(now))
-        self._queue: deque[tuple[npt.NDArray[np.float64], Samples]] = deque()
+        self._wire = Wire(self.width)
         self._held: list[Samples] | None = None
         self._stalled_until = FOREVER
         self._latest = float(now)
@@ -120,22 +120,12 @@ class FaultyBoard:
         The last two rows are the counter and the stamps.
         """
         now = self._advance(now)
-        taken: list[Samples] = []
-        while self._queue:
-            arrived, table = self._queue[0]
-            count = int(np.searchsorted(arrived, now, side="right"))
-            if count:
-                taken.append(table[:, :count])
-            if count < len(arrived):
-                self._queue[0] = (arrived[count:], table[:, count:])
-                break
-            self._queue.popleft()
-        return np.concatenate(taken, axis=1) if taken else np.empty((self.width, 0))
+        return self._wire.take(now)
 
     @property
     def idle(self) -> bool:
         """Whether the source has ended and everything was taken."""
-        return self._feed.ended and not self._queue and self._held is None
+        return self._feed.ended and not self._wire.waiting and self._held is None
 
     # -- time ------------------------------------------------------------------------------
 
@@ -192,10 +182,7 @@ class FaultyBoard:
             self._away_until = lasts
             self.gone = True
             lost = sum(table.shape[1] for table in self._held or [])  # what was on the way
-            lost += sum(int((when > at).sum()) for when, _ in self._queue)
-            self._queue = deque(
-                (when[when <= at], table[:, when <= at]) for when, table in self._queue
-            )
+            lost += self._wire.cut(at)
             self._held = None
             self._next -= lost
             self.sessions[-1].end = min(self.sessions[-1].end, self._next)
@@ -316,4 +303,4 @@ class FaultyBoard:
     def _send(self, when: npt.NDArray[np.float64], table: Samples) -> None:
         """Let the driver stamp rows at their arrival, and queue them."""
         self._driver.stamp(table, when, self._wall)
-        self._queue.append((when, table))
+        self._wire.send(when, table)

@@ -168,3 +168,45 @@ class Feed:
         recent = np.concatenate([self.recent, samples], axis=1)
         self.recent = recent[:, -round(_RECENT * self._source.rate) :]
         return samples, absent.reshape(-1, rows).any(axis=1).repeat(rows)
+
+
+class Wire:
+    """Rows on their way, in order.
+
+    Parameters
+    ----------
+    width : int
+        Rows of a table.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._nothing: Samples = np.empty((width, 0))
+        self._queue: deque[tuple[npt.NDArray[np.float64], Samples]] = deque()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is."""
+        return bool(self._queue)
+
+    def send(self, when: npt.NDArray[np.float64], table: Samples) -> None:
+        """Put rows [width, n] on the way, which arrive at these monotonic nanoseconds."""
+        self._queue.append((when, table))
+
+    def take(self, now: float) -> Samples:
+        """Give what has arrived."""
+        taken = [self._nothing]
+        while self._queue:
+            arrived, table = self._queue[0]
+            count = int(np.searchsorted(arrived, now, side="right"))
+            taken.append(table[:, :count])
+            if count < len(arrived):
+                self._queue[0] = (arrived[count:], table[:, count:])
+                break
+            self._queue.popleft()
+        return np.concatenate(taken, axis=1)
+
+    def cut(self, at: float) -> int:
+        """Lose what has not arrived by then; gives how many rows that is."""
+        lost = sum(int((when > at).sum()) for when, _ in self._queue)
+        self._queue = deque((when[when <= at], table[:, when <= at]) for when, table in self._queue)
+        return lost
