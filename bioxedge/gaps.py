@@ -118,6 +118,11 @@ class SampleStream:
         return [note for _, _, note in notes]
 
     @property
+    def origin(self) -> int:
+        """Absolute input sample with which the present start began; 0 before there is one."""
+        return 0 if self._anchor is None else self._anchor
+
+    @property
     def remembers(self) -> bool:
         """Whether any stage carries what came before into what comes after."""
         return any(self._stages.warmups)

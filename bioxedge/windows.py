@@ -33,6 +33,8 @@ class Window:
         Input samples between those two that were missing and held over.
     run : int
         Differs where the stream began afresh between two windows.
+    origin : int
+        Absolute input sample with which its stream began.
     """
 
     samples: npt.NDArray[np.float32]
@@ -40,6 +42,7 @@ class Window:
     end: Fraction
     filled: int
     run: int = field(default=0, compare=False)
+    origin: int = 0
 
 
 class WindowStream:
@@ -129,6 +132,7 @@ class WindowStream:
                 stop,
                 self._stream.held(start, stop),
                 self._stream.run,
+                self._stream.origin,
             )
             self._next += hop
         keep = max(0, self._next - first)

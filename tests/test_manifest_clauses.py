@@ -15,7 +15,7 @@ import textwrap
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import damage
 import fixtures_bundle as wire
@@ -666,16 +666,21 @@ def test_clause_08b_a_bundle_of_format_1_opens_and_says_what_it_lacks() -> None:
 
 def test_clause_08b_a_bundle_makes_the_judge_that_its_manifest_describes(tmp_path: Path) -> None:
     about = decode(damage.sealed(template()))
+    some = next(iter(about.input.expect[0].measures.values()))
+    expect = tuple(
+        msgspec.structs.replace(one, measures=dict.fromkeys(get_args(spec.Measure), some))
+        for one in about.input.expect
+    )
     made = wire.make_bundle(
         tmp_path / "b",
         channels=("green", "red"),
         stages=damage.STAGES,
-        expect=about.input.expect,
+        expect=expect,
         quality=about.quality,
     )
     judge = made.judge()
     assert judge is not None and judge is not made.judge()
-    assert (judge.source.names, judge.expect) == (("green", "red"), about.input.expect)
+    assert (judge.source.names, judge.expect) == (("green", "red"), expect)
     assert judge.quality == about.quality
 
 

@@ -60,6 +60,7 @@ class SampleClock:
         self._number = math.nan  # of the row before
         self._heard = -math.inf  # of the row before
         self._ended = False
+        self._owing = False  # rows have caught up in part, and may be late or lost
         self._numbers = self._hear = self._arrive = np.empty(0)
         self._exact = self._stamped = False
 
@@ -169,7 +170,7 @@ class SampleClock:
                 return None
             self.journal.counter(numbering.begin(self._numbers, self.next), self.next)
         pauses = self._pauses()
-        stop = pauses[0] if len(pauses) else len(self._numbers)
+        stop = 0 if self._owing else pauses[0] if len(pauses) else len(self._numbers)
         if self.counts:
             regular = numbering.regular(self._numbers[:stop], self.next)
             if regular:
@@ -179,11 +180,21 @@ class SampleClock:
         elif stop:
             return self._follow(stop)
         # Row 0 comes after a silence; what follows it is looked at up to the next one.
-        until = int(pauses[1]) if len(pauses) > 1 else len(self._numbers)
-        late = self._late(until, waited, closed=len(pauses) > 1)
+        later = pauses[pauses > 0]
+        until = int(later[0]) if len(later) else len(self._numbers)
+        late = self._late(until, waited, closed=len(later) > 0)
         if late is None:
             return None
         if self.counts:
+            # Where the numbers go on over the silence and rows come faster than time passes, or
+            # jump behind it, these were only late: what is lost was lost behind them.
+            on = numbering.regular(self._numbers[:until], self.next)
+            gained = until / self.line.pace - (self._hear[until - 1] - self._hear[0])
+            behind = numbering.within(self._numbers[:until])[-1] >= until
+            if on and late > 0 and (behind or gained >= SETTLE) and not self._ended:
+                self._owing = not behind  # how much, those after them show
+                return self._follow(on)
+            self._owing = False
             return self._resolve(until, math.inf, late)
         gap = round(late * self.line.pace) if late >= self._hole else 0
         if gap:
@@ -218,7 +229,8 @@ class SampleClock:
     def _late(self, until: int, waited: float, *, closed: bool) -> float | None:
         """Seconds that rows after a silence stay behind; None while they may still catch up."""
         heard = self._hear[:until]
-        late = heard - self.line.due(self.next) - np.arange(until) / self.line.pace
+        passed_by = self._numbering.within(self._numbers[:until])
+        late = heard - self.line.due(self.next) - passed_by / self.line.pace
         least = float(late.min())
         if self._exact or closed or self._ended:
             return least
@@ -243,25 +255,35 @@ class SampleClock:
         window = min(until, need)
         numbers = self._numbers[:window]
         found = self._numbering.arrange(numbers, self._number, self.next, None)
-        # Whole turns beyond what the counter says are believed where rows are not often so late.
-        scatter = 0.0 if self._exact else 3 * self.line.scatter
-        if late is not None and late - found.first / pace > scatter:
-            low = round(late * pace)
-            found = self._numbering.arrange(numbers, self._number, self.next, low)
+        if late is not None:
+            found = self._turned(found, numbers, late)
         if not found.sure and window >= need:
             return self._contradict(found, window, late)  # not one row in line: it counts no more
         gap = found.first
         doubt = self._doubt()
         if gap > 0 and late is None and self.line.known:
-            spare = self._hear[:window] - self.line.due(self.next) - np.arange(window) / pace
-            if gap / pace > float(spare.min()) + doubt:
-                # The counter went on by more than time did. It takes a moment to be sure.
+            times = self._hear[:window] - self.line.due(self.next) - np.arange(window) / pace
+            spare = float(times.min()) - gap / pace
+            half = (self._numbering.turn or math.inf) / 2 / pace
+            if spare < -doubt or spare > half + doubt:
+                # The counter went on by more than time did, or by turns less. It takes a moment
+                # to be sure.
                 late = self._late(until, waited, closed=until < len(self._numbers))
                 if late is None:
                     return None
+                found = self._turned(found, numbers, late)
+                gap = found.first
         if late is not None and gap - 0.5 > (late + doubt) * pace:
             return self._contradict(found, window, late)
         return self._place(found, late, doubt)
+
+    def _turned(self, found: Arrangement, numbers: Floats, late: float) -> Arrangement:
+        """Add whole turns, where rows are later than they often are."""
+        scatter = 0.0 if self._exact else 3 * self.line.scatter
+        if late - found.first / self.line.pace <= scatter:
+            return found
+        low = round(late * self.line.pace)
+        return self._numbering.arrange(numbers, self._number, self.next, low)
 
     def _place(self, found: Arrangement, late: float | None, doubt: float) -> Placed:
         """Give the first rows their samples, and say what was odd about them."""

@@ -70,7 +70,7 @@ class Line:
     @property
     def doubt(self) -> float:
         """By how much of itself the pace may be wrong."""
-        return 0.002 if self._told else 0.01
+        return 0.01 if self._told else 0.03
 
     @property
     def scatter(self) -> float:

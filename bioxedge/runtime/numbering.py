@@ -8,10 +8,11 @@ from collections import Counter
 import numpy as np
 
 from bioxedge.runtime.order import Arrangement, arrange, coordinates, reach
-from bioxedge.runtime.sources.counters import Floats, Pattern
+from bioxedge.runtime.sources.counters import Floats, Ints, Pattern
 from bioxedge.runtime.sources.learning import Learner, choose
 
 AHEAD = 8  # rows beyond a packet that show what an odd row was
+_AGREE = 3  # rows that go on from a jump before it is one
 # So many contradictions within so many turns of the counter: the pattern is wrong.
 _STRANGE, _TURNS, _WITHIN = 3, 6, 30.0
 
@@ -133,6 +134,35 @@ class Numbering:
             expected %= pattern.turn // pattern.rows
         same = pattern.ordinals(numbers) == expected
         return len(numbers) if same.all() else int(same.argmin())
+
+    def within(self, numbers: Floats) -> Ints:
+        """Count samples from the first row to each, those included that numbers show to be gone.
+
+        A jump counts once as many rows as it takes go on from it; one garbage number does not.
+        """
+        rows = np.arange(len(numbers))
+        pattern = self.pattern
+        if pattern is None or pattern.blind or not len(rows):
+            return rows
+        ordinals = pattern.ordinals(numbers)
+        begins = rows[ordinals != np.append(-2, ordinals[:-1])] if pattern.rows > 1 else rows
+        begins = begins[ordinals[begins] >= 0]
+        drift = ordinals[begins] - np.arange(len(begins))
+        packets = None if pattern.turn is None else pattern.turn // pattern.rows
+        agree = _AGREE if pattern.rows == 1 else 2
+        now = drift[0] if len(drift) else 0
+        for at in np.flatnonzero(drift != now).tolist():
+            same = drift[at : at + agree]
+            if drift[at] == now or len(same) < agree or (same != drift[at]).any():
+                continue
+            jump = int(drift[at] - now)
+            if packets is not None:
+                jump %= packets
+                back = min(2 * AHEAD, packets // 4)  # rows that came again, or were swapped
+                jump -= packets if jump >= packets - back else 0
+            rows[begins[at] :] += jump * pattern.rows
+            now = drift[at]
+        return rows
 
     def arrange(
         self, numbers: Floats, before: float, following: int, low: int | None

@@ -11,13 +11,16 @@ import numpy as np
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError, SignalError
 from bioxedge.gaps import Note
-from bioxedge.quality import Verdict
+from bioxedge.quality import Judge, Verdict
 from bioxedge.runtime.engine import Engine, Floats
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
 from bioxedge.runtime.prediction import Prediction, Quality
 from bioxedge.signals import Chunk
 from bioxedge.windows import Window
+
+# Seconds of signal before the first window after a start that can be judged by themselves.
+LEAD = 0.5
 
 __all__ = ["Due", "Prediction", "Stream"]
 
@@ -95,6 +98,7 @@ class Stream:
         self._run = self._blind_until = 0
         self._labelled = self._abstaining = False
         self._spoiled: str | None = None  # what was wrong with the window before
+        self._settled = 0  # the run whose start was looked at
 
     @property
     def gaps(self) -> dict[str, int]:
@@ -167,19 +171,33 @@ class Stream:
         while waiting:
             window = waiting.popleft()
             verdict = judge.verdict(window.start, window.end)
-            if self._spoiled is not None and verdict.reason is None:
-                # Behind what a good window may still hold of the bad stretch before it.
-                span = float(window.end - window.start)
-                at = math.ceil(float(window.start) + judge.tolerated * span)
-                why, self._spoiled = self._spoiled, None
-                if self._windows.remembers:
-                    self._windows.rewind(at, why)
-                    again = replace(chunk, samples=judge.recent(at), first=at)
-                    waiting = deque(self._windows.push(again))
-                    continue
+            why = self._before(window, judge) if verdict.reason is None else None
             self._spoiled = verdict.reason
-            due.append(self._due(window, verdict, chunk))
+            if why is None:
+                due.append(self._due(window, verdict, chunk))
+                continue
+            # Behind what a good window may still hold of the bad stretch before it.
+            span = float(window.end - window.start)
+            at = math.ceil(float(window.start) + judge.tolerated * span)
+            self._windows.rewind(at, why)
+            again = replace(chunk, samples=judge.recent(at), first=at)
+            waiting = deque(self._windows.push(again))
         return due
+
+    def _before(self, window: Window, judge: Judge) -> str | None:
+        """Say what the filters saw before a good window that they should not have seen.
+
+        That is the window before it, or what they settled on at a start, which is in no window.
+        """
+        if not self._windows.remembers:
+            return None
+        if self._spoiled is not None:
+            return self._spoiled
+        first, self._settled = window.run != self._settled, window.run
+        lead = math.ceil(window.start) - window.origin
+        if not first or lead < self._rate * LEAD:
+            return None
+        return judge.verdict(window.origin, window.start).reason
 
     def _due(self, window: Window, verdict: Verdict | None, chunk: Chunk) -> Due:
         """Put beside a window what is known of it now."""

@@ -16,6 +16,7 @@ from bioxedge.runtime.hostclock import HostClock
 from bioxedge.runtime.sources.counters import Floats, Stamps
 
 _SLACK = {"row": 0.02, "burst": 0.02, "device": 0.5}  # seconds outside the drains
+_SET = 0.02  # seconds by which a wall clock moves that was set
 _CLOSE = 2_000_000  # nanoseconds that a look at both clocks may take
 
 
@@ -54,6 +55,7 @@ class Hearing:
         self.offset = math.nan  # Unix time less monotonic, now
         self._before = math.nan
         self._drained = math.nan
+        self._last = math.nan  # when the last row came
 
     def take(self, stamps: Floats, arrived: float) -> Heard:
         """Take a drain's stamps, or none, and the monotonic seconds at which it was."""
@@ -66,17 +68,38 @@ class Hearing:
         if slack is None or not len(stamps):
             return Heard(seconds, False)
         least = (since if math.isfinite(since) else -math.inf) - slack
-        for offset in (self.offset, self._before):
-            moved = stamps - offset
-            good = (moved >= least) & (moved <= arrived + slack)
-            if good.all():
-                return Heard(np.minimum(moved, arrived), True)
-        new, old = stamps - self.offset, stamps - self._before
-        good_new = (new >= least) & (new <= arrived + slack)
-        good_old = (old >= least) & (old <= arrived + slack)
-        if (good_new | good_old).all():  # set between two rows of this drain
-            return Heard(np.minimum(np.where(good_old, old, new), arrived), True)
-        return Heard(seconds, False)
+        moved = self._moved(stamps, least, arrived + slack)
+        if moved is None:
+            self._last = float(seconds[-1])
+            return Heard(seconds, False)
+        self._last = float(moved[-1])
+        return Heard(np.minimum(moved, arrived), True)
+
+    def _moved(self, stamps: Floats, least: float, most: float) -> Floats | None:
+        """Move a drain's stamps to the monotonic clock; None where they cannot be true.
+
+        Where the clock was set since the drain before, those in front were stamped earlier: up to
+        where the stamps themselves jump by as much, or none, or all, whichever goes on best from
+        the row before. A step of a second would look like a loss otherwise.
+        """
+        step = self.offset - self._before
+        splits = [0]
+        if abs(step) > _SET:
+            jumps = np.abs(np.diff(stamps) - step - 1 / self._pace)
+            splits += [len(stamps), *([int(jumps.argmin()) + 1] if len(jumps) else [])]
+        best, cost = None, math.inf
+        for split in splits:
+            moved = stamps - self.offset
+            moved[:split] += step if split else 0.0
+            if moved.min() < least or moved.max() > most:
+                continue
+            before = self._last if math.isfinite(self._last) else moved[0]
+            spacing = np.diff(moved, prepend=before) - 1 / self._pace
+            odd = float(np.abs(spacing[[0, *([split] if 0 < split < len(moved) else [])]]).sum())
+            odd += float(np.maximum(-np.diff(moved), 0.0).sum())
+            if odd < cost:
+                best, cost = moved, odd
+        return best
 
     def _look(self) -> None:
         """Read both clocks at once."""
