@@ -13,10 +13,10 @@ from bioxedge import SourceError, spec
 from bioxedge.quality.measures import measure
 from bioxedge.runtime import ReplaySource, Stream, loop
 from bioxedge.runtime.events import Event
-from bioxedge.runtime.examine import digest
 from bioxedge.runtime.faults import KINDS, Fault, FaultSource, draw, parse
 from bioxedge.runtime.hostclock import SYSTEM
 from bioxedge.runtime.soak import BusyClock, Recorder
+from bioxedge.runtime.soak.examine import digest
 from bioxedge.runtime.sources.counters import pattern
 from bioxedge.runtime.supervise import Supervised
 from bioxedge.windows import as_chunk

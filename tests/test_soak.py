@@ -18,8 +18,8 @@ from bioxedge.cli import cli
 from bioxedge.runtime.faults import parse
 from bioxedge.runtime.hostclock import SimulatedClock
 from bioxedge.runtime.soak import soak
+from bioxedge.runtime.soak.wearer import Wearer
 from bioxedge.runtime.sources.rows import RowReader
-from bioxedge.runtime.wearer import Wearer
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Faults as a product: any source, delivered again as a board would that fails on the way.
+"""Any source, delivered again as a board would that fails on the way.
 
 A missing sample is never passed over; this is how to see it. The samples of a source become a
 board's rows, with a counter and the host's stamps, are lost, repeated, swapped, held back or
@@ -14,26 +14,14 @@ import numpy as np
 
 from bioxedge.errors import SourceError
 from bioxedge.runtime.events import Event
-from bioxedge.runtime.faultboard import FaultyBoard
-from bioxedge.runtime.faultmarks import Mark, Session, spoil
-from bioxedge.runtime.faultplan import KINDS, TRANSPORT, Fault, draw, parse
+from bioxedge.runtime.faults.board import FaultyBoard
+from bioxedge.runtime.faults.marks import Mark, Session
+from bioxedge.runtime.faults.plan import Fault
 from bioxedge.runtime.hostclock import SYSTEM, HostClock, SimulatedClock
 from bioxedge.runtime.sources.base import Managed, Source
 from bioxedge.runtime.sources.counters import BYTE, Pattern
 from bioxedge.runtime.sources.rows import RowReader
 from bioxedge.signals import Chunk
-
-__all__ = [
-    "KINDS",
-    "TRANSPORT",
-    "Fault",
-    "FaultSource",
-    "Mark",
-    "Session",
-    "draw",
-    "parse",
-    "spoil",
-]
 
 
 class FaultSource(Managed):

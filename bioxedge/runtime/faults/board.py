@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bioxedge.errors import SourceError
-from bioxedge.runtime.faultmarks import Harm, Mark, Session, spoil
-from bioxedge.runtime.faultplan import Fault
-from bioxedge.runtime.faultwire import Driver, Feed, SensorTime, Wire
+from bioxedge.runtime.faults.marks import Harm, Mark, Session, spoil
+from bioxedge.runtime.faults.plan import Fault
+from bioxedge.runtime.faults.wire import Driver, Feed, SensorTime, Wire
 from bioxedge.runtime.hostclock import HostClock, SimulatedClock
 from bioxedge.runtime.sources.base import Source
 from bioxedge.runtime.sources.counters import Pattern

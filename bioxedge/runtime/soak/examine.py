@@ -20,7 +20,7 @@ import numpy.typing as npt
 from bioxedge.bundle import Bundle
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.prediction import Prediction
-from bioxedge.runtime.truth import Truth
+from bioxedge.runtime.soak.truth import Truth
 from bioxedge.signals import Chunk
 from bioxedge.windows import Window
 

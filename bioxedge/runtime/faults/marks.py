@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bioxedge.runtime.faultplan import Fault
+from bioxedge.runtime.faults.plan import Fault
 from bioxedge.signals import Samples
 
 Harm = Literal["removed", "spoiled", "none"]

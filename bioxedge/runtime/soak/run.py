@@ -14,19 +14,19 @@ from bioxedge.bundle import Bundle
 from bioxedge.runtime import loop
 from bioxedge.runtime.engine import Engine, Floats
 from bioxedge.runtime.events import Event
-from bioxedge.runtime.examine import Examiner, digest
 from bioxedge.runtime.faults import KINDS, TRANSPORT, Fault, FaultSource, draw
 from bioxedge.runtime.hostclock import SimulatedClock
 from bioxedge.runtime.prediction import Prediction
 from bioxedge.runtime.sinks.base import RunInfo
-from bioxedge.runtime.soakreport import Report
+from bioxedge.runtime.soak.examine import Examiner, digest
+from bioxedge.runtime.soak.report import Report
+from bioxedge.runtime.soak.truth import Truth
+from bioxedge.runtime.soak.wearer import Wearer
 from bioxedge.runtime.sources.base import Managed
 from bioxedge.runtime.sources.counters import BYTE, Pattern
 from bioxedge.runtime.sources.rows import RowReader
 from bioxedge.runtime.stream import Stream
 from bioxedge.runtime.supervise import Supervised
-from bioxedge.runtime.truth import Truth
-from bioxedge.runtime.wearer import Wearer
 from bioxedge.signals import Chunk
 
 Progress = Callable[[float, float], None]

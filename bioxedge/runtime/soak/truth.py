@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from bioxedge.runtime.faults import FaultSource, Mark, spoil
-from bioxedge.runtime.wearer import Wearer
+from bioxedge.runtime.soak.wearer import Wearer
 from bioxedge.signals import Samples
 
 

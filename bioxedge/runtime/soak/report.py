@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bioxedge.runtime.examine import CATEGORIES, Found
+from bioxedge.runtime.soak.examine import CATEGORIES, Found
 
 
 @dataclass
