@@ -98,6 +98,7 @@ class Stream:
         self._run = self._blind_until = 0
         self._labelled = self._abstaining = False
         self._spoiled: str | None = None  # what was wrong with the window before
+        self._bad_until = 0  # absolute sample one past the last bad window
         self._settled = 0  # the run whose start was looked at
 
     @property
@@ -172,13 +173,16 @@ class Stream:
             window = waiting.popleft()
             verdict = judge.verdict(window.start, window.end)
             why = self._before(window, judge) if verdict.reason is None else None
+            if verdict.reason is not None:
+                self._bad_until = math.ceil(window.end)
             self._spoiled = verdict.reason
             if why is None:
                 due.append(self._due(window, verdict, chunk))
                 continue
-            # Behind what a good window may still hold of the bad stretch before it.
+            # Behind the bad window, and what a good one may still hold of the stretch before it.
             span = float(window.end - window.start)
             at = math.ceil(float(window.start) + judge.tolerated * span)
+            at = min(max(at, self._bad_until), math.ceil(window.end))
             self._windows.rewind(at, why)
             again = replace(chunk, samples=judge.recent(at), first=at)
             waiting = deque(self._windows.push(again))
