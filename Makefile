@@ -27,6 +27,10 @@ bench: $(DESKTOP)/ready  ## the figures of the documents: hours (real recordings
 	$(DESKTOP)/bin/python benchmarks/directions.py --out out/directions
 	$(DESKTOP)/bin/python -W ignore benchmarks/training.py --out out/training
 	$(DESKTOP)/bin/python benchmarks/bidmc.py --out out/bidmc
+	$(DESKTOP)/bin/python $(PIP) -e '.[data]'
+	$(DESKTOP)/bin/python benchmarks/quality.py --out out/quality
+	$(DESKTOP)/bin/python benchmarks/runtime.py --out out/runtime
+	$(DESKTOP)/bin/python benchmarks/soak.py --out out/soak
 
 # The desktop: training, export, tests. Editable, so that a change needs no install.
 $(DESKTOP)/ready: pyproject.toml
