@@ -10,11 +10,11 @@ import numpy as np
 
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError, SignalError
-from bioxedge.gaps import Note
 from bioxedge.quality import Judge, Verdict
 from bioxedge.runtime.engine import Engine, Floats
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
+from bioxedge.runtime.notes import said
 from bioxedge.runtime.prediction import Prediction, Quality
 from bioxedge.signals import Chunk
 from bioxedge.windows import Window
@@ -155,7 +155,7 @@ class Stream:
             if not chunk.loss_known:
                 self._blind_until = chunk.end
             due = self._judged(windows, chunk)
-        self._events += map(self._event, self._windows.take_notes())
+        self._events += [said(note, self._rate) for note in self._windows.take_notes()]
         return due
 
     def _judged(self, windows: list[Window], chunk: Chunk) -> list[Due]:
@@ -298,25 +298,3 @@ class Stream:
         elif reason is None and self._abstaining:
             self._events.append(Event("abstention_ends", "labels again", t))
         self._abstaining = reason is not None
-
-    def _event(self, note: Note) -> Event:
-        """Say in words what happened to the samples."""
-        t, seconds = note.at / self._rate, note.samples / self._rate
-        facts = {"samples": note.samples, "seconds": seconds}
-        if note.why:
-            said = f"{note.why} until here: no label until a whole window has settled"
-            return Event("restart", said, t, {"reason": note.why})
-        if note.kind == "restart":
-            said = (
-                f"{note.samples} samples ({seconds:.2f} s) were missing, too many to be held over: "
-                "no label until a whole window has settled"
-            )
-            return Event("restart", said, t, facts)
-        names = ", ".join(note.channels)
-        lasts = "has given no value for" if note.open else "gave no value for"
-        return Event(
-            "missing",
-            f"{names} {lasts} {note.samples} samples ({seconds:.2f} s)",
-            t,
-            {**facts, "channels": list(note.channels), "goes_on": note.open},
-        )
