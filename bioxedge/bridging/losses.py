@@ -19,7 +19,7 @@ from bioxedge.errors import ModelError
 INFONCE_TEMPERATURE = 0.1
 """What cosines are divided by before the softmax of `infonce`."""
 
-_ROWS = 64  # of the wanted activations that are looked at together: they may be many
+_BYTES = 4 * 2**20  # of the wanted activations that are looked at together: they may be many
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,17 @@ class Pairs:
         rows : Tensor of int64
             The pairs.
         """
-        parts = rows.split(_ROWS)
-        total = sum(read(part).double().sum(0) for part in parts)
-        mean = total / len(rows)
+        one = read(rows[:1]).double()[0]
+        parts = rows.split(max(_BYTES // (one.numel() * one.element_size()), 1))
+        mean = torch.zeros_like(one)
+        for part in parts:
+            mean += read(part).double().sum(0)
+        mean /= len(rows)
         square = absolute = 0.0
         for part in parts:
-            off = read(part).double() - mean
-            square += off.square().sum().item()
+            off = read(part).double().sub_(mean)
             absolute += off.abs().sum().item()
+            square += off.square_().sum().item()
         count = len(rows) * mean.numel()
         return cls(mean.float(), square / count, absolute / count)
 

@@ -118,7 +118,8 @@ def run(
         desk = Desk(info or about(source, stream, clock), tally)
         stack.callback(_whole, interrupts, desk.close)
         patience = SLOW if source.waits else 0.0
-        desk.open(sinks, patience=patience, hurry=interrupts.pending)
+        # a thread that is torn while it starts can be neither joined nor told to end
+        _whole(interrupts, lambda: desk.open(sinks, patience=patience, hurry=interrupts.pending))
         _Run(source, stream, desk, seconds, late, clock, interrupts).go()
     if desk.failures:
         raise SinkError("; ".join(desk.failures))

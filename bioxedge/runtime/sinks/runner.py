@@ -45,7 +45,7 @@ class SinkRunner:
         Seconds that :meth:`emit` waits for room while the sink still takes records: for a
         recording, which can wait. The default, 0, is for a live source, which cannot.
     hurry : callable, optional
-        Tells whether that wait is to end now: the run has been told to.
+        Tells whether a wait, that one or for the opening, is to end now: the run has been told to.
 
     Attributes
     ----------
@@ -79,7 +79,8 @@ class SinkRunner:
     def start(self, run: RunInfo, *, timeout: float = OPENING) -> None:
         """Open the sink.
 
-        An opening that takes longer than ``timeout`` seconds goes on beside the run.
+        An opening that takes longer than ``timeout`` seconds, or than the run is willing to wait,
+        goes on beside it.
 
         Raises
         ------
@@ -90,8 +91,12 @@ class SinkRunner:
             target=self._work, args=(run,), name=f"sink {self.name}", daemon=True
         )
         self._thread.start()
+        limit = time.monotonic() + timeout
         with self._changed:
-            self._changed.wait_for(lambda: self._opened or self.failed is not None, timeout)
+            while not self._opened and self.failed is None:
+                if time.monotonic() >= limit or self._hurry():
+                    break
+                self._changed.wait(0.05)
         if self.failed is not None:
             raise self.failed
 
