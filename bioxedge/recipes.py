@@ -214,6 +214,17 @@ class Compute(Struct, frozen=True):
     packed: bool = False
 
 
+class Variants(Struct, frozen=True):
+    """Smaller or faster files of the same model, beside ``fp32``.
+
+    Those in ``make`` are made; one is kept if it costs at most ``budget`` of balanced accuracy
+    on held-out people, and refused with the figures otherwise.
+    """
+
+    make: tuple[Literal["int8", "int8-unsigned", "int8-static", "fp16"], ...] = ()
+    budget: Annotated[float, Meta(ge=0, lt=1)] = 0.01
+
+
 class Recipe(Struct, frozen=True):
     """All choices behind one bundle.
 
@@ -232,6 +243,7 @@ class Recipe(Struct, frozen=True):
     decision: Decision = Decision()
     quality: dict[str, Any] = msgspec.field(default_factory=dict)
     compute: Compute = Compute()
+    variants: Variants = Variants()
     seed: Count = 0
 
 
