@@ -20,19 +20,11 @@ from fractions import Fraction
 
 import msgspec
 import numpy as np
-from scipy import signal
 
 from bioxedge import spec
 from bioxedge.errors import ManifestError, SignalError
+from bioxedge.filters import LONGEST, Cascade, low_pass, sections_of, settling
 from bioxedge.signals import Samples, rows_by_name
-
-# What may be left of a recursive filter's impulse response (share of its absolute sum) when
-# its first sample leaves: one part in a thousand, below the noise of any sensor here.
-SETTLED = 1e-3
-
-# Samples of a filter's impulse response, or taps of a resampler, beyond which a parameter is a
-# slip: four million are more than an hour at 1 kHz.
-LONGEST = 2**22
 
 
 @dataclass(frozen=True)
@@ -128,8 +120,7 @@ class ResampleStage(Stage):
                 f"resampling by {up}/{down} with reach {reach} takes more than {LONGEST} taps: "
                 "choose a simpler ratio"
             )
-        # Kaiser beta 8: about 80 dB below the pass band from the slower Nyquist rate on.
-        taps = signal.firwin(2 * half + 1, 1.0 / slower, window=("kaiser", 8.0)) * self._up
+        taps = low_pass(half, slower) * self._up
         depth = -(-len(taps) // self._up)
         padded = np.zeros(depth * self._up)
         padded[: len(taps)] = taps
@@ -169,34 +160,34 @@ class ResampleStage(Stage):
 
 
 class FilterStage(Stage):
-    """Second-order sections with carried state, at rest at the first sample's level."""
+    """Second-order sections with carried state, at rest at the first sample's level.
 
-    _state: Samples | None
+    Attributes
+    ----------
+    sections : ndarray of float64, shape [sections, 6]
+    """
 
     def __init__(self, parameters: spec.Filter, rate: float) -> None:
-        self._sections = _sections(parameters, rate)
+        self.sections = sections_of(parameters, rate)
+        self._cascade = Cascade(self.sections)
         # One sample of slack: a design may round differently under another SciPy.
-        needed = _settling(self._sections)
-        self._rest = signal.sosfilt_zi(self._sections)
         slack = 0 if parameters.warmup is None else 1
-        self.warmup = _warmup(parameters.warmup, needed - slack)
+        self.warmup = _warmup(parameters.warmup, settling(self.sections) - slack)
         self.position = Affine(Fraction(1), Fraction(self.warmup))
-        self.reset()
+        self._unsettled = self.warmup
 
     def push(self, samples: Samples) -> Samples:
         """Filter, carrying the state over."""
-        if samples.shape[1] == 0:  # sosfilt refuses an empty axis
+        if samples.shape[1] == 0:
             return samples
-        if self._state is None:
-            self._state = self._rest[:, None, :] * samples[None, :, :1]
-        out, self._state = signal.sosfilt(self._sections, samples, axis=-1, zi=self._state)
+        out = self._cascade.push(samples)
         unsettled = min(self._unsettled, out.shape[1])
         self._unsettled -= unsettled
         return np.ascontiguousarray(out[:, unsettled:])
 
     def reset(self) -> None:
         """Rest again at whatever comes first."""
-        self._state = None
+        self._cascade.reset()
         self._unsettled = self.warmup
 
 
@@ -259,16 +250,27 @@ class Stages:
         """Each stage's warm-up in its own output samples."""
         return tuple(stage.warmup for stage in self._stages)
 
+    def settled(self, stages: Sequence[spec.Stage]) -> tuple[spec.Stage, ...]:
+        """Fill in what the stages left open: warm-ups, and the sections of filters."""
+        return tuple(
+            _filled(parameters, stage)
+            for parameters, stage in zip(stages, self._stages, strict=True)
+        )
+
 
 def settle(stages: Sequence[spec.Stage], source: spec.Input) -> tuple[spec.Stage, ...]:
-    """Fill in the warm-up of each stage that left it open."""
-    built = Stages(stages, source)
-    return tuple(
-        msgspec.structs.replace(stage, warmup=warmup)
-        if isinstance(stage, spec.Resample | spec.Filter)
-        else stage
-        for stage, warmup in zip(stages, built.warmups, strict=True)
-    )
+    """Fill in the warm-up of each stage that left it open, and the sections of filters."""
+    return Stages(stages, source).settled(stages)
+
+
+def _filled(parameters: spec.Stage, stage: Stage) -> spec.Stage:
+    """Give a stage's parameters with what was computed from them."""
+    if isinstance(parameters, spec.Filter) and isinstance(stage, FilterStage):
+        sections = tuple(tuple(map(float, row)) for row in stage.sections)
+        return msgspec.structs.replace(parameters, warmup=stage.warmup, sections=sections)
+    if isinstance(parameters, spec.Resample):
+        return msgspec.structs.replace(parameters, warmup=stage.warmup)
+    return parameters
 
 
 def _build(parameters: spec.Stage, channels: tuple[str, ...], rate: float) -> Stage:
@@ -280,50 +282,6 @@ def _build(parameters: spec.Stage, channels: tuple[str, ...], rate: float) -> St
     if isinstance(parameters, spec.Resample):
         return ResampleStage(parameters)
     return FilterStage(parameters, rate)
-
-
-def _sections(parameters: spec.Filter, rate: float) -> Samples:
-    """Design the filter's second-order sections [sections, 6]."""
-    cutoff = parameters.cutoff
-    pair = parameters.design != "notch" and parameters.kind in ("bandpass", "bandstop")
-    if len(cutoff) != (2 if pair else 1):
-        kind = parameters.kind if parameters.design != "notch" else "notch"
-        raise SignalError(
-            f"a {kind} takes {'two cutoffs' if pair else 'one cutoff'}, got {list(cutoff)}"
-        )
-    if max(cutoff) >= rate / 2 or (pair and cutoff[0] >= cutoff[1]):
-        raise SignalError(
-            f"cutoff {list(cutoff)} Hz must rise and stay below half the rate, {rate / 2:g} Hz"
-        )
-    if parameters.design == "notch":
-        b, a = signal.iirnotch(cutoff[0], parameters.q, fs=rate)
-        return np.ascontiguousarray(signal.tf2sos(b, a))
-    edges = list(cutoff) if pair else cutoff[0]
-    if parameters.design == "butterworth":
-        sections = signal.butter(parameters.order, edges, parameters.kind, output="sos", fs=rate)
-    else:
-        sections = signal.cheby1(
-            parameters.order, parameters.ripple, edges, parameters.kind, output="sos", fs=rate
-        )
-    return np.ascontiguousarray(sections)
-
-
-def _settling(sections: Samples) -> int:
-    """Samples until all but SETTLED of the impulse response's absolute sum has passed."""
-    _, poles, _ = signal.sos2zpk(sections)
-    radius = float(np.abs(poles).max())
-    if radius >= 1.0:
-        raise SignalError(f"the filter is unstable: a pole at radius {radius:.6f}")
-    length = 2 if radius == 0 else math.ceil(math.log(1e-9) / math.log(radius)) + 2
-    if length > LONGEST:
-        raise SignalError(
-            f"the filter takes more than {LONGEST} samples to settle: raise its lowest cutoff"
-        )
-    impulse = np.zeros(length)
-    impulse[0] = 1.0
-    weight = np.abs(signal.sosfilt(sections, impulse))
-    left = np.cumsum(weight[::-1])[::-1]
-    return int(np.count_nonzero(left > SETTLED * left[0]))
 
 
 def _warmup(declared: int | None, needed: int) -> int:

@@ -79,12 +79,16 @@ class Resample(Struct, frozen=True, tag_field="stage", tag="resample"):
     warmup: Count | None = None
 
 
+Section = tuple[float, float, float, float, float, float]
+
+
 class Filter(Struct, frozen=True, tag_field="stage", tag="filter"):
     """A causal recursive filter in second-order sections.
 
     ``cutoff`` is in Hz, one number or a pair; ``order`` is the prototype's (a band-pass has
     twice as many poles); ``ripple`` (dB) belongs to ``chebyshev1`` and ``q`` (centre over
-    bandwidth) to ``notch``. ``warmup`` counts output samples.
+    bandwidth) to ``notch``. ``warmup`` counts output samples. ``sections`` (b0, b1, b2, 1, a1,
+    a2 of each) are what is run: designed when a bundle is built, so that a device need not.
     """
 
     design: Literal["butterworth", "chebyshev1", "notch"]
@@ -94,6 +98,7 @@ class Filter(Struct, frozen=True, tag_field="stage", tag="filter"):
     ripple: Rate = 0.5
     q: Rate = 30.0
     warmup: Count | None = None
+    sections: Annotated[tuple[Section, ...], Meta(min_length=1, max_length=24)] | None = None
 
 
 Stage = Select | Scale | Resample | Filter

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from fractions import Fraction
 
+import msgspec
 import numpy as np
 import pytest
 from scipy import signal, stats
@@ -251,6 +255,45 @@ def test_settling_fills_every_warm_up_in_and_keeps_those_that_are_there() -> Non
     settled = dsp.settle(stages, SOURCE)
     assert [getattr(stage, "warmup", 0) for stage in settled] == list(build(*stages).warmups)
     assert dsp.settle(settled, SOURCE) == settled
+
+
+def test_settled_sections_are_the_design_to_the_last_bit_through_json() -> None:
+    stages = (spec.Resample(up=2, down=1), *FILTERS.values())
+    settled = msgspec.json.encode(spec.StreamSpec(stages=dsp.settle(stages, SOURCE)))
+    read = msgspec.json.decode(settled, type=spec.StreamSpec).stages
+    samples = noise(9000) + 1e3
+    assert build(*read).push(samples).tobytes() == build(*stages).push(samples).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ((1.0, 0.0, 0.0, 2.0, 0.0, 0.0), "the fourth of them 1"),
+        ((1.0, 0.0, 0.0, 1.0, -2.5, 1.2), "unstable"),
+    ],
+)
+def test_sections_that_are_no_filter_are_refused(section: spec.Section, message: str) -> None:
+    stage = msgspec.structs.replace(FILTERS["band"], sections=(section,))
+    with pytest.raises(ManifestError, match=message + r".*\$\.stream\.stages\[0\]"):
+        build(stage)
+
+
+def test_what_is_settled_runs_without_scipys_designs() -> None:
+    stages = (spec.Resample(up=125, down=64), FILTERS["band"])
+    settled = msgspec.json.encode(spec.StreamSpec(stages=dsp.settle(stages, SOURCE)))
+    code = f"""
+        import sys
+        import msgspec
+        import numpy as np
+        from bioxedge import dsp, spec
+
+        stream = msgspec.json.decode({settled!r}, type=spec.StreamSpec)
+        channels = tuple(spec.ChannelSpec(name=name, unit="uV") for name in "ab")
+        source = spec.Input(modality="ppg", channels=channels, rate={RATE})
+        out = dsp.Stages(stream.stages, source).push(np.ones((2, 5000)))
+        assert out.shape[1] and "scipy.signal" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 
 
 # -- whole windows -------------------------------------------------------------------------

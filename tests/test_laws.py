@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioxedge import dsp, spec
+from bioxedge import dsp, filters, spec
 from bioxedge.bundle import Bundle
 from bioxedge.decide import Decider
 from bioxedge.errors import ManifestError
@@ -375,7 +375,7 @@ def test_law_3_the_first_output_is_settled(stage: spec.Stage) -> None:
     if isinstance(stage, spec.Filter):
         # SETTLED bounds what is left of the start, as a share of the response's absolute sum.
         gain = _absolute_gain(stage)
-        assert np.abs(found - expected).max() <= dsp.SETTLED * gain * span
+        assert np.abs(found - expected).max() <= filters.SETTLED * gain * span
         assert np.abs(found[:, 2000:] - expected[:, 2000:]).max() <= 1e-5 * span
     else:
         assert np.abs(found - expected).max() <= 1e-12 * span
