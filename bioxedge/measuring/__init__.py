@@ -1,0 +1,1 @@
+"""What a bundle costs on this machine: time, memory, energy, and what may be believed of it."""
