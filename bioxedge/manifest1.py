@@ -7,13 +7,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from bioxedge import manifest
+from bioxedge import manifest, spec
 from bioxedge.manifest import DataPart, FileName, Licence, Manifest, ModelPart, Sha256, Tensor
 from bioxedge.spec import (
     ChannelSpec,
+    Count,
     Input,
     Positive,
     Rate,
+    Resample,
+    Scale,
+    Select,
     StreamSpec,
     Struct,
     Text,
@@ -27,6 +31,25 @@ class Input1(Struct, frozen=True):
     modality: Text
     channels: Annotated[tuple[ChannelSpec, ...], Meta(min_length=1)]
     rate: Rate
+
+
+class Filter1(Struct, frozen=True, tag_field="stage", tag="filter"):
+    """A recursive filter; its sections are designed where it runs."""
+
+    design: Literal["butterworth", "chebyshev1", "notch"]
+    cutoff: Annotated[tuple[Rate, ...], Meta(min_length=1, max_length=2)]
+    kind: Literal["lowpass", "highpass", "bandpass", "bandstop"] = "bandpass"
+    order: Annotated[int, Meta(ge=1, le=12)] = 2
+    ripple: Rate = 0.5
+    q: Rate = 30.0
+    warmup: Count | None = None
+
+
+class StreamSpec1(Struct, frozen=True):
+    """The causal stages in order."""
+
+    stages: tuple[Select | Scale | Resample | Filter1, ...] = ()
+    max_gap: Count = 0
 
 
 class Variant1(Struct, frozen=True):
@@ -93,7 +116,7 @@ class Manifest1(Struct, frozen=True):
     format: Literal[1]
     name: Text
     input: Input1
-    stream: StreamSpec
+    stream: StreamSpec1
     window: WindowSpec
     model: Annotated[dict[str, Variant1], Meta(min_length=1)]
     golden: Golden1
@@ -116,7 +139,13 @@ class Manifest1(Struct, frozen=True):
             format=1,
             name=self.name,
             input=Input(**_fields(self.input)),
-            stream=self.stream,
+            stream=StreamSpec(
+                stages=tuple(
+                    spec.Filter(**_fields(stage)) if isinstance(stage, Filter1) else stage
+                    for stage in self.stream.stages
+                ),
+                max_gap=self.stream.max_gap,
+            ),
             window=self.window,
             model={
                 # No agreement was stated, so none is asked for.
