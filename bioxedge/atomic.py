@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
@@ -16,6 +17,38 @@ def sync(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_directory(
+    path: Path, files: Mapping[str, bytes], check: Callable[[Path], object]
+) -> None:
+    """Write a directory beside the place where it will stand, check it there, put it in place.
+
+    Parameters
+    ----------
+    path : Path
+        Absolute; what stands there is replaced.
+    files : mapping of str to bytes
+        By name.
+    check : callable
+        Opens the directory while it still stands beside; nothing is replaced if it raises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        for name, raw in files.items():
+            with (partial / name).open("wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+        sync(partial)
+        check(partial)
+        put_in_place(partial, path)
+        sync(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def aside(path: Path) -> Path:

@@ -7,12 +7,8 @@ is what is used. Nothing is ever unpickled.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import shutil
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +17,16 @@ from typing import Any
 import msgspec
 
 from bioxedge import manifestfile, onnxfile
-from bioxedge.atomic import aside, put_in_place, sync
+from bioxedge.atomic import aside, write_directory
 from bioxedge.decide import Decider
 from bioxedge.errors import BundleError
 from bioxedge.goldenfile import GoldenData, unpack
 from bioxedge.manifest import Golden, Manifest, Variant
 from bioxedge.quality import Judge, memory_for
+from bioxedge.regular import read_file
 from bioxedge.windows import WindowStream
 
 MANIFEST = "manifest.json"
-MANIFEST_LIMIT = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class Bundle:
             raise BundleError(
                 f"{path} is no bundle: there is no such directory; bioxedge build makes one"
             )
-        manifest = manifestfile.decode(_read(path, MANIFEST, None))
+        manifest = manifestfile.decode(read_file(path, MANIFEST))
         models = {name: _checked(path, part) for name, part in manifest.model.items()}
         for name, raw in models.items():
             _check_model(name, manifest.model[name], raw)
@@ -141,58 +137,13 @@ def write(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> B
     if set(files) != named:
         odd = ", ".join(sorted(set(files) ^ named))
         raise BundleError(f"files and manifest do not fit each other: {odd}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        for name, raw in {**files, MANIFEST: manifestfile.encode(manifest)}.items():
-            with (partial / name).open("wb") as file:
-                file.write(raw)
-                file.flush()
-                os.fsync(file.fileno())
-        sync(partial)
-        Bundle.open(partial)
-        put_in_place(partial, path)
-        sync(path.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    write_directory(path, {**files, MANIFEST: manifestfile.encode(manifest)}, Bundle.open)
     return Bundle.open(path)
-
-
-def _read(directory: Path, name: str, size: int | None) -> bytes:
-    """Read one regular file of a directory, following no link."""
-    try:
-        descriptor = os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError as error:
-        raise BundleError(f"{directory} lacks {name}: the bundle is incomplete") from error
-    except OSError as error:
-        why = "it is a link" if error.errno in (errno.ELOOP, errno.EMLINK) else error.strerror
-        raise BundleError(f"{directory / name} cannot be read: {why}") from error
-    try:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise BundleError(f"{directory / name} is not a regular file")
-        if size is None and facts.st_size > MANIFEST_LIMIT:
-            raise BundleError(
-                f"{directory / name} has {facts.st_size} bytes: at most {MANIFEST_LIMIT} are read"
-            )
-        if size is not None and facts.st_size != size:
-            raise BundleError(
-                f"{directory / name} has {facts.st_size} bytes, the manifest says {size}: "
-                f"it was truncated or swapped; copy the bundle again"
-            )
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    except OSError as error:
-        raise BundleError(f"{directory / name} cannot be read: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
 
 
 def _checked(directory: Path, part: Variant | Golden) -> bytes:
     """Read a file that the manifest names and hold it to its size and hash."""
-    raw = _read(directory, part.file, part.bytes)
+    raw = read_file(directory, part.file, part.bytes)
     if hashlib.sha256(raw).hexdigest() != part.sha256:
         raise BundleError(
             f"{directory / part.file} does not match its sha256: it was damaged or swapped; "

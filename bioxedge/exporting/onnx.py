@@ -39,7 +39,11 @@ def to_onnx(model: nn.Module, channels: int, samples: int) -> bytes:
     ExportError
         The exporter failed, or wrote a version that devices do not read.
     """
-    example = torch.zeros(1, channels, samples)
+    return graph_of(model, torch.zeros(1, channels, samples))
+
+
+def graph_of(model: nn.Module | torch.export.ExportedProgram, example: torch.Tensor) -> bytes:
+    """Export whatever takes one tensor of `example`'s shape and gives one; see `to_onnx`."""
     try:
         with _quiet():
             program = torch.onnx.export(
