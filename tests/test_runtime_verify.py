@@ -27,7 +27,7 @@ def test_a_good_bundle_passes_to_the_last_bit(tmp_path, options):
     report = verify(make_bundle(tmp_path / "b", **options))
     assert report.dsp_bitwise and report.dsp_difference == 0
     assert report.difference <= 1e-6 and report.repeat_difference <= 1e-6
-    assert (report.files, report.provider) == (3, "CPUExecutionProvider")
+    assert (report.files, report.provider) == (3, "cpu")
     assert report.lines()[-1] == "PASS" and report.to_dict()["pass"] is True
 
 
