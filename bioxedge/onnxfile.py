@@ -69,11 +69,11 @@ def inspect(raw: bytes) -> OnnxFacts:
     """
     try:
         ir = opset = 0
-        for number, value in _fields(memoryview(raw)):
+        for number, value in fields(memoryview(raw)):
             if number == 1 and isinstance(value, int):
                 ir = value
             elif number == 8 and isinstance(value, memoryview):
-                operators = dict(_fields(value))
+                operators = dict(fields(value))
                 domain = operators.get(1, memoryview(b""))
                 version = operators.get(2, 0)
                 if isinstance(domain, memoryview) and bytes(domain) in (b"", b"ai.onnx"):
@@ -96,7 +96,7 @@ def _walk(message: memoryview, kind: str, depth: int) -> int:
     children = _CHILDREN[kind]
     return sum(
         _walk(value, children[number], depth + 1)
-        for number, value in _fields(message)
+        for number, value in fields(message)
         if number in children and isinstance(value, memoryview)
     )
 
@@ -105,7 +105,7 @@ def _tensor(message: memoryview) -> int:
     """Refuse external data; give the number of elements if they are floating-point."""
     dims: list[int] = []
     kind = 0
-    for number, value in _fields(message):
+    for number, value in fields(message):
         if number == 13 or (number == 14 and value != 0):
             raise BundleError(
                 "the model keeps weights outside its file (ONNX external data), which a bundle "
@@ -125,7 +125,7 @@ def _tensor(message: memoryview) -> int:
     return math.prod(dims) if kind in _FLOATS else 0
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Go through a protobuf message: field number, and an integer or the bytes."""
     while len(message):
         key, message = _varint(message)
