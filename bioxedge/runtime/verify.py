@@ -83,7 +83,9 @@ class Report:
         ]
 
 
-def verify(bundle: Bundle, *, variant: str | None = None, threads: int = 1) -> Report:
+def verify(
+    bundle: Bundle, *, variant: str | None = None, threads: int = 1, provider: str = "cpu"
+) -> Report:
     """Hold this machine to a bundle's golden windows and answers.
 
     Parameters
@@ -92,6 +94,8 @@ def verify(bundle: Bundle, *, variant: str | None = None, threads: int = 1) -> R
         Opening it has checked the files.
     variant : str, optional
     threads : int, optional
+    provider : str, optional
+        See :mod:`bioxedge.runtime.session`.
 
     Raises
     ------
@@ -114,7 +118,7 @@ def verify(bundle: Bundle, *, variant: str | None = None, threads: int = 1) -> R
         bundle, "windows cut from the golden samples", windows, golden.windows,
         about.golden.dsp_tolerance,
     )  # fmt: skip
-    engine = Engine(bundle, variant, threads)
+    engine = Engine(bundle, variant, threads, [provider])
     first, second = (np.stack([engine.run(w) for w in golden.windows]) for _ in range(2))
     part = about.variant(variant)
     found = _bounded(bundle, "probabilities", first, golden.probabilities, part.tolerance)
