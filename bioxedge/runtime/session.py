@@ -61,6 +61,8 @@ class Session:
     threads : int
     inputs, outputs : list of (str, tuple of int)
         The name and the shape of the one input and of the one output.
+    given : ndarray of float32, shape of the input
+        The input's memory; :meth:`again` answers what stands there.
 
     Raises
     ------
@@ -92,7 +94,7 @@ class Session:
             self._runs = ort.OnnxRuntime(raw, threads, provider, cache or Path(), profile)
             self.inputs, self.outputs = self._runs.inputs, self._runs.outputs
             self._check()
-            self._given = self._runs.bind()
+            self.given = self._runs.bind()
             # A first run here: some versions notice only then that shapes do not fit, and the
             # first live window must not pay for memory that all the others reuse.
             self._runs.answer()
@@ -127,16 +129,19 @@ class Session:
         BundleError
             The runtime failed.
         """
-        if x.shape != self._given.shape:
-            raise SignalError(f"the model takes {list(self._given.shape)}, got {list(x.shape)}")
-        self._given[...] = x
+        if x.shape != self.given.shape:
+            raise SignalError(f"the model takes {list(self.given.shape)}, got {list(x.shape)}")
+        self.given[...] = x
+        copied: Floats = self.again().copy()  # the next one is written over it
+        return copied
+
+    def again(self) -> Floats:
+        """Answer what stands in `given`, and copy nothing: the next answer is written over it."""
         try:
-            answer = self._runs.answer()
+            return self._runs.answer()
         except Exception as error:
             said = " ".join(str(error).split())[:300]
             raise BundleError(f"ONNX Runtime failed on a window: {said}") from error
-        copied: Floats = answer.copy()  # the next one is written over it
-        return copied
 
     def close(self) -> None:
         """Let go of the model; write the profile if one was asked for."""
