@@ -137,6 +137,14 @@ install_it() {
     fi
     "$target/bin/python" -m pip install --quiet --disable-pip-version-check "${from[@]}" "$wheel$extra" \
       || die "pip could not install it (above); what ran before still runs"
+    # A Jetson's GPU is in NVIDIA's build of ONNX Runtime, which takes the place of PyPI's.
+    local gpu=()
+    if [ -n "$wheels" ]; then mapfile -t gpu < <(find "$wheels" -maxdepth 1 -name 'onnxruntime_gpu-*.whl'); fi
+    if [ ${#gpu[@]} -gt 0 ]; then
+      "$target/bin/python" -m pip uninstall --quiet --yes onnxruntime
+      "$target/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps "${gpu[0]}" \
+        || die "${gpu[0]} does not fit this Python (above); what ran before still runs"
+    fi
     "$target/bin/python" -c 'import bioxedge.runtime' \
       || die "the new version does not start here (above); what ran before still runs"
     touch "$target/ready"
