@@ -12,6 +12,7 @@ import click
 
 from bioxedge import __version__
 from bioxedge.commands.build import build
+from bioxedge.commands.doctor import doctor
 from bioxedge.commands.ending import Terminated
 from bioxedge.commands.models import models
 from bioxedge.commands.positions import positions
@@ -30,7 +31,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for verb in (build, positions, models, verify, run, soak):
+for verb in (build, positions, models, verify, run, soak, doctor):
     cli.add_command(verb)
 
 
