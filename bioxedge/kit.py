@@ -165,6 +165,16 @@ class Kit:
             kit.model(name)
         return kit
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        files = self.manifest.files
+        return {
+            "kit": str(self.path),
+            "digest": self.manifest.digest,
+            "parts": len(files),
+            "bytes": sum(part.bytes for part in files.values()),
+        }
+
     def model(self, name: str) -> bytes:
         """Give the checked content of a part's ONNX file.
 
