@@ -25,7 +25,7 @@ import numpy as np
 
 from bioxedge.bundle import Bundle
 from bioxedge.measuring.closed import memory, resident
-from bioxedge.measuring.tasks import Opened, Task
+from bioxedge.measuring.tasks import STAGES, Opened, Task
 from bioxedge.runtime import Engine, JsonLinesSink, Stream, loop
 from bioxedge.runtime.engine import Floats
 from bioxedge.runtime.events import Event
@@ -36,7 +36,6 @@ from bioxedge.signals import Chunk
 
 WARMUP = 5
 """Windows that are answered before those that count."""
-STAGES = ("drain", "stages", "engine", "decision", "sink")
 
 
 class Paced(Managed):

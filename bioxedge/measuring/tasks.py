@@ -23,6 +23,9 @@ from bioxedge.errors import BundleError
 # What a process's first moment is taken at, before anything is imported.
 CODE = "import time; began = time.monotonic_ns(); from bioxedge.measuring.child import main; main(began)"  # noqa: E501
 
+STAGES = ("drain", "stages", "engine", "decision", "sink")
+"""What a window's latency is made of, in order."""
+
 Kind = Literal["prove", "closed", "open", "parts", "soak"]
 
 
