@@ -11,6 +11,7 @@ from typing import TextIO
 import click
 
 from bioxedge import __version__
+from bioxedge.commands.bench import bench
 from bioxedge.commands.build import build
 from bioxedge.commands.doctor import doctor
 from bioxedge.commands.ending import Terminated
@@ -31,7 +32,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for verb in (build, positions, models, verify, run, soak, doctor):
+for verb in (build, positions, models, verify, run, soak, bench, doctor):
     cli.add_command(verb)
 
 
