@@ -12,6 +12,7 @@ import click
 
 from bioxedge import __version__
 from bioxedge.commands.bench import bench
+from bioxedge.commands.boards import boards
 from bioxedge.commands.build import build
 from bioxedge.commands.doctor import doctor
 from bioxedge.commands.ending import Terminated
@@ -32,7 +33,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for verb in (build, positions, models, verify, run, soak, bench, doctor):
+for verb in (build, positions, models, verify, run, soak, bench, doctor, boards):
     cli.add_command(verb)
 
 

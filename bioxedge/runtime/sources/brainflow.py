@@ -20,8 +20,8 @@ from bioxedge.runtime.sources.base import Managed
 from bioxedge.runtime.sources.rows import RowReader
 from bioxedge.signals import Chunk
 
-# What makes a Muse send its PPG (BrainFlow: other_info), by board.
-_STARTUP = {"muse_2": "p50", "muse_2_bled": "p50", "muse_s": "p61", "muse_s_bled": "p61"}
+# What makes a Muse send its PPG (BrainFlow: other_info, ancillary preset), by board.
+STARTUP = {"muse_2": "p50", "muse_2_bled": "p50", "muse_s": "p61", "muse_s_bled": "p61"}
 _CURE = "is the board switched on, near, in nobody else's use, and does it need a --param?"
 
 
@@ -80,7 +80,7 @@ class BrainFlowSource(Managed):
         self.channels, self.rate, self.name = channels, rate, self._layout.title
         params = dict(params or {})
         if self._layout.preset == "ancillary" and not config and "other_info" not in params:
-            startup = _STARTUP.get(self._layout.board)
+            startup = STARTUP.get(self._layout.board)
             params.update({"other_info": startup} if startup else {})
         self._params = _input_params(self._shim, params)
         self._config = config
