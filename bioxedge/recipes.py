@@ -201,17 +201,21 @@ class Bridge(Struct, frozen=True):
 
 
 class Compute(Struct, frozen=True):
-    """On what it is computed; results change by rounding only.
+    """On what it is computed.
 
     ``device`` is ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``; ``precision`` is that
     of the matrix products inside frozen models; ``compiled`` fuses the target's tail, ``packed``
-    lays frozen weights out once as a processor multiplies them.
+    lays frozen weights out once as a processor multiplies them. The latter two change results by
+    rounding only; where they are ``auto``, a few steps are timed when a longer training begins,
+    and it is done with the fastest. ``bf16`` changes results by more: it is taken where it stands
+    here, or where ``precision = "auto"`` allows it (for the training; features are in float32
+    then) and it is the fastest.
     """
 
     device: Text = "auto"
-    precision: Literal["fp32", "bf16"] = "fp32"
-    compiled: bool = False
-    packed: bool = False
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    compiled: bool | Literal["auto"] = "auto"
+    packed: bool | Literal["auto"] = "auto"
 
 
 class Variants(Struct, frozen=True):

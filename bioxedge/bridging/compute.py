@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import warnings
@@ -33,8 +34,8 @@ class Compute:
         Fuse what lies between the matrix products of a frozen tail (``torch.compile``; needs a
         C++ compiler on a processor, and half a minute before the first step).
     packed : bool
-        On a processor, lay the weights of frozen linear layers out once (`packed`). It holds in
-        float32 and where nothing is compiled; elsewhere it changes nothing.
+        On a processor, lay the weights of frozen linear layers out once (`packed`), in the
+        wanted precision. Where something is compiled it changes nothing.
     """
 
     device: str = "auto"
@@ -50,19 +51,24 @@ class Compute:
             raise ModelError(f"{self.device!r} is no device: choose auto, cpu or cuda") from error
         if device.type == "cuda" and not torch.cuda.is_available():
             raise ModelError(f"torch finds no GPU for {self.device!r}: choose auto or cpu")
-        if self.compiled and device.type == "cpu" and _compiler() is None:
+        if self.compiled and device.type == "cpu" and not can_compile(device):
             raise ModelError(
                 "no C++ compiler is found, which compiled = true needs on a processor: install "
                 "g++, or set compiled = false"
             )
         if self.packed and device.type == "cpu" and not can_pack():
             raise ModelError("this torch has no oneDNN, which packs weights: set packed = false")
-        if self.precision == "bf16" and not has_bf16(device):
+        if not self.native:
             raise ModelError(
                 f"this {'GPU' if device.type == 'cuda' else 'processor'} has no bf16: it would be "
                 "slower than fp32; choose fp32"
             )
         return self
+
+    @property
+    def native(self) -> bool:
+        """Whether the device multiplies in the wanted precision itself."""
+        return self.precision == "fp32" or has_bf16(self.where)
 
     @property
     def where(self) -> torch.device:
@@ -82,8 +88,9 @@ class Compute:
         """
         device = self.where
         if device.type == "cpu":
-            wanted = self.packed and self.precision == "fp32" and not self.compiled
-            with packed(module) if wanted else nullcontext():
+            wanted = self.packed and not self.compiled
+            kind = torch.float32 if self.precision == "fp32" else torch.bfloat16
+            with packed(module, kind) if wanted else nullcontext():
                 yield
             return
         module.to(device, memory_format=torch.channels_last)
@@ -115,9 +122,12 @@ class Compute:
             yield
 
 
-def _compiler() -> str | None:
-    """Find what torch would compile with."""
-    return shutil.which(os.environ.get("CXX", "")) or shutil.which("g++") or shutil.which("clang++")
+def can_compile(device: torch.device) -> bool:
+    """Say whether what ``torch.compile`` writes for a device can be compiled here."""
+    if device.type == "cuda":
+        return importlib.util.find_spec("triton") is not None
+    names = (os.environ.get("CXX", ""), "g++", "clang++")
+    return any(shutil.which(name) for name in names)
 
 
 @contextmanager

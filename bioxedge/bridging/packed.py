@@ -23,11 +23,19 @@ def can_pack() -> bool:
 
 
 @contextmanager
-def packed(module: nn.Module) -> Iterator[None]:
+def packed(module: nn.Module, dtype: torch.dtype = torch.float32) -> Iterator[None]:
     """Let the frozen linear layers inside a module compute with packed weights.
 
-    On the processor, in float32; what they compute differs by rounding. Weights that want a
+    On the processor; in float32 what they compute differs by rounding. Weights that want a
     gradient, or lie elsewhere, are left alone.
+
+    Parameters
+    ----------
+    module : Module
+        As it was, afterwards.
+    dtype : {torch.float32, torch.bfloat16}
+        What the weights are kept in and multiplied with. Autocast turns frozen weights into
+        bfloat16 anew at every step; packed, that is done once.
     """
     found = [
         part
@@ -39,7 +47,7 @@ def packed(module: nn.Module) -> Iterator[None]:
     ]
     try:
         for part in found:
-            part.forward = _Packed(part)  # type: ignore[method-assign]
+            part.forward = _Packed(part, dtype)  # type: ignore[method-assign]
         yield
     finally:
         for part in found:
@@ -49,8 +57,10 @@ def packed(module: nn.Module) -> Iterator[None]:
 class _Packed:
     """What stands in for a linear layer's `forward`."""
 
-    def __init__(self, linear: nn.Linear) -> None:
-        self._weight, self._bias = linear.weight.detach(), linear.bias
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        self._weight = linear.weight.detach().to(dtype)
+        self._bias = None if linear.bias is None else linear.bias.detach().to(dtype)
         self._there = _MKLDNN._reorder_linear_weight(self._weight)
         self._back: Tensor | None = None
 
@@ -61,14 +71,18 @@ class _Packed:
 
     def there(self, x: Tensor) -> Tensor:
         """The product with the weight, and the bias."""
-        out: Tensor = _MKLDNN._linear_pointwise(x, self._there, self._bias, "none", [], "")
+        out: Tensor = _MKLDNN._linear_pointwise(
+            x.to(self._dtype), self._there, self._bias, "none", [], ""
+        )
         return out
 
     def back(self, gradient: Tensor) -> Tensor:
         """The product with the transposed weight, which is packed when it is first wanted."""
         if self._back is None:
             self._back = _MKLDNN._reorder_linear_weight(self._weight.t().contiguous())
-        out: Tensor = _MKLDNN._linear_pointwise(gradient, self._back, None, "none", [], "")
+        out: Tensor = _MKLDNN._linear_pointwise(
+            gradient.to(self._dtype), self._back, None, "none", [], ""
+        )
         return out
 
 

@@ -26,9 +26,10 @@ from bioxedge.recipes import Recipe, Side, section
 
 
 def compute_of(recipe: Recipe) -> Compute:
-    """Read from a recipe on what it is computed."""
+    """Read from a recipe on what it is computed; what it leaves open is as plain as can be."""
     wanted = recipe.compute
-    return Compute(wanted.device, wanted.precision, wanted.compiled, wanted.packed)
+    precision = "fp32" if wanted.precision == "auto" else wanted.precision
+    return Compute(wanted.device, precision, wanted.compiled is True, wanted.packed is True)
 
 
 def encoder(

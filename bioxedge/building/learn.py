@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from bioxedge.bridging.train import Course, Training, train_bridge
 from bioxedge.building.encoders import compute_of
 from bioxedge.building.look import Seen, choose, look
 from bioxedge.building.prepare import Prepared, seed_of
+from bioxedge.building.setting import facts, setting
 from bioxedge.building.store import Store, Values, key_of
 from bioxedge.errors import RecipeError
 from bioxedge.models.chain import Chain
@@ -50,6 +52,8 @@ class Learnt:
         How its training went.
     calibration : Calibration
         What is done to the bridged logits in the bundle.
+    compute : dict
+        With which setting the bridge was trained, and why (`bioxedge.building.setting`).
     """
 
     seen: Seen
@@ -60,6 +64,7 @@ class Learnt:
     teacher_pair: Tensor
     course: Course
     calibration: Calibration
+    compute: dict[str, Any]
 
     @property
     def recipe(self) -> Recipe:
@@ -122,20 +127,26 @@ def learn(
     bridge = new_bridge(seen, source_cut, target_cut)
 
     def make(report: Report, state: Path) -> Values:
+        kept = state.with_suffix(".compute")
+        training, trained = training_of(recipe), len(features)
+        trained -= 0 if held_out is None else len(held_out)
+        chosen = setting(seen, bridge, target_cut, features, wanted, training, trained, store, kept)
         course = train_bridge(
             bridge,
             seen.target[target_cut:],
             features,
             wanted,
-            training_of(recipe),
+            training,
             seed=seed_of(recipe, "bridge"),
             held_out=held_out,
             state=state,
             report=report,
-            compute=compute_of(recipe),
+            compute=chosen.compute,
             world=store.world,
         )
-        return {"bridge": bridge.state_dict(), "course": vars(course)}
+        if store.world.first:
+            kept.unlink(missing_ok=True)
+        return {"bridge": bridge.state_dict(), "course": vars(course), "compute": facts(chosen)}
 
     values = store.step(
         "bridge",
@@ -155,6 +166,7 @@ def learn(
         teacher_pair=wanted,
         course=Course(**values["course"]),
         calibration=_calibration(seen, bridge, source_cut, target_cut),
+        compute=values["compute"],
     )
 
 

@@ -99,6 +99,7 @@ def write(learnt: Learnt, scores: list[Score], folder: Path) -> list[Path]:
         "source_scores": positions and list(positions.source_scores),
         "target_scores": positions and list(positions.target_scores),
         "course": vars(learnt.course),
+        "compute": learnt.compute,
         "calibration": vars(learnt.calibration),
     }
     (folder / "report.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -46,6 +46,10 @@ class Store:
         self._steps = steps
         self.world = world
 
+    def say(self, line: str) -> None:
+        """Show what a step found out."""
+        self._steps.console.print(f"    {line}", highlight=False, soft_wrap=True)
+
     def step(self, name: str, title: str, key: str, make: Make, *, shared: bool = False) -> Values:
         """Give a step's values, made now or found; large ones are mapped from their file.
 

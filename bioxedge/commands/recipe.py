@@ -17,7 +17,9 @@ def on_a_recipe(verb: Any) -> Any:
     """Give a verb what every desktop verb takes."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON."),
-        click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Of frozen models."),
+        click.option(
+            "--precision", type=click.Choice(["fp32", "bf16", "auto"]), help="Of frozen models."
+        ),
         click.option("--device", help="auto, cpu, cuda …, in place of the recipe's."),
         click.option("--seed", type=click.IntRange(min=0), help="In place of the recipe's seed."),
         click.option("--data", type=FOLDER, help="Directory that holds the recipe's recordings."),
