@@ -16,8 +16,10 @@ from bioxedge.commands.boards import boards
 from bioxedge.commands.build import build
 from bioxedge.commands.doctor import doctor
 from bioxedge.commands.ending import Terminated
+from bioxedge.commands.export import export
 from bioxedge.commands.models import models
 from bioxedge.commands.positions import positions
+from bioxedge.commands.profile import profile
 from bioxedge.commands.run import run
 from bioxedge.commands.soak import soak
 from bioxedge.commands.verify import verify
@@ -33,7 +35,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for verb in (build, positions, models, verify, run, soak, bench, doctor, boards):
+for verb in (build, export, positions, profile, models, verify, run, soak, bench, doctor, boards):
     cli.add_command(verb)
 
 

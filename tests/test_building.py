@@ -299,7 +299,7 @@ def calibrated_otherwise(learnt: Learnt) -> Learnt:
 @pytest.fixture(scope="module")
 def forced(done: Done, tmp_path_factory: pytest.TempPathFactory) -> tuple[Learnt, Bundle]:
     learnt = calibrated_otherwise(done.learnt)
-    bundle, _ = ship.ship(learnt, done.pairs, [], tmp_path_factory.mktemp("forced") / "b")
+    bundle = ship.ship(learnt, done.pairs, [], tmp_path_factory.mktemp("forced") / "b").bundle
     return learnt, bundle
 
 
@@ -366,7 +366,7 @@ def test_nothing_is_expected_of_test_people(done: Done, tmp_path: Path) -> None:
         pairs = [
             louder(pair) if pair.person in getattr(people, group) else pair for pair in done.pairs
         ]
-        found, _ = ship.ship(done.learnt, pairs, done.built.scores, tmp_path / group)
+        found = ship.ship(done.learnt, pairs, done.built.scores, tmp_path / group).bundle
         assert (found.manifest.input.expect == expect) is same
 
 
@@ -503,7 +503,8 @@ def test_an_export_that_is_off_leaves_the_old_bundle(
     with pytest.raises(ExportError):
         shipped_wrong(done, monkeypatch, folder, 2e-4)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    assert sorted(path.name for path in done.out.iterdir()) == ["bundle", "report", "steps"]
+    names = ["bundle", "report", "steps", "trained"]
+    assert sorted(path.name for path in done.out.iterdir()) == names
 
 
 def test_a_folder_with_other_things_is_not_overwritten(

@@ -1,44 +1,109 @@
-"""From what was learnt to a bundle: fuse, export, prove, write."""
+"""From trained parts to a bundle: fuse, export, prove, write."""
 
 from __future__ import annotations
 
-import hashlib
-from importlib.metadata import version
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from bioxedge import __version__, goldenfile, manifest, spec
+from bioxedge import goldenfile, manifest, spec
 from bioxedge.bridging.evaluate import Score
-from bioxedge.bridging.train import trained_parameters
 from bioxedge.building.expect import expectations, quality_of
+from bioxedge.building.golden import Cuts, golden_signal
 from bioxedge.building.learn import Learnt
+from bioxedge.building.provenance import Parts, made_by
+from bioxedge.building.variants import Made, make_variants
 from bioxedge.bundle import Bundle, with_files, write
 from bioxedge.datasets.pair import Pair
 from bioxedge.datasets.windowed import as_worn, stream_of, window_of
-from bioxedge.errors import ExportError
+from bioxedge.exporting import opset as opsets
 from bioxedge.exporting.onnx import INPUT, OUTPUT, to_onnx
 from bioxedge.exporting.parity import TOLERANCE, answers, prove
+from bioxedge.exporting.sizes import Size, sizes
 from bioxedge.exporting.splice import BridgedModel
 from bioxedge.goldenfile import GoldenData
-from bioxedge.models.chain import Chain
-from bioxedge.recipes import Model, quality_in
+from bioxedge.recipes import Side, quality_in
 from bioxedge.runtime import Report, verify
-from bioxedge.signals import Chunk, Samples
-from bioxedge.windows import WindowStream, samples_needed
 
 MODEL, GOLDEN = "model.onnx", "golden.npz"
-PIECES, WINDOWS_PER_PIECE = 6, 3
-PRETRAINED = "pretrained by bioxedge for this bundle"
+CALIBRATION = 128
+"""At most so many windows tell static variants the range of activations."""
 _PENDING = "0" * 64  # hashes that are filled in when the files are there
 
 
-def ship(
-    learnt: Learnt, pairs: list[Pair], scores: list[Score], out: Path
-) -> tuple[Bundle, Report]:
-    """Write a bundle and prove it with the device's own code.
+@dataclass(frozen=True)
+class Evidence:
+    """What is known beside the parts, and goes into the manifest or proves the variants.
+
+    Attributes
+    ----------
+    golden : Cuts
+        Raw pieces and their windows.
+    data : manifest.DataPart
+    metrics : dict
+        Of held-out people; empty where nothing was measured.
+    expect : tuple of spec.Expect
+        What the source sensor gave; empty where no recording is at hand.
+    calibration : ndarray of float32, shape [m, channels, samples]
+        Real windows, as far as there are any.
+    held_out : tuple of ndarray, optional
+        Windows and classes of people who trained nothing.
+    """
+
+    golden: Cuts
+    data: manifest.DataPart
+    metrics: dict[str, dict[str, float]]
+    expect: tuple[spec.Expect, ...]
+    calibration: npt.NDArray[np.float32]
+    held_out: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A bundle and what was found on the way to it.
+
+    Attributes
+    ----------
+    bundle : Bundle
+    proofs : dict of str to Report
+        The device's own code on the golden windows, for every variant.
+    refused : dict of str to str
+        Variants that were asked for and are not in the bundle, and why.
+    sizes : dict of str to Size
+        Of the fp32 file, by part.
+    """
+
+    bundle: Bundle
+    proofs: dict[str, Report]
+    refused: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, Size] = field(default_factory=dict)
+
+    @property
+    def proof(self) -> Report:
+        """That of fp32."""
+        return self.proofs["fp32"]
+
+    def lines(self) -> list[str]:
+        """Say it in lines of text."""
+        total = self.bundle.manifest.model["fp32"].bytes
+        found = [*self.proof.lines()[:-1]]
+        for name, proof in self.proofs.items():
+            if name != "fp32":
+                found += [line for line in proof.lines() if line.startswith("  model")]
+        found += [f"  refused {name}: {why}" for name, why in self.refused.items()]
+        found += [
+            f"  {part:<7} {size.parameters:>12,} parameters {size.bytes / 1e6:>9.3f} MB "
+            f"{size.bytes / total:>6.1%}"
+            for part, size in self.sizes.items()
+        ]
+        return [*found, "PASS"]
+
+
+def ship(learnt: Learnt, pairs: list[Pair], scores: list[Score], out: Path) -> Shipped:
+    """Write a bundle of what was learnt and prove it with the device's own code.
 
     Parameters
     ----------
@@ -55,151 +120,73 @@ def ship(
     ExportError
         The graph does not answer as the trained model does; nothing was written.
     """
-    model = bridged(learnt)
-    side = learnt.recipe.source
-    raw, windows = _golden_signal(learnt, pairs)
-    wanted = answers(model, windows)
-    graph = to_onnx(model, windows.shape[1], windows.shape[2])
-    prove(graph, wanted, windows)
-    files = {MODEL: graph, GOLDEN: goldenfile.pack(GoldenData(raw, windows, wanted))}
-    about = manifest.Manifest(
-        format=manifest.FORMAT,
-        name=learnt.recipe.name,
-        input=msgspec.structs.replace(side.sensor.input, expect=_expected(learnt, pairs)),
-        stream=stream_of(side),
-        window=window_of(side),
-        model={
-            "fp32": manifest.Variant(
-                file=MODEL,
-                precision="fp32",
-                opset=18,
-                ir=10,
-                sha256=_PENDING,
-                bytes=1,
-                parameters=1,
-                input=manifest.Tensor(name=INPUT, shape=(1, *windows.shape[1:])),
-                output=manifest.Tensor(name=OUTPUT, shape=(1, wanted.shape[1])),
-                tolerance=TOLERANCE,
-            )
-        },
-        golden=manifest.Golden(file=GOLDEN, sha256=_PENDING, bytes=1, windows=len(windows)),
-        output=manifest.Output(
-            labels=learnt.recipe.task.labels,
-            calibration=manifest.Calibration(
-                temperature=learnt.calibration.temperature, bias=learnt.calibration.bias
-            ),
-            decision=learnt.recipe.decision,
+    prepared, side = learnt.prepared, learnt.recipe.source
+    people = prepared.people
+    known = prepared.of("pair")
+    tested = prepared.of("test", labelled=True)
+    evidence = Evidence(
+        golden=golden_of(side, pairs, people.pair),
+        data=manifest.DataPart(
+            name=learnt.recipe.data.folder or learnt.recipe.data.dataset,
+            split={name: getattr(people, name) for name in ("head", "pair", "test")},
+            seed=learnt.recipe.seed,
         ),
-        quality=quality_in(learnt.recipe, quality_of(side.sensor.input)),
-        made_by=_made_by(learnt, scores),
+        metrics=metrics_of(learnt, scores),
+        expect=expected_of(side, pairs, (*people.head, *people.pair)),
+        calibration=prepared.windows.source[spread(known, CALIBRATION)],
+        held_out=(prepared.windows.source[tested], prepared.labels[tested]),
     )
+    return finish(learnt, evidence, out)
+
+
+def finish(parts: Parts, evidence: Evidence, out: Path, *, opset: int = opsets.NEWEST) -> Shipped:
+    """Fuse, export, prove and write; parameters and errors as for `ship`.
+
+    ``opset`` is the version of the operators, 13 to 18.
+    """
+    model = bridged(parts)
+    raw, windows = evidence.golden
+    wanted = answers(model, windows)
+    graph = opsets.lowered(to_onnx(model, windows.shape[1], windows.shape[2]), opset)
+    prove(graph, wanted, windows)
+    tensors = (
+        manifest.Tensor(name=INPUT, shape=(1, *windows.shape[1:])),
+        manifest.Tensor(name=OUTPUT, shape=(1, wanted.shape[1])),
+    )
+    kept, refused = _variants(parts, graph, evidence, wanted, tensors)
+    files = {MODEL: graph, GOLDEN: goldenfile.pack(GoldenData(raw, windows, wanted))}
+    files |= {made.variant.file: made.raw for made in kept.values()}
+    about = _manifest(parts, evidence, kept, tensors)
     bundle = write(out, with_files(about, files), files)
-    return bundle, verify(bundle)
+    proofs = {name: verify(bundle, variant=name) for name in about.model}
+    return Shipped(bundle, proofs, refused, sizes(graph))
 
 
-def bridged(learnt: Learnt) -> BridgedModel:
+def bridged(parts: Parts) -> BridgedModel:
     """Splice what the device needs, and nothing else."""
     return BridgedModel(
-        learnt.source[: learnt.source_cut],
-        learnt.bridge,
-        learnt.tail,
-        learnt.head,
-        temperature=learnt.calibration.temperature,
-        bias=learnt.calibration.bias,
+        parts.source[: parts.source_cut],
+        parts.bridge,
+        parts.tail,
+        parts.head,
+        temperature=parts.calibration.temperature,
+        bias=parts.calibration.bias,
     )
 
 
-def _expected(learnt: Learnt, pairs: list[Pair]) -> tuple[spec.Expect, ...]:
-    """Measure what the source sensor gave of the people that were trained on."""
-    side, people = learnt.recipe.source, learnt.prepared.people
-    worn = [
-        as_worn(pair.source, side.sensor)
-        for pair in pairs
-        if pair.person in (*people.head, *people.pair)
-    ]
+def golden_of(side: Side, pairs: list[Pair], people: tuple[str, ...]) -> Cuts:
+    """Take golden windows from some people's recordings."""
+    members = (as_worn(pair.source, side.sensor) for pair in pairs if pair.person in people)
+    return golden_signal(side, members, ", ".join(people))
+
+
+def expected_of(side: Side, pairs: list[Pair], people: tuple[str, ...]) -> tuple[spec.Expect, ...]:
+    """Measure what the source sensor gave of some people."""
+    worn = [as_worn(pair.source, side.sensor) for pair in pairs if pair.person in people]
     return expectations(worn, side.sensor.input, stream_of(side), window_of(side))
 
 
-def _golden_signal(learnt: Learnt, pairs: list[Pair]) -> tuple[Samples, npt.NDArray[np.float32]]:
-    """Take short stretches of pair people's recordings, and cut them as the device does."""
-    side = learnt.recipe.source
-    about, stream, window = side.sensor.input, stream_of(side), window_of(side)
-    pieces: list[Samples] = []
-    cuts: list[npt.NDArray[np.float32]] = []
-    needed = samples_needed(about, stream, window, windows=WINDOWS_PER_PIECE)
-    members = [pair for pair in pairs if pair.person in learnt.prepared.people.pair]
-    for pair in members:
-        worn = as_worn(pair.source, side.sensor).samples
-        start = _unbroken(worn, needed)
-        if start is None:
-            continue
-        piece = worn[:, start : start + needed]
-        found = WindowStream(about, stream, window).push(Chunk(piece, 0, about.rate))
-        pieces.append(piece)
-        cuts.extend(one.samples for one in found)
-        if len(pieces) == PIECES:
-            break
-    if not pieces:
-        raise ExportError(
-            f"no recording of {', '.join(learnt.prepared.people.pair)} has an unbroken stretch "
-            f"of {WINDOWS_PER_PIECE} windows to prove the export with; nothing was written"
-        )
-    return np.stack(pieces), np.stack(cuts)
-
-
-def _unbroken(samples: Samples, needed: int) -> int | None:
-    """Find the first run of real samples of that length, from the middle on."""
-    real = np.isfinite(samples).all(axis=0)
-    for start in (
-        *range(len(real) // 2, len(real) - needed + 1, 64),
-        *range(0, len(real) // 2, 64),
-    ):
-        if real[start : start + needed].all() and start + needed <= len(real):
-            return start
-    return None
-
-
-def _made_by(learnt: Learnt, scores: list[Score]) -> manifest.MadeBy:
-    """State where everything comes from."""
-    recipe, prepared = learnt.recipe, learnt.prepared
-    licences = [
-        _licence(side, chain, model)
-        for side, chain, model in (
-            ("source", learnt.source, recipe.source.model),
-            ("target", learnt.target, recipe.target.model),
-        )
-    ]
-    licences.append(
-        manifest.Licence(
-            part="data", licence=recipe.data.licence, non_commercial=recipe.data.non_commercial
-        )
-    )
-    bridge = learnt.bridge
-    return manifest.MadeBy(
-        bioxedge=__version__,
-        versions={name: version(name) for name in ("torch", "onnx", "numpy", "scipy")},
-        source=_part(learnt.source, learnt.source_cut, recipe.source.model),
-        target=_part(learnt.target, learnt.target_cut, recipe.target.model),
-        bridge=manifest.BridgePart(
-            in_features=bridge.in_features,
-            out_features=bridge.out_features,
-            tokens=bridge.tokens,
-            rank=bridge.rank,
-            prototypes=len(bridge.prototypes),
-            trained_parameters=trained_parameters(bridge),
-        ),
-        data=manifest.DataPart(
-            name=recipe.data.folder or recipe.data.dataset,
-            split={name: getattr(prepared.people, name) for name in ("head", "pair", "test")},
-            seed=recipe.seed,
-        ),
-        metrics=_metrics(learnt, scores),
-        licences=tuple(licences),
-        non_commercial=any(licence.non_commercial for licence in licences),
-    )
-
-
-def _metrics(learnt: Learnt, scores: list[Score]) -> dict[str, dict[str, float]]:
+def metrics_of(learnt: Learnt, scores: list[Score]) -> dict[str, dict[str, float]]:
     """Scores on test people, and what the calibration was chosen by on held-out pair people."""
     found = {
         score.method: {"balanced_accuracy": score.balanced_accuracy, "macro_f1": score.macro_f1}
@@ -210,33 +197,73 @@ def _metrics(learnt: Learnt, scores: list[Score]) -> dict[str, dict[str, float]]
     return found
 
 
-def _part(chain: Chain, cut: int, wanted: Model) -> manifest.ModelPart:
-    """Describe one model."""
-    return manifest.ModelPart(
-        model=chain.name,
-        cut=cut,
-        blocks=len(chain),
-        checkpoint=wanted.checkpoint if wanted.checkpoint != "pretrain" else PRETRAINED,
-        checkpoint_sha256=chain.sha256 or weights_sha256(chain),
-        parameters=sum(parameter.numel() for parameter in chain.parameters()),
+def spread(rows: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
+    """Take at most so many, evenly."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
+
+
+def _variants(
+    parts: Parts,
+    graph: bytes,
+    evidence: Evidence,
+    wanted: npt.NDArray[np.float32],
+    tensors: tuple[manifest.Tensor, manifest.Tensor],
+) -> tuple[dict[str, Made], dict[str, str]]:
+    """Make the variants that the recipe asks for."""
+    if not parts.recipe.variants.make:
+        return {}, {}
+    return make_variants(
+        graph,
+        parts.recipe.variants,
+        golden=evidence.golden[1],
+        answers=wanted,
+        calibration=evidence.calibration,
+        held_out=evidence.held_out,
+        input=tensors[0],
+        output=tensors[1],
     )
 
 
-def weights_sha256(chain: Chain) -> str:
-    """Hash the weights of a chain that was trained here and has no file of its own."""
-    digest = hashlib.sha256()
-    for name, value in sorted(chain.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _licence(side: str, chain: Chain, wanted: Model) -> manifest.Licence:
-    """State the licence of one model's weights."""
-    if wanted.checkpoint == "pretrain":
-        return manifest.Licence(part=side, licence=f"{PRETRAINED}, from the data")
-    return manifest.Licence(
-        part=side,
-        licence=wanted.licence or chain.licence,
-        non_commercial=wanted.non_commercial,
+def _manifest(
+    parts: Parts,
+    evidence: Evidence,
+    kept: dict[str, Made],
+    tensors: tuple[manifest.Tensor, manifest.Tensor],
+) -> manifest.Manifest:
+    """Describe the bundle; what only its files can tell is filled in later."""
+    recipe, side = parts.recipe, parts.recipe.source
+    fp32 = manifest.Variant(
+        file=MODEL,
+        precision="fp32",
+        opset=opsets.NEWEST,
+        ir=10,
+        sha256=_PENDING,
+        bytes=1,
+        parameters=1,
+        input=tensors[0],
+        output=tensors[1],
+        tolerance=TOLERANCE,
+    )
+    measured = {f"variant {name}": made.metrics for name, made in kept.items() if made.metrics}
+    return manifest.Manifest(
+        format=manifest.FORMAT,
+        name=recipe.name,
+        input=msgspec.structs.replace(side.sensor.input, expect=evidence.expect),
+        stream=stream_of(side),
+        window=window_of(side),
+        model={"fp32": fp32, **{name: made.variant for name, made in kept.items()}},
+        golden=manifest.Golden(
+            file=GOLDEN, sha256=_PENDING, bytes=1, windows=len(evidence.golden[1])
+        ),
+        output=manifest.Output(
+            labels=recipe.task.labels,
+            calibration=manifest.Calibration(
+                temperature=parts.calibration.temperature, bias=parts.calibration.bias
+            ),
+            decision=recipe.decision,
+        ),
+        quality=quality_in(recipe, quality_of(side.sensor.input)),
+        made_by=made_by(parts, evidence.data, {**evidence.metrics, **measured}),
     )

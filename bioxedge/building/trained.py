@@ -1,0 +1,168 @@
+"""What a build trained, as files of its own: ``OUT/trained``, which `bioxedge export` reads.
+
+``bridge.pt`` and ``head.pt`` are what ``torch.save`` wrote and are read with ``weights_only``:
+a state dict under ``bridge`` (``A``, ``B``, ``prototypes``, and ``mean`` and ``std`` where the
+source's feature is standardised) or ``head`` (``linear.weight``, ``linear.bias``); the number of
+this layout under ``bioxedge``; and under ``about`` what :class:`About` holds. An encoder that was
+pretrained here stands beside them as ``source.safetensors`` or ``target.safetensors``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from bioxedge.bridging.bridge import PrototypeBridge
+from bioxedge.bridging.calibrate import Calibration
+from bioxedge.bridging.evaluate import Score
+from bioxedge.building.learn import Learnt
+from bioxedge.building.provenance import identity, weights_sha256
+from bioxedge.building.ship import metrics_of
+from bioxedge.errors import ModelError
+from bioxedge.models import checkpoint
+from bioxedge.spec import Count, Positive, Rate, Struct
+
+FORMAT = 1
+BRIDGE, HEAD = "bridge.pt", "head.pt"
+
+
+class About(Struct, frozen=True):
+    """What a trained bridge says of itself.
+
+    ``source``, ``target`` and ``head`` are SHA-256 of what it was trained between: a file's, or
+    that of weights trained here. ``temperature`` and ``bias`` are its calibration to that head.
+    """
+
+    source_cut: Count
+    target_cut: Count
+    in_features: Positive
+    out_features: Positive
+    tokens: Positive
+    rank: Positive
+    prototypes: Positive
+    standardised: bool
+    source: str
+    target: str
+    head: str
+    temperature: Rate
+    bias: tuple[float, ...]
+    labels: tuple[str, ...]
+    data: str
+    split: dict[str, tuple[str, ...]]
+    seed: Count
+    metrics: dict[str, dict[str, float]]
+
+    @property
+    def calibration(self) -> Calibration:
+        """What is done to the logits."""
+        return Calibration(self.temperature, self.bias)
+
+
+def save(learnt: Learnt, scores: list[Score], folder: Path) -> list[Path]:
+    """Write what was trained.
+
+    Parameters
+    ----------
+    learnt : Learnt
+    scores : list of Score
+        Stand in ``about``, so that a later export can state them.
+    folder : Path
+        Made if need be.
+
+    Returns
+    -------
+    list of Path
+        ``bridge.pt``, ``head.pt`` and the encoders that were pretrained here.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe, bridge, people = learnt.recipe, learnt.bridge, learnt.prepared.people
+    about = About(
+        source_cut=learnt.source_cut,
+        target_cut=learnt.target_cut,
+        in_features=bridge.in_features,
+        out_features=bridge.out_features,
+        tokens=bridge.tokens,
+        rank=bridge.rank,
+        prototypes=len(bridge.prototypes),
+        standardised=bridge.mean is not None,
+        source=identity(learnt.source, recipe.source.model),
+        target=identity(learnt.target, recipe.target.model),
+        head=weights_sha256(learnt.head),
+        temperature=learnt.calibration.temperature,
+        bias=tuple(learnt.calibration.bias),
+        labels=recipe.task.labels,
+        data=recipe.data.folder or recipe.data.dataset,
+        split={name: getattr(people, name) for name in ("head", "pair", "test")},
+        seed=recipe.seed,
+        metrics=metrics_of(learnt, scores),
+    )
+    facts = msgspec.to_builtins(about, builtin_types=(tuple,))
+    _put(folder / BRIDGE, {"bridge": bridge.state_dict(), "about": facts})
+    _put(folder / HEAD, {"head": learnt.head.state_dict(), "about": {"labels": about.labels}})
+    written = [folder / BRIDGE, folder / HEAD]
+    for side in ("source", "target"):
+        if getattr(recipe, side).model.checkpoint == "pretrain":
+            place = encoder_beside(folder / BRIDGE, side)
+            partial = place.with_name(f"partial-{place.name}")
+            checkpoint.save(getattr(learnt, side), partial)
+            partial.replace(place)
+            written.append(place)
+    return written
+
+
+def encoder_beside(bridge: Path, side: str) -> Path:
+    """Say where an encoder lies that was pretrained with a bridge."""
+    return bridge.parent / f"{side}.safetensors"
+
+
+def about_of(found: checkpoint.Checkpoint, path: Path) -> About | None:
+    """Read what a bridge says of itself; None where it is not one of ours.
+
+    Raises
+    ------
+    ModelError
+        It says something that cannot be.
+    """
+    number = found.beside.get("bioxedge")
+    if number is None:
+        return None
+    if number != FORMAT:
+        raise ModelError(f"{path} has layout {number!r}, this bioxedge reads {FORMAT}: update it")
+    try:
+        return msgspec.convert(found.beside.get("about"), About)
+    except msgspec.ValidationError as error:
+        raise ModelError(f"{path} is damaged: {error}; build it again") from error
+
+
+def bridge_from(found: checkpoint.Checkpoint, about: About, path: Path) -> PrototypeBridge:
+    """Make the bridge again, bitwise.
+
+    Raises
+    ------
+    ModelError
+        Weights that are not of the shapes that it states.
+    """
+    spread = None
+    if about.standardised:
+        spread = torch.zeros(about.in_features), torch.ones(about.in_features)
+    bridge = PrototypeBridge(
+        about.in_features,
+        about.out_features,
+        about.tokens,
+        about.rank,
+        about.prototypes,
+        standardise=spread,
+        seed=0,
+    )
+    checkpoint.fill(bridge, found.weights, source=str(path))
+    return bridge.requires_grad_(False).eval()
+
+
+def _put(path: Path, content: dict[str, Any]) -> None:
+    """Write a file in one step."""
+    partial = path.with_name(f"{path.name}.partial")
+    torch.save({"bioxedge": FORMAT, **content}, partial)
+    partial.replace(path)
