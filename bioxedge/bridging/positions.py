@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bioxedge.errors import MissingExtraError, ModelError
 
-__all__ = ["Positions", "linear_cka", "select_positions"]
+__all__ = ["Positions", "alignments", "linear_cka", "select_positions"]
 
 Features = NDArray[np.floating[Any]]
 
@@ -129,6 +129,26 @@ def linear_cka(x: ArrayLike, y: ArrayLike) -> float:
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     spread = np.linalg.norm(a.T @ a) * np.linalg.norm(b.T @ b)
     return float(np.linalg.norm(a.T @ b) ** 2 / spread) if spread > 0 else 0.0
+
+
+def alignments(
+    source_features: Sequence[ArrayLike], target_features: Sequence[ArrayLike]
+) -> NDArray[np.float64]:
+    """Linear CKA of every source cut with every target cut, ``[source cuts, target cuts]``.
+
+    As :func:`linear_cka` of each pair, bit for bit; each cut is centred and normed once.
+    """
+    sides = []
+    for features in (source_features, target_features):
+        arrays = [np.asarray(cut, np.float64) for cut in features]
+        centred = [array - array.mean(axis=0) for array in arrays]
+        sides.append([(array, np.linalg.norm(array.T @ array)) for array in centred])
+    found = np.zeros((len(sides[0]), len(sides[1])))
+    for i, (a, own) in enumerate(sides[0]):
+        for j, (b, theirs) in enumerate(sides[1]):
+            if own * theirs > 0:
+                found[i, j] = np.linalg.norm(a.T @ b) ** 2 / (own * theirs)
+    return found
 
 
 def _checked(cuts: Sequence[ArrayLike], pairs: int, side: str) -> list[Features]:

@@ -96,19 +96,34 @@ class Weighed:
         }
 
 
-def weigh(
-    profile: Profile, run: Measured, f1: Sequence[float], cka: Floats, budget: float | None
-) -> Weighed:
-    """Put what was measured beside what the two-stage rule says."""
-    return Weighed(
-        profile=profile,
-        run=run,
-        milliseconds=milliseconds(profile, run),
-        memory=memory(profile),
-        f1=np.asarray(f1),
-        cka=cka,
-        budget=budget,
-    )
+@dataclass(frozen=True)
+class Device:
+    """A device that a place is looked for.
+
+    Attributes
+    ----------
+    profile : Profile
+    run : Measured
+        Under the setting that is meant.
+    budget : float or None
+        In milliseconds.
+    """
+
+    profile: Profile
+    run: Measured
+    budget: float | None = None
+
+    def weigh(self, f1: Sequence[float], cka: Floats) -> Weighed:
+        """Put what was measured beside what the two-stage rule says of every place."""
+        return Weighed(
+            profile=self.profile,
+            run=self.run,
+            milliseconds=milliseconds(self.profile, self.run),
+            memory=memory(self.profile),
+            f1=np.asarray(f1),
+            cka=cka,
+            budget=self.budget,
+        )
 
 
 def milliseconds(profile: Profile, run: Measured) -> Floats:

@@ -26,8 +26,7 @@ def table(weighed: Weighed, positions: Positions, costs: CostMap) -> Table:
         title=f"on {about.board} ({weighed.run.setting}, ONNX Runtime {about.onnxruntime})",
         title_justify="left",
     )
-    for name in ("source cut", "target cut", "macro F1 (by person)", "CKA", "predicted ms",
-                 "memory (MB)", "parameters", "MACs (M)"):  # fmt: skip
+    for name in ("source", "target", "macro F1", "CKA", "ms", "MB", "parameters", "MMAC"):
         rows.add_column(name, justify="right")
     best = weighed.best
     for pair in weighed.front:
@@ -50,7 +49,10 @@ def table(weighed: Weighed, positions: Positions, costs: CostMap) -> Table:
 
 def caption(weighed: Weighed) -> str:
     """Say what the front is, what was chosen, and what speaks against the figures."""
-    said = "no other place is both worthier (F1, then CKA) and faster; ± standard error over folds"
+    said = (
+        "cuts that no others beat in worth (F1 by person ± standard error, then CKA) and in "
+        "predicted time"
+    )
     best = weighed.best
     if weighed.budget is not None and best is not None:
         said += f"; within {weighed.budget:g} ms the best is {best[0]} with {best[1]} (bold)"

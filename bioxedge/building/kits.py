@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from bioxedge import models, recipes
+from bioxedge import models, profilefile, recipes
+from bioxedge.building.budget import Device, fits
 from bioxedge.building.feeding import opened, options_of
 from bioxedge.building.progress import Steps
 from bioxedge.exporting.blocks import plan_of, write_kit
@@ -52,6 +53,42 @@ def kit(
         )
     steps.console.print(f"  {made.path}", highlight=False)
     return made
+
+
+def device(
+    recipe: Recipe,
+    opened: Mapping[str, Chain],
+    *,
+    profile: Path,
+    budget_ms: float | None = None,
+    threads: int | None = None,
+    provider: str | None = None,
+    engine: str | None = None,
+) -> Device:
+    """Read what a device measured, and hold it to a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    opened : mapping of str to Chain
+        What :func:`bioxedge.building.feeding.opened` gave for it.
+    profile : Path
+        What ``bioxedge profile`` wrote.
+    budget_ms : float, optional
+        For one window.
+    threads, provider
+        Which of the measured settings; the first if left out.
+    engine : str, optional
+        The device's version of ONNX Runtime, if it is not this machine's.
+
+    Raises
+    ------
+    BundleError
+        No profile, one of another model or engine, or a setting that was not measured.
+    """
+    found = profilefile.read(profile)
+    fits(found, plan(recipe, whole(recipe, opened)), engine)
+    return Device(found, found.run(threads, provider), budget_ms)
 
 
 def whole(recipe: Recipe, opened: Mapping[str, Chain]) -> dict[str, Chain]:

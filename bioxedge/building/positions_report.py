@@ -13,7 +13,9 @@ import numpy.typing as npt
 from rich.table import Table
 
 from bioxedge.bridging.costs import CostMap, cost_map
-from bioxedge.bridging.positions import Positions
+from bioxedge.bridging.positions import Positions, alignments
+from bioxedge.building import budget_report
+from bioxedge.building.budget import Device, Weighed
 from bioxedge.building.look import Seen
 
 mpl.use("Agg")
@@ -39,6 +41,8 @@ class Survey:
         Features at each source cut.
     target_cuts : list of (tokens, features)
     costs : CostMap
+    weighed : Weighed or None
+        What every place takes on a device, where there is a profile of it.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Survey:
     source_features: list[int]
     target_cuts: list[tuple[int, int]]
     costs: CostMap
+    weighed: Weighed | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -70,11 +75,12 @@ class Survey:
             "parameters": self.costs.parameters.tolist(),
             "macs": self.costs.macs.tolist(),
             "trained_parameters": self.costs.trained.tolist(),
+            **({} if self.weighed is None else {"on_device": self.weighed.to_dict()}),
         }
 
 
-def survey_of(seen: Seen, positions: Positions) -> Survey:
-    """Count what every place costs, and put it beside its scores."""
+def survey_of(seen: Seen, positions: Positions, device: Device | None = None) -> Survey:
+    """Count what every place costs, here and on a device, and put it beside its scores."""
     recipe = seen.recipe
     samples = recipe.source.length, recipe.target.length
     counted = cost_map(
@@ -95,11 +101,20 @@ def survey_of(seen: Seen, positions: Positions) -> Survey:
         ],
         target_cuts=[tuple(seen.target.cut(j, samples[1])) for j in range(len(seen.target) + 1)],
         costs=counted,
+        weighed=None
+        if device is None
+        else device.weigh(
+            positions.source_scores,
+            alignments(
+                [cut.numpy() for cut in seen.pooled["pair"]],
+                [cut.numpy() for cut in seen.target_pooled["pair"]],
+            ),
+        ),
     )
 
 
 def tables(survey: Survey) -> list[Table]:
-    """Lay both sides out for a terminal, each against the other's chosen cut."""
+    """Lay both sides out for a terminal, each against the other's chosen cut; then the front."""
     chosen, costs = survey.positions, survey.costs
     i, j = chosen.source_cut, chosen.target_cut
     source = Table(title=f"source: {survey.source}", title_justify="left")
@@ -130,11 +145,13 @@ def tables(survey: Survey) -> list[Table]:
         )
     source.caption = f"with target cut {j}; the best by the two-stage rule is bold"
     target.caption = f"with source cut {i}"
-    return [source, target]
+    if survey.weighed is None:
+        return [source, target]
+    return [source, target, budget_report.table(survey.weighed, chosen, costs)]
 
 
 def write(survey: Survey, folder: Path) -> list[Path]:
-    """Write ``positions.json`` and ``positions.png``; give their paths."""
+    """Write ``positions.json``, ``positions.png`` and, for a device, ``front.png``."""
     folder.mkdir(parents=True, exist_ok=True)
     figures, picture = folder / "positions.json", folder / "positions.png"
     figures.write_text(json.dumps(survey.to_dict(), indent=2) + "\n", encoding="utf-8")
@@ -148,7 +165,13 @@ def write(survey: Survey, folder: Path) -> list[Path]:
     figure.suptitle(survey.name, fontsize=11)
     figure.savefig(picture, dpi=120)
     plt.close(figure)
-    return [figures, picture]
+    if survey.weighed is None:
+        return [figures, picture]
+    return [
+        figures,
+        picture,
+        budget_report.picture(survey.weighed, survey.name, folder / "front.png"),
+    ]
 
 
 def _scores(axis: Axes, scores: tuple[float, ...], cut: int, side: str, model: str) -> None:
