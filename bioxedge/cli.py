@@ -20,7 +20,6 @@ from bioxedge.commands.export import export
 from bioxedge.commands.models import models
 from bioxedge.commands.positions import positions
 from bioxedge.commands.profile import profile
-from bioxedge.commands.profile import profile
 from bioxedge.commands.run import run
 from bioxedge.commands.soak import soak
 from bioxedge.commands.verify import verify

@@ -14,7 +14,7 @@ from rich.console import Console
 from bioxedge import recipes
 from bioxedge.bridging.evaluate import Score
 from bioxedge.bridging.world import joined
-from bioxedge.building import kits, positions_report, report
+from bioxedge.building import kits, positions_report, report, trained
 from bioxedge.building.encoders import compute_of
 from bioxedge.building.feeding import opened
 from bioxedge.building.kits import kit
@@ -23,7 +23,7 @@ from bioxedge.building.look import look, probe
 from bioxedge.building.positions_report import Survey
 from bioxedge.building.prepare import Prepared, prepare, recordings
 from bioxedge.building.progress import Steps
-from bioxedge.building.ship import ship
+from bioxedge.building.ship import Shipped, ship
 from bioxedge.building.store import Store
 from bioxedge.bundle import Bundle
 from bioxedge.datasets.pair import Pair
@@ -39,19 +39,30 @@ class Built:
 
     Attributes
     ----------
-    bundle : Bundle
+    shipped : Shipped
+        The bundle, its proofs, the variants that were refused, and sizes by part.
     learnt : Learnt
     scores : list of Score
-    proof : Report
-        The device's own code on the golden windows.
     pictures : list of Path
+    trained : list of Path
+        What `bioxedge export` reads: bridge, head, and encoders that were pretrained.
     """
 
-    bundle: Bundle
+    shipped: Shipped
     learnt: Learnt
     scores: list[Score]
-    proof: Report
     pictures: list[Path]
+    trained: list[Path]
+
+    @property
+    def bundle(self) -> Bundle:
+        """What a device takes."""
+        return self.shipped.bundle
+
+    @property
+    def proof(self) -> Report:
+        """The device's own code on the golden windows."""
+        return self.shipped.proof
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -62,7 +73,11 @@ class Built:
             "calibration": vars(self.learnt.calibration),
             "scores": [score.to_dict() for score in self.scores],
             "proof": self.proof.to_dict(),
+            "proofs": {name: each.to_dict() for name, each in self.shipped.proofs.items()},
+            "refused": self.shipped.refused,
+            "parts": {name: vars(size) for name, size in self.shipped.sizes.items()},
             "pictures": [str(path) for path in self.pictures],
+            "trained": [str(path) for path in self.trained],
         }
 
 
@@ -83,7 +98,8 @@ def build(
     recipe : path
         A TOML file; see :mod:`bioxedge.recipes`.
     out : path
-        Gets ``bundle/``, ``report/`` and ``steps/`` (what is kept of finished steps).
+        Gets ``bundle/``, ``report/``, ``trained/`` and ``steps/`` (what is kept of finished
+        steps).
     data : path, optional
         Holds the recipe's recordings; ``BIOXEDGE_SHARED``'s ``data`` if left out.
     seed : int, optional
@@ -111,16 +127,17 @@ def build(
         with steps.running("Evaluated on people never seen"):
             scores = report.evaluate(learnt)
         with steps.running("Exported, and proven on golden windows"):
-            bundle, proof = ship(learnt, work.read(), scores, out / "bundle")
+            shipped = ship(learnt, work.read(), scores, out / "bundle")
+            kept = trained.save(learnt, scores, out / "trained")
         pictures = report.write(learnt, scores, out / "report")
         steps.console.print(report.table(scores, work.recipe.name))
         said = learnt.calibration.line(work.recipe.task.labels)
         steps.console.print(said, highlight=False, soft_wrap=True)
-        for line in proof.lines():
-            steps.console.print(line, highlight=False)
-        for path in (bundle.path, *pictures):
+        for line in shipped.lines():
+            steps.console.print(line, highlight=False, soft_wrap=True)
+        for path in (shipped.bundle.path, *pictures, *kept):
             steps.console.print(f"  {path}", highlight=False)
-        return Built(bundle, learnt, scores, proof, pictures)
+        return Built(shipped, learnt, scores, pictures, kept)
 
 
 def survey(
