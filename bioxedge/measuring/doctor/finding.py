@@ -58,7 +58,7 @@ class Host:
     """
 
     root: Path = Path("/")
-    uid: int = field(default_factory=os.geteuid)
+    uid: int = field(default_factory=os.getuid)
     groups: frozenset[int] = field(
         default_factory=lambda: frozenset([*os.getgroups(), os.getegid()])
     )
@@ -78,8 +78,8 @@ class Host:
 
     def may_use(self, path: Path) -> bool:
         """Whether this user may read and write a file."""
-        if self.uid == os.geteuid():
-            return os.access(path, os.R_OK | os.W_OK, effective_ids=True)
+        if self.uid == os.getuid():
+            return os.access(path, os.R_OK | os.W_OK)
         if self.uid == 0:
             return True
         about = path.stat()
@@ -108,6 +108,11 @@ class Host:
         """What the device tree calls the board; empty on a PC."""
         paths = ("proc/device-tree/model", "sys/firmware/devicetree/base/model")
         return next(filter(None, map(self.read, paths)), "")
+
+    @property
+    def jetson(self) -> bool:
+        """Whether the board is one of NVIDIA's."""
+        return "Jetson" in self.board or self.at("etc/nv_tegra_release").exists()
 
     @property
     def arm(self) -> bool:

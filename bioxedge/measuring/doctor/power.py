@@ -113,7 +113,7 @@ def _mode(host: Host) -> Iterator[Finding]:
     said = machine.ask("nvpmodel", "-q") or ""
     name = said.partition("NV Power Mode:")[2].strip().split("\n")[0].strip()
     if not name:
-        if "Jetson" in host.board:
+        if host.jetson:
             yield Finding(
                 check="power-mode", state="unknown", seen="nvpmodel gave no answer",
                 wanted="MAXN", cure="sudo nvpmodel -q",

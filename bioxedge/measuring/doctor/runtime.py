@@ -56,7 +56,7 @@ def _onnxruntime(host: Host) -> Iterator[Finding]:
             seen=" and ".join(installed),
             cure=f"pip uninstall {' '.join(installed)}, then install one: they share their files",
         )  # fmt: skip
-    elif "Jetson" in host.board and "CUDAExecutionProvider" not in providers:
+    elif host.jetson and "CUDAExecutionProvider" not in providers:
         yield Finding(
             check="onnxruntime", state="warning", seen=seen, wanted="CUDA on a Jetson",
             cure="install NVIDIA's onnxruntime-gpu wheel for this JetPack (device/README.md)",
