@@ -29,12 +29,17 @@ def profile(kit: Path, threads: str, provider: str, repeats: int, out: Path, as_
     from rich.progress import Progress
 
     from bioxedge import profilefile
+    from bioxedge.errors import SinkError
     from bioxedge.kit import Kit
     from bioxedge.measuring.profile import profile as measure
 
     counts = [_count(word) for word in threads.split(",")]
+    if not out.absolute().parent.is_dir() or out.is_dir():
+        raise SinkError(f"{out} cannot be written: name a file in a folder that is there")
     opened = Kit.open(kit)
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    # A console that is none would get blank lines.
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("every part in turn", total=None)
         found = measure(
             opened,
