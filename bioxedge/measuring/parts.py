@@ -16,8 +16,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from bioxedge.measuring.tasks import Parts, Task
 from bioxedge.onnxfile import fields
+
+Floats = npt.NDArray[np.float32]
 
 PARTS = ("source", "bridge", "tail", "head")
 """In the order in which a window passes them; pooling is the source's end."""
@@ -27,26 +32,44 @@ WARMUP = 3
 def parts(task: Task) -> Parts:
     """Profile one cell's engine, window by window."""
     from bioxedge.bundle import Bundle
-    from bioxedge.runtime.session import Session
 
     if task.provider.startswith("openvino"):
         return Parts(ms={}, by_position=0.0, windows=0, why="OpenVINO gives no profile here")
     bundle = Bundle.open(task.bundle)
     raw = bundle.model(task.variant)
+    return inside(raw, bundle.golden.windows, task.windows, task.threads, task.provider)
+
+
+def inside(
+    raw: bytes, windows: Floats, count: int, threads: int = 1, provider: str = "cpu"
+) -> Parts:
+    """Profile a model.
+
+    Parameters
+    ----------
+    raw : bytes
+        An ONNX file.
+    windows : ndarray of float32, shape [n, channels, length]
+        What it is asked about, in turn.
+    count : int
+        How often.
+    threads, provider
+        See :class:`~bioxedge.runtime.session.Session`.
+    """
+    from bioxedge.runtime.session import Session
+
     owners = parts_of_nodes(raw)
     if not owners:
         why = "the model's weights do not say which part they belong to"
         return Parts(ms={}, by_position=0.0, windows=0, why=why)
     with tempfile.TemporaryDirectory(prefix="bioxedge-bench-") as folder:
         trace = Path(folder) / "trace.json"
-        session = Session(raw, threads=task.threads, provider=task.provider, profile=trace)
-        windows = bundle.golden.windows
-        for index in range(WARMUP + task.windows):
+        session = Session(raw, threads=threads, provider=provider, profile=trace)
+        for index in range(WARMUP + count):
             session.run(windows[index % len(windows)][None])
         session.close()
         events = json.loads(trace.read_text(encoding="utf-8"))
-    runs = list(_runs(events))[-task.windows :]
-    return by_part(runs, owners)
+    return by_part(list(_runs(events))[-count:], owners)
 
 
 def parts_of_nodes(raw: bytes) -> dict[str, str]:

@@ -13,7 +13,7 @@ import msgspec
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError
 from bioxedge.measuring import results
-from bioxedge.measuring.about import about, earlier, now
+from bioxedge.measuring.about import Earlier, about, now
 from bioxedge.measuring.choosing import choose, fastest
 from bioxedge.measuring.energy import NONE, Meter, meter
 from bioxedge.measuring.machine import machine
@@ -22,7 +22,7 @@ from bioxedge.measuring.results import Absent, Cell, ClosedRun, Inside, Open, Op
 from bioxedge.measuring.summing import joules, sum_up, sum_up_open
 from bioxedge.measuring.tasks import ChildError, Closed, Kind, Opened, Parts, Proven, Task, ask
 
-IDLE = 5.0  # seconds of rest that idle power is the mean of
+IDLE, QUICK_IDLE = 5.0, 1.0  # seconds of rest that idle power is the mean of
 PROFILED = 100  # windows
 # An open loop of a bundle whose hop is long is run faster, but never so fast that the engine is
 # busy for more than a quarter of the time, and never faster than this.
@@ -79,7 +79,7 @@ class Bench:
             options=options,
             energy=results.Energy(meter=self._meter.name if self._meter else NONE),
         )
-        self._before = None if again else earlier(out, self.report)
+        self._before = Earlier(None if again else out, self.report)
 
     def run(self) -> results.Report:
         """Measure everything, and keep it as it comes.
@@ -95,14 +95,15 @@ class Bench:
             why = "; ".join(sorted({one.why for one in self.report.absent}))
             raise BundleError(f"nothing can be measured here: {why}")
         for _ in range(self._options.restarts):
-            for cell in self.report.cells:  # in turns, so that no cell has the warmer machine
+            for cell in list(self.report.cells):  # in turns: no cell has the warmer machine
                 self._closed(cell)
         best = fastest(self.report.cells)
-        if best is not None:
-            self._inside()
-            self._open(best)
-            if self._options.soak_minutes:
-                self._soak(best)
+        if best is None:
+            raise BundleError(f"nothing ran here: {self.report.absent[-1].why}")
+        self._inside()
+        self._open(best)
+        if self._options.soak_minutes:
+            self._soak(best)
         self.report.complete = True
         self.report.choice = choose(self.report, self._bundle.manifest, keep=self._keep)
         self.report.ended = now()
@@ -116,14 +117,14 @@ class Bench:
             return
         self._tell("power at rest")
         with self._watch() as watch:
-            time.sleep(IDLE)
+            time.sleep(QUICK_IDLE if self._options.quick else IDLE)
         self.report.energy = results.Energy(
             meter=self._meter.name, idle_watts=watch.seen.watts if watch.seen else None
         )
 
     def _prove(self) -> None:
         """Hold every variant on every provider to the golden answers; plan what passes."""
-        proofs: dict[tuple[str, str], Proven] = {}
+        proofs = self._before.proofs()
         for variant, provider, threads in self._wanted:
             why = self._impossible(provider, threads)
             if why is None and (variant, provider) not in proofs:
@@ -140,7 +141,9 @@ class Bench:
                     variant=variant, precision=precision, threads=threads, provider=provider,
                     proven=proven,
                 )  # fmt: skip
-                self.report.cells.append(self._known(cell))
+                cell.runs = self._before.runs(cell)[: self._options.restarts]
+                sum_up(cell, self.report.energy)
+                self.report.cells.append(cell)
             else:
                 said = why or (proven.why if proven else None) or "not proven"
                 self.report.absent.append(
@@ -162,8 +165,18 @@ class Bench:
             return
         self._tell(f"{cell.name}, process {len(cell.runs) + 1} of {self._options.restarts}")
         task = self._task("closed", cell.variant, cell.threads, cell.provider)
-        with self._watch() as watch:
-            result = ask(task, Closed)
+        try:
+            with self._watch() as watch:
+                result = ask(task, Closed)
+        except ChildError as error:  # that one crashes says nothing of the others
+            self.report.cells.remove(cell)
+            self.report.absent.append(
+                Absent(
+                    variant=cell.variant, threads=cell.threads, provider=cell.provider,
+                    why=str(error),
+                )
+            )  # fmt: skip
+            return
         assert watch.seen is not None
         cell.runs.append(ClosedRun(result=result, watched=watch.seen))
         sum_up(cell, self.report.energy)
@@ -175,15 +188,21 @@ class Bench:
             cell = fastest([one for one in self.report.cells if one.variant == variant])
             if cell is None:
                 continue
-            self._tell(f"inside {cell.name}")
-            task = self._task("parts", variant, cell.threads, cell.provider, windows=PROFILED)
-            try:
-                found = ask(task, Parts)
-            except ChildError as error:
-                found = Parts(ms={}, by_position=0.0, windows=0, why=str(error))
-            self.report.parts.append(
-                Inside(variant=variant, threads=cell.threads, provider=cell.provider, parts=found)
-            )
+            found = self._before.inside(cell)
+            if found is None:
+                self._tell(f"inside {cell.name}")
+                found = self._profile(cell)
+            self.report.parts.append(found)
+
+    def _profile(self, cell: Cell) -> Inside:
+        task = self._task("parts", cell.variant, cell.threads, cell.provider, windows=PROFILED)
+        try:
+            found = ask(task, Parts)
+        except ChildError as error:
+            found = Parts(ms={}, by_position=0.0, windows=0, why=str(error))
+        return Inside(
+            variant=cell.variant, threads=cell.threads, provider=cell.provider, parts=found
+        )
 
     def _open(self, cell: Cell) -> None:
         """Run the open loop of the fastest cell."""
@@ -193,10 +212,8 @@ class Bench:
             variant=cell.variant, threads=cell.threads, provider=cell.provider,
             hop=hop, hop_is_real=abs(hop - real) < 1e-9,
         )  # fmt: skip
-        old = self._before.open if self._before else None
-        if old is not None and self._fits(old, loop):
-            loop = old
-        self.report.open = loop
+        loop = self._before.open(loop, any_hop=self._options.hop is None)
+        self.report.open, hop = loop, loop.hop
         for number in range(len(loop.runs), self._options.restarts):
             self._tell(
                 f"open loop of {cell.name}, a window every {hop:g} s, process {number + 1} of "
@@ -261,21 +278,6 @@ class Bench:
         total = len(self._wanted) + len(self.report.cells) * restarts + variants + restarts
         self._say(what, self._done, max(total, self._done + 1))
         self._done += 1
-
-    def _known(self, cell: Cell) -> Cell:
-        """Give what an earlier report holds of a cell, where it was measured as it would be now."""
-        for old in self._before.cells if self._before else ():
-            if (old.variant, old.threads, old.provider) == (
-                cell.variant, cell.threads, cell.provider,
-            ) and not old.invalid:  # fmt: skip
-                cell.runs = old.runs[: self._options.restarts]
-                sum_up(cell, self.report.energy)
-        return cell
-
-    def _fits(self, old: Open, new: Open) -> bool:
-        """Whether an earlier open loop is what would be measured now; a chosen hop may differ."""
-        cell = (old.variant, old.threads, old.provider) == (new.variant, new.threads, new.provider)
-        return cell and not old.invalid and (self._options.hop is None or old.hop == new.hop)
 
     def _write(self) -> None:
         self.report.settle()

@@ -102,7 +102,8 @@ def _open_loop(report: Report) -> Iterator[str]:
     yield (
         f"{loop.variant} on {loop.provider}, {threads(loop.threads)}; a window every {loop.hop:g} "
         f"s ({hop}); {loop.latency.count} windows; latency from when a window's last sample was "
-        f"due to its line in a file{tail}{jitters}; {loop.misses} later than a hop."
+        f"due to its line in a file, age as a prediction states it{tail}{jitters}; {loop.misses} "
+        "later than a hop."
     )
     for said in hops(report):
         yield f"Note: {said}."
