@@ -15,9 +15,19 @@ import numpy as np
 import pytest
 from fixtures_bundle import make_bundle
 
-from bioxedge.bundle import Bundle
 from bioxedge.measuring import machine
-from bioxedge.measuring.doctor import Host, bluetooth, clock, elf, power, report, serial, storage
+from bioxedge.measuring.doctor import (
+    Host,
+    bluetooth,
+    bundle,
+    clock,
+    elf,
+    library,
+    power,
+    runtime,
+    serial,
+    storage,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 MAIN = "from bioxedge.cli import main; main()"
@@ -104,28 +114,37 @@ def test_for_people_each_cure_stands_below_its_finding(tmp_path):
 # -- Python, ONNX Runtime, BrainFlow --------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("body", "seen", "cure"),
-    [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "died of SIGILL", "processor"),
-        ("import os; os.abort()", "died of SIGABRT", "another version"),
-        ("raise ImportError('no libcublas.so.12')", "ImportError: no libcublas.so.12", "pip"),
-        ("print('[1'); raise SystemExit", "answered", "pip"),
-    ],
-)
-def test_an_import_that_dies_is_a_finding(tmp_path, body, seen, cure):
-    write(tmp_path, {"onnxruntime/__init__.py": body})
+def test_an_import_that_dies_is_a_finding(tmp_path):
+    write(tmp_path, {"onnxruntime/__init__.py": "import os; os.kill(os.getpid(), 4)  # SIGILL"})
     code, out, err = call("--json", PYTHONPATH=tmp_path)
     found = by_check(out)["onnxruntime"]
     assert (code, err, found["state"]) == (1, "", "problem")
-    assert seen in found["seen"] and cure in found["cure"] and "1.22" in found["cure"]
+    assert "its import died of SIGILL" in found["seen"]
+    assert "instructions that the processor lacks" in found["cure"] and "1.22" in found["cure"]
+
+
+@pytest.mark.parametrize(
+    ("body", "seen", "cure"),
+    [
+        ("import os; os.abort()", "died of SIGABRT", "another version"),
+        ("raise ImportError('no libcublas.so.12')", "ImportError: no libcublas.so.12", "pip"),
+        ("print('[1'); raise SystemExit", "answered", "pip"),
+        ("__version__ = '1.22.0'; get_available_providers = list", "1.22.0", "!=1.22"),
+    ],
+)
+def test_an_import_that_fails_is_told(tmp_path, monkeypatch, body, seen, cure):
+    write(tmp_path, {"onnxruntime/__init__.py": body})
+    monkeypatch.syspath_prepend(tmp_path)
+    found = one(runtime.check(Host()), "onnxruntime")
+    assert found.state == ("warning" if "version" in body else "problem")
+    assert seen in found.seen and cure in found.cure
 
 
 def test_an_import_that_hangs_ends(tmp_path, monkeypatch):
     write(tmp_path, {"onnxruntime/__init__.py": "import signal; signal.pause()"})
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("bioxedge.measuring.doctor.runtime.PATIENCE", 0.3)
-    found = one(report.examine().findings, "onnxruntime")
+    found = one(runtime.check(Host()), "onnxruntime")
     assert found.state == "problem" and "did not end within 0.3 s" in found.seen
 
 
@@ -163,11 +182,14 @@ def test_a_library_of_another_machine_is_named_with_the_cure(tmp_path):
     assert bluetooth["state"] == "warning" and "BUILD_BLE=ON" in bluetooth["cure"]
 
 
-def test_a_library_that_is_none_or_missing_is_a_problem(tmp_path):
+def test_a_library_that_is_none_or_missing_is_a_problem(tmp_path, monkeypatch):
     write(tmp_path, {"brainflow/__init__.py": "", "brainflow/lib/libsimpleble-c.so": "no library"})
-    found = by_check(call("--json", PYTHONPATH=tmp_path)[1])
-    assert "libBoardController.so: No such file" in found["brainflow"]["seen"]
-    assert "libsimpleble-c.so is no ELF library" in found["brainflow-bluetooth"]["seen"]
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "brainflow", raising=False)  # of other tests
+    core, ble = library.check(Host())
+    assert core.state == ble.state == "problem"
+    assert "libBoardController.so: No such file" in core.seen
+    assert "libsimpleble-c.so is no ELF library" in ble.seen
 
 
 def without(tmp_path, *names):
@@ -434,19 +456,19 @@ def test_a_bundle_is_proven_and_its_choice_told(tmp_path, monkeypatch):
 
     from bioxedge.runtime import choice
 
-    make_bundle(tmp_path / "b")
+    made = make_bundle(tmp_path / "b")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    found = by_check(call("--json", tmp_path / "b")[1])
-    assert found["bundle"]["state"] == "ok" and found["choice"]["state"] == "warning"
-    assert found["choice"]["cure"] == f"bioxedge bench {tmp_path / 'b'}"
+    proven, none = bundle.check(tmp_path / "b")
+    assert proven.state == "ok" and none.state == "warning"
+    assert none.cure == f"bioxedge bench {tmp_path / 'b'}"
     kept = choice.Choice(
         variant="fp32", threads=1, provider="cpu", milliseconds=1.25, made="2026-11-25",
         onnxruntime=onnxruntime.__version__, machine=choice.identity(),
     )  # fmt: skip
-    choice.save(Bundle.open(tmp_path / "b").manifest, kept)
-    found = by_check(call("--json", tmp_path / "b")[1])
-    assert found["choice"]["state"] == "ok"
-    assert found["choice"]["seen"].startswith("fp32 on 1 threads of cpu, 1.25 ms a window")
+    choice.save(made.manifest, kept)
+    _, found = bundle.check(tmp_path / "b")
+    assert found.state == "ok"
+    assert found.seen == "fp32 on 1 thread (cpu), 1.25 ms a window (bench of 2026-11-25)"
 
 
 def test_a_damaged_bundle_is_a_problem_and_a_missing_one_an_error(tmp_path):

@@ -21,7 +21,8 @@ except BioxedgeError as error:
     print(json.dumps({"error": " ".join(str(error).split())}))
 else:
     kept = choice.load(bundle.manifest)
-    made = kept and f"{kept.variant} on {kept.threads} threads of {kept.provider}, "
+    many = kept and f"{kept.threads} thread" + "s" * (kept.threads > 1)
+    made = kept and f"{kept.variant} on {many} ({kept.provider}), "
     made = kept and made + f"{kept.milliseconds:.3g} ms a window (bench of {kept.made})"
     print(json.dumps({"lines": report.lines(), "choice": made}))
 """
