@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from bioxedge.errors import ExportError
+from bioxedge.exporting.cleanup import clean
 from bioxedge.onnxfile import inspect
 
 OPSET = 18
@@ -65,7 +66,7 @@ def graph_of(model: nn.Module | torch.export.ExportedProgram, example: torch.Ten
             f"the model cannot be exported ({type(error).__name__}): "
             f"{' '.join(str(error).split())[:300]}"
         ) from error
-    raw = file.getvalue()
+    raw = clean(file.getvalue())
     facts = inspect(raw)
     if facts.opset > OPSET or facts.ir > IR:
         raise ExportError(
