@@ -177,9 +177,22 @@ def test_a_library_of_another_machine_is_named_with_the_cure(tmp_path):
     assert code == 1 and found["brainflow"]["state"] == "problem"
     assert found["brainflow"]["seen"] == f"libBoardController.so is for {theirs}"
     assert "as this Python is" in found["brainflow"]["wanted"]
-    assert "device/README.md" in found["brainflow"]["cure"]
+    assert "pip install --force-reinstall" in found["brainflow"]["cure"]
     bluetooth = found["brainflow-bluetooth"]
     assert bluetooth["state"] == "warning" and "BUILD_BLE=ON" in bluetooth["cure"]
+
+
+def test_pips_wheel_on_a_64_bit_arm_is_told_with_the_build_as_its_cure(tmp_path, monkeypatch):
+    write(tmp_path, {"brainflow/__init__.py": ""})
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "brainflow", raising=False)  # of other tests
+    foreign(tmp_path / "python3", 183)
+    for name in ("libBoardController.so", "libsimpleble-c.so"):
+        foreign(tmp_path / "brainflow/lib" / name, 62)
+    for found in library.check(Host(python=tmp_path / "python3")):
+        assert found.state == "problem" and found.seen.endswith("is for x86-64")
+        assert found.wanted == "for 64-bit Arm, as this Python is"
+        assert "device/brainflow/build.py" in found.cure
 
 
 def test_a_library_that_is_none_or_missing_is_a_problem(tmp_path, monkeypatch):

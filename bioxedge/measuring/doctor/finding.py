@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import stat
 import sys
 from collections.abc import Iterator
@@ -113,11 +112,6 @@ class Host:
     def jetson(self) -> bool:
         """Whether the board is one of NVIDIA's."""
         return "Jetson" in self.board or self.at("etc/nv_tegra_release").exists()
-
-    @property
-    def arm(self) -> bool:
-        """Whether the machine is a 64-bit Arm."""
-        return platform.machine() == "aarch64"
 
 
 def join(group: str) -> str:

@@ -14,7 +14,8 @@ from bioxedge.measuring.doctor.finding import Finding, Host
 PATIENCE = 20.0
 CORE = "lib/libBoardController.so"
 BLE = "lib/libsimpleble-c.so"
-_BUILD = "install a wheel whose core was built for this machine (device/README.md, 64-bit Arm)"
+_BUILD = "python3 device/brainflow/build.py makes a wheel, pip installs it (device/README.md)"
+_AGAIN = "pip install --force-reinstall 'brainflow>=5.23,<6'"
 _LOAD = """
 import warnings
 warnings.simplefilter("ignore")
@@ -28,7 +29,7 @@ def check(host: Host) -> Iterator[Finding]:
     """Look at BrainFlow, at what it needs of setuptools, and at its Bluetooth."""
     folder = _folder()
     if folder is None:
-        cure = "pip install 'bioxedge[brainflow]'" if not host.arm else _BUILD
+        cure = _BUILD if _arm(host) else "pip install 'bioxedge[brainflow]'"
         yield Finding(
             check="brainflow", state="warning", seen="not installed", cure=cure,
             wanted="for sensors; recordings are replayed without it",
@@ -78,18 +79,13 @@ def _core(host: Host, folder: Path, trap: Finding | None) -> Finding:
     wrong = _machine(host, folder / CORE)
     if wrong:
         return Finding(
-            check="brainflow", state="problem", seen=wrong[0], wanted=wrong[1], cure=_BUILD
+            check="brainflow", state="problem", seen=wrong[0], wanted=wrong[1], cure=_fitting(host)
         )
     outcome = child.python(_LOAD, patience=PATIENCE)
     if outcome.answer is not None:
         seen = f"{outcome.answer}, {elf.machine(folder / CORE)}"
         return Finding(check="brainflow", state="ok", seen=seen, wanted="loads")
-    if trap is not None and trap.state == "problem":
-        cure = trap.cure
-    elif outcome.signal:
-        cure = _BUILD
-    else:
-        cure = "pip install --force-reinstall 'brainflow>=5.23,<6'"
+    cure = trap.cure if trap is not None and trap.cure else _fitting(host)
     return Finding(check="brainflow", state="problem", seen=outcome.said, wanted="loads", cure=cure)
 
 
@@ -100,14 +96,16 @@ def _ble(host: Host, folder: Path) -> Finding:
         return Finding(
             check=name, state="warning", seen=f"{path.name} is not there",
             wanted="for Bluetooth boards without a dongle of their own",
-            cure="build BrainFlow's core with BUILD_BLE=ON (device/README.md)",
+            cure=f"{_fitting(host)}; a core built by hand needs BUILD_BLE=ON",
         )  # fmt: skip
     wrong = _machine(host, path)
     if wrong:
-        return Finding(check=name, state="problem", seen=wrong[0], wanted=wrong[1], cure=_BUILD)
+        return Finding(
+            check=name, state="problem", seen=wrong[0], wanted=wrong[1], cure=_fitting(host)
+        )
     outcome = child.python(_OPEN, str(path), patience=PATIENCE)
     if outcome.answer is None:
-        cure = "sudo apt-get install libdbus-1-3" if "dbus" in outcome.said else _BUILD
+        cure = "sudo apt-get install libdbus-1-3" if "dbus" in outcome.said else _fitting(host)
         return Finding(check=name, state="problem", seen=outcome.said, wanted="loads", cure=cure)
     return Finding(check=name, state="ok", seen=f"{path.name} loads")
 
@@ -124,3 +122,12 @@ def _machine(host: Host, path: Path) -> tuple[str, str] | None:
     if ours is not None and theirs != ours:
         return f"{path.name} is for {theirs}", f"for {ours}, as this Python is"
     return None
+
+
+def _arm(host: Host) -> bool:
+    return elf.machine(host.python) == "64-bit Arm"
+
+
+def _fitting(host: Host) -> str:
+    """Say where a library for this machine comes from: for Linux on Arm, pip has none."""
+    return _BUILD if _arm(host) else _AGAIN
