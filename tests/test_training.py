@@ -294,6 +294,9 @@ def pairs_of(wanted: Tensor) -> Pairs:
 
 
 def test_pairs_are_looked_at_in_parts_and_known_as_a_whole(monkeypatch) -> None:
+    monkeypatch.setattr(
+        "bioxedge.bridging.losses._BYTES", 64 * 4 * 5 * 8
+    )  # of 64 pairs, as float64
     wanted = 3 + torch.randn(150, 4, 5, generator=rng())
     read: list[int] = []
     found = Pairs.of(lambda rows: read.append(len(rows)) or wanted[rows], torch.arange(10, 150))
