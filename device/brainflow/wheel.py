@@ -73,7 +73,8 @@ def pack(
             files[f"{info}/{as_}"] = (source / name).read_bytes()
     files[f"{info}/METADATA"] = METADATA.format(version=version, revision=revision).encode()
     files[f"{info}/WHEEL"] = (
-        f"Wheel-Version: 1.0\nGenerator: bioxedge device/brainflow\nRoot-Is-Purelib: false\nTag: {tag}\n"
+        "Wheel-Version: 1.0\nGenerator: bioxedge device/brainflow\n"
+        f"Root-Is-Purelib: false\nTag: {tag}\n"
     ).encode()
     files[f"{info}/top_level.txt"] = b"brainflow\n"
     record = "".join(f"{name},sha256={_digest(data)},{len(data)}\n" for name, data in files.items())
