@@ -26,6 +26,8 @@ def images(graph: Graph) -> None:
     """
     lifting = _Lifting(graph)
     graph.replace({id(node): lifting.of(node) for node in list(graph.model.graph.node)})
+    graph.model.graph.node.extend(lifting.outputs())
+    graph.reindex()
 
 
 class _Lifting:
@@ -47,6 +49,13 @@ class _Lifting:
         ]
         self.flat |= {one.output[0] for one in before}
         return [*before, node]
+
+    def outputs(self) -> list[onnx.NodeProto]:
+        """Give the graph's outputs in their plain form, where they exist as images alone."""
+        names = [one.name for one in self.graph.model.graph.output]
+        return [
+            self._lowered(name) for name in names if name in self.image and name not in self.flat
+        ]
 
     def _begins(self, node: onnx.NodeProto) -> bool:
         """Tell a 1-D convolution of constant weights."""
