@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from bioxedge.runtime.sources import catalogue
 from bioxedge.runtime.sources.brainflow import STARTUP
 from bioxedge.runtime.sources.counters import pattern
 
+ROOT = Path(__file__).resolve().parent.parent
 KNOWN = catalogue.shipped()
 SHIPPED = json.loads((files("bioxedge") / "data" / "boards.json").read_text())["brainflow"]
 PRESETS = [(name, preset) for name, one in KNOWN.items() for preset in one.presets]
@@ -190,7 +192,8 @@ def test_without_the_library_what_is_shipped_is_told(tmp_path, body, why):
     (tmp_path / "brainflow.py").write_text(body)
     done = subprocess.run(
         [sys.executable, "-c", "from bioxedge.cli import main; main()", "boards", "--json"],
-        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=True, cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     told = json.loads(done.stdout)
     assert told["described_by"] == "shipped" and why in told["why"] and done.stderr == ""

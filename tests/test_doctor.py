@@ -37,7 +37,7 @@ def call(*arguments, flags=(), **environ):
     """Run the command in a process of its own: exit code, output, errors."""
     done = subprocess.run(
         [sys.executable, *flags, "-c", MAIN, "doctor", *map(str, arguments)],
-        capture_output=True, text=True, check=False, cwd=tempfile.gettempdir(),
+        capture_output=True, text=True, check=False, cwd=ROOT,
         env={**os.environ, **{key: str(value) for key, value in environ.items()}},
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
@@ -216,9 +216,8 @@ def without(tmp_path, *names):
 
 
 def test_without_brainflow_there_is_a_warning(tmp_path):
-    code, out, _ = call("--json", **without(tmp_path, "brainflow"))
-    found = by_check(out)
-    assert code == 0 and found["brainflow"]["state"] == "warning"
+    found = by_check(call("--json", **without(tmp_path, "brainflow"))[1])
+    assert found["brainflow"]["state"] == "warning" and "[brainflow]" in found["brainflow"]["cure"]
     assert "brainflow-bluetooth" not in found and "setuptools" not in found
 
 
