@@ -43,7 +43,7 @@ class Bundle:
     path: Path
     manifest: Manifest
     golden: GoldenData
-    _models: Mapping[str, bytes]
+    _models: dict[str, bytes]
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
@@ -85,8 +85,25 @@ class Bundle:
         ManifestError
             A variant that the bundle does not hold.
         """
-        wanted = self.manifest.variant(variant)
-        return next(self._models[n] for n, part in self.manifest.model.items() if part == wanted)
+        part = self.manifest.variant(variant)
+        name = next(name for name, one in self.manifest.model.items() if one == part)
+        raw = self._models.get(name)
+        return _checked(self.path, part) if raw is None else raw
+
+    def take(self, variant: str | None = None) -> bytes:
+        """Give what :meth:`model` gives, and hold no model any longer.
+
+        The weights are most of what a device has in memory: once a runtime has its own form of
+        them, nobody needs the files. Asked again, they are read and checked again.
+
+        Raises
+        ------
+        BundleError
+            What :meth:`model` raises, or a file that is no longer what it was.
+        """
+        raw = self.model(variant)
+        self._models.clear()
+        return raw
 
     def windows(self) -> WindowStream:
         """Make a fresh stream that cuts windows as this bundle says."""

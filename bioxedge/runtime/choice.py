@@ -6,9 +6,7 @@ machine and one version of ONNX Runtime; for any other there is no choice.
 
 from __future__ import annotations
 
-import functools
 import os
-import platform
 import re
 import tempfile
 from pathlib import Path
@@ -19,6 +17,9 @@ import onnxruntime
 from msgspec import Meta
 
 from bioxedge.manifest import Manifest
+from bioxedge.runtime.host import cache, identity
+
+__all__ = ["Choice", "cache", "identity", "load", "save"]
 
 _LIMIT = 64 * 1024
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
@@ -36,9 +37,9 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     milliseconds : float
         The median time of a window then.
     onnxruntime : str
-        The version that was measured; see :func:`version`.
+        The version that was measured.
     machine : str
-        See :func:`identity`.
+        See :func:`~bioxedge.runtime.host.identity`.
     made : str
         The day (UTC), as 2026-11-25.
     """
@@ -50,44 +51,6 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     onnxruntime: str
     machine: str
     made: str
-
-
-@functools.cache
-def identity() -> str:
-    """Name this machine by its architecture, its processor or board, and the usable cores."""
-    from bioxedge.runtime.session import cores
-
-    return f"{platform.machine()}, {_model()}, {cores()} cores"
-
-
-def _model() -> str:
-    """Name the board or, where none is told, the processor."""
-    try:
-        board = Path("/sys/firmware/devicetree/base/model").read_text(errors="replace")
-        return board.strip("\0 \n")
-    except OSError:
-        pass
-    try:
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"
-
-
-def cache() -> Path:
-    """Give the user's cache directory for bioxedge; it need not be there.
-
-    Raises
-    ------
-    RuntimeError
-        The user has no home.
-    """
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(given) if Path(given).is_absolute() else Path.home() / ".cache"
-    return base / "bioxedge"
 
 
 def _place(manifest: Manifest) -> Path:

@@ -20,7 +20,8 @@ class Engine:
     Parameters
     ----------
     bundle : Bundle
-        Its checked bytes are what is run.
+        Its checked bytes are what is run; they are taken from it, see
+        :meth:`~bioxedge.bundle.Bundle.take`.
     variant : str, optional
         ``fp32`` by default.
     threads : int, optional
@@ -35,6 +36,8 @@ class Engine:
     provider : str
         The short name of the provider that really runs.
     threads : int
+    runtime : str
+        What computes, and its version.
 
     Raises
     ------
@@ -56,7 +59,10 @@ class Engine:
         for provider in providers or ("cpu",):
             try:
                 self._session = Session(
-                    bundle.model(variant), threads=threads, provider=provider, name=part.file
+                    lambda: bundle.take(variant),
+                    threads=threads,
+                    provider=provider,
+                    name=part.file,
                 )
                 break
             except BundleError as error:
@@ -70,6 +76,7 @@ class Engine:
                 f"variant {self.variant}: the model has {has}, the manifest says {says}"
             )
         self.provider, self.threads = self._session.provider, self._session.threads
+        self.runtime = self._session.runtime
         self._shape = part.input.shape[1:]
 
     def run(self, window: Floats) -> Floats:
@@ -97,6 +104,16 @@ class Engine:
             )
         answer: Floats = self._session.run(window[None])[0]
         return answer
+
+    @property
+    def settings(self) -> dict[str, str | int]:
+        """What runs, for records and reports."""
+        return {
+            "variant": self.variant,
+            "provider": self.provider,
+            "threads": self.threads,
+            "runtime": self.runtime,
+        }
 
     def close(self) -> None:
         """Let go of the model."""

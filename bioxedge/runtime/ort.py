@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import tempfile
+import weakref
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from bioxedge.errors import BundleError
+from bioxedge.runtime.host import give_back_memory
 
 Floats = npt.NDArray[np.float32]
 Named = tuple[str, tuple[Any, ...]]
@@ -24,6 +30,11 @@ NAMES = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 """Short names of what ONNX Runtime runs a model with, and its own names for it."""
+_CURES = {
+    "xnnpack": "export the model in fp32, or use cpu",
+    "cuda": "install the CUDA and cuDNN that this ONNX Runtime was built for, or use cpu",
+    "tensorrt": "install the TensorRT that this ONNX Runtime was built for, or use cuda or cpu",
+}
 
 
 class OnnxRuntime:
@@ -31,12 +42,12 @@ class OnnxRuntime:
 
     Parameters
     ----------
-    raw : bytes
-        The ONNX file.
+    raw : callable
+        Gives the ONNX file's bytes, and keeps none: nobody holds them while they are loaded.
     threads : int
     provider : str
         One of :data:`NAMES`.
-    cache : Path
+    engines : Path
         Where TensorRT keeps what it builds.
     profile : Path or None
         Where :meth:`close` writes how long each node took, as a Chrome trace.
@@ -44,30 +55,36 @@ class OnnxRuntime:
     Raises
     ------
     BundleError
-        A provider that took none of the model's nodes.
+        The provider took none of the model's nodes.
     """
 
     def __init__(
-        self, raw: bytes, threads: int, provider: str, cache: Path, profile: Path | None
+        self,
+        raw: Callable[[], bytes],
+        threads: int,
+        provider: str,
+        engines: Path,
+        profile: Path | None,
     ) -> None:
-        self._profile = profile
-        with tempfile.TemporaryDirectory() as folder:
-            # Where it falls back it does so without a word: the trace of a run tells.
-            traced = profile is not None or provider != "cpu"
-            prefix = str((profile.parent if profile else Path(folder)) / ".trace")
+        self._provider, self._profile = provider, profile
+        options = _options(1 if provider == "xnnpack" else threads)
+        if profile or provider != "cpu":
+            folder = tempfile.mkdtemp()
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(folder) / "trace")
+        with _loadable(raw) as model:
             self._session = onnxruntime.InferenceSession(
-                raw,
-                _options(threads, prefix if traced else None),
-                providers=_providers(provider, threads, cache),
-                enable_fallback=0,
+                model, options, providers=providers(provider, threads, engines), enable_fallback=0
             )
-            # The Python object holds the file's bytes for ever, for a fallback that is off.
-            self._session._model_bytes = None
-            self.inputs: list[Named] = _named(self._session.get_inputs())
-            self.outputs: list[Named] = _named(self._session.get_outputs())
+        # The Python object would hold the file's bytes for ever, for a fallback that is off.
+        self._session._model_bytes = None
+        self.inputs = [(one.name, tuple(one.shape)) for one in self._session.get_inputs()]
+        self.outputs = [(one.name, tuple(one.shape)) for one in self._session.get_outputs()]
+        self.types = {one.type for one in self._session.get_inputs() + self._session.get_outputs()}
 
-    def bind(self) -> Floats:
-        """Make the input's and the output's memory; give the input's.
+    def start(self) -> Floats:
+        """Make the memory of input and output and run once on zeros; give the input's memory.
 
         Returns
         -------
@@ -81,6 +98,9 @@ class OnnxRuntime:
         self._binding.bind_ortvalue_output(
             out, onnxruntime.OrtValue.ortvalue_from_numpy(self._answer)
         )
+        self.answer()
+        self._hold_to_provider()
+        give_back_memory()  # the file, and weights as they were before they were packed
         return given
 
     def answer(self) -> Floats:
@@ -91,45 +111,108 @@ class OnnxRuntime:
     def close(self) -> None:
         """Let go of the model; write the profile if one was asked for."""
         if self._profile is not None:
-            Path(self._session.end_profiling()).replace(self._profile)
-        del self._session
+            self._profile.write_bytes(Path(self._session.end_profiling()).read_bytes())
+        del self._binding, self._session
+
+    def _hold_to_provider(self) -> None:
+        """Make sure that nodes were run by what was asked for.
+
+        ONNX Runtime falls back to the CPU without a word, whole (where the provider's library
+        cannot be loaded) or node by node: the trace of the first run tells.
+        """
+        if self._provider == "cpu":
+            return
+        name, cure = NAMES[self._provider], _CURES[self._provider]
+        if name not in self._session.get_providers():
+            raise BundleError(
+                f"{self._provider} was asked for and ONNX Runtime {onnxruntime.__version__} could "
+                f"not load it, it took {', '.join(self._session.get_providers())}: {cure}"
+            )
+        if self._profile is None:
+            ran = placed(Path(self._session.end_profiling()))
+            if not ran[name]:
+                raise BundleError(
+                    f"{self._provider} was asked for and ran none of the model's nodes "
+                    f"({', '.join(f'{who} {count}' for who, count in ran.items())}): {cure}"
+                )
 
 
-def _named(values: Any) -> list[Named]:
-    """Names and shapes of a graph's inputs or outputs; all must be of float32."""
-    for one in values:
-        if one.type != "tensor(float)":
-            raise BundleError(f"{one.name} is {one.type}, only tensor(float) is run: export again")
-    return [(one.name, tuple(one.shape)) for one in values]
+def providers(provider: str, threads: int, engines: Path) -> list[Any]:
+    """Give ONNX Runtime's providers and their options for a short name.
+
+    What one does not take goes to the next; the CPU, which ONNX Runtime adds, takes the rest.
+
+    Parameters
+    ----------
+    provider : str
+    threads : int
+        XNNPACK has threads of its own.
+    engines : Path
+        Where TensorRT keeps what it builds.
+    """
+    cuda = (
+        NAMES["cuda"],
+        {
+            "arena_extend_strategy": "kSameAsRequested",  # else the next power of two
+            "cudnn_conv_algo_search": "HEURISTIC",  # trying them all takes long at every start
+            "use_tf32": "0",  # fp32 must be fp32: a variant states how far it may be off
+        },
+    )
+    if provider == "cuda":
+        return [cuda]
+    if provider == "tensorrt":
+        kept = {
+            "trt_engine_cache_enable": "True",
+            "trt_engine_cache_path": str(engines),
+            "trt_timing_cache_enable": "True",
+            "trt_timing_cache_path": str(engines),
+        }
+        return [(NAMES["tensorrt"], kept), cuda]
+    if provider == "xnnpack":
+        return [(NAMES["xnnpack"], {"intra_op_num_threads": str(threads)})]
+    return [NAMES["cpu"]]
 
 
-def _options(threads: int, trace: str | None) -> Any:
+def placed(trace: Path) -> Counter[str]:
+    """Count the runs of nodes by each provider in a trace of ONNX Runtime."""
+    return Counter(
+        event["args"]["provider"]
+        for event in json.loads(trace.read_text())
+        if event.get("cat") == "Node" and event["args"].get("provider")
+    )
+
+
+def _options(threads: int) -> Any:
     """Session options for a device: fixed threads that do not spin, errors only."""
     options = onnxruntime.SessionOptions()
+    # A number, always: left to itself it binds threads to cores that a cpuset may forbid.
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # Weights go past the arena, which would round each up to the next power of two.
-    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-    if trace:
-        options.enable_profiling = True
-        options.profile_file_prefix = trace
+    # The arena keeps the most that a run ever took, rounded up: 370 MB for the largest of the
+    # published models, whose answer comes no later without it.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
     return options
 
 
-def _providers(provider: str, threads: int, cache: Path) -> list[Any]:
-    """ONNX Runtime's list of providers and their options for a short name."""
-    return [NAMES[provider]]
+@contextmanager
+def _loadable(raw: Callable[[], bytes]) -> Iterator[str | bytes]:
+    """Give what ONNX Runtime loads with the least memory: a file in memory, where there are some.
 
-
-def placed(trace: Path) -> Counter[str]:
-    """Count the runs of nodes by each provider in a trace of ONNX Runtime."""
-    events = json.loads(trace.read_text())
-    return Counter(
-        event["args"]["provider"]
-        for event in events
-        if event.get("cat") == "Node" and event.get("args", {}).get("provider")
-    )
+    From bytes it makes two copies of all weights before the first is packed, from a path none.
+    The path is to these very bytes: what was checked is what is run.
+    """
+    if not hasattr(os, "memfd_create") or not Path("/proc/self/fd").exists():
+        yield raw()
+        return
+    descriptor = os.memfd_create("model.onnx")
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(raw())
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,25 +13,30 @@ import numpy.typing as npt
 import onnxruntime
 
 from bioxedge.errors import BioxedgeError, BundleError, SignalError
-from bioxedge.runtime import ort
+from bioxedge.runtime import ort, vino
+from bioxedge.runtime.host import cache as user_cache
+from bioxedge.runtime.host import cores, identity
+
+__all__ = ["Session", "available", "cores"]
 
 Floats = npt.NDArray[np.float32]
+_OPENVINO = ("openvino", "openvino-bf16")
+_FROM = {
+    "xnnpack": "a build of ONNX Runtime with XNNPACK",
+    "cuda": "NVIDIA's build of ONNX Runtime (onnxruntime-gpu)",
+    "tensorrt": "NVIDIA's build of ONNX Runtime (onnxruntime-gpu) and TensorRT",
+    **dict.fromkeys(_OPENVINO, "pip install 'bioxedge[openvino]'"),
+}
 
 
 def available() -> list[str]:
-    """Short names of the providers that this machine has the software for."""
+    """Short names of the providers that this machine has the software for.
+
+    Whether one runs is another question: a :class:`Session` answers it.
+    """
     has = onnxruntime.get_available_providers()
     names = [short for short, long in ort.NAMES.items() if long in has]
-    if importlib.util.find_spec("openvino"):
-        names += ["openvino", "openvino-bf16"]
-    return names
-
-
-def cores() -> int:
-    """Give the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return names + list(_OPENVINO if importlib.util.find_spec("openvino") else ())
 
 
 class Session:
@@ -39,8 +44,9 @@ class Session:
 
     Parameters
     ----------
-    raw : bytes
-        An ONNX file with one input and one output of float32, all shapes static.
+    raw : bytes or callable
+        An ONNX file with one input and one output of float32, all shapes static, or what gives
+        it: then nobody need hold it while it is loaded.
     threads : int, optional
         Threads inside an operator; at most as many as this process may use cores. They wait
         without spinning, which on a board costs more than the model does.
@@ -48,7 +54,7 @@ class Session:
         What runs the model: ``cpu``, ``xnnpack``, ``cuda``, ``tensorrt``, ``openvino`` or
         ``openvino-bf16``; :func:`available` tells what is there.
     cache : Path, optional
-        Where a provider keeps what it builds; the user's cache directory by default.
+        Where TensorRT keeps what it builds; in the user's cache directory by default.
     name : str, optional
         The file's, for messages.
     profile : Path, optional
@@ -59,6 +65,8 @@ class Session:
     provider : str
         What really runs the model.
     threads : int
+    runtime : str
+        What computes, and its version, as ``ONNX Runtime 1.32.0``.
     inputs, outputs : list of (str, tuple of int)
         The name and the shape of the one input and of the one output.
     given : ndarray of float32, shape of the input
@@ -67,12 +75,13 @@ class Session:
     Raises
     ------
     BundleError
-        A model that cannot be run, or a provider that is not here or did not run.
+        A model that cannot be run, a number of threads that cannot be had, or a provider that is
+        not here or did not run.
     """
 
     def __init__(
         self,
-        raw: bytes,
+        raw: bytes | Callable[[], bytes],
         *,
         threads: int = 1,
         provider: str = "cpu",
@@ -86,30 +95,51 @@ class Session:
                 f"ask for 1 to {cores()}"
             )
         if provider not in available():
+            cure = f"; {provider} comes with {_FROM[provider]}" if provider in _FROM else ""
             raise BundleError(
-                f"provider {provider} is not on this machine: it has {', '.join(available())}"
+                f"provider {provider} is not on this machine: it has {', '.join(available())}{cure}"
             )
+        if profile and provider in _OPENVINO:
+            raise BundleError("nodes are profiled by ONNX Runtime alone: use provider cpu")
         self.provider, self.threads, self._name = provider, threads, name
-        with self._refused():
-            self._runs = ort.OnnxRuntime(raw, threads, provider, cache or Path(), profile)
-            self.inputs, self.outputs = self._runs.inputs, self._runs.outputs
-            self._check()
-            self.given = self._runs.bind()
-            # A first run here: some versions notice only then that shapes do not fit, and the
-            # first live window must not pay for memory that all the others reuse.
-            self._runs.answer()
+        self.runtime = (
+            f"OpenVINO {vino.load().__version__.partition('-')[0]}"
+            if provider in _OPENVINO
+            else f"ONNX Runtime {onnxruntime.__version__}"
+        )
+        get: Callable[[], bytes] = (lambda: raw) if isinstance(raw, bytes) else raw
+        with self._refused(f"refuses {name}"):
+            if provider in _OPENVINO:
+                self._start(vino.OpenVino(get, threads, bf16=provider == "openvino-bf16"))
+            elif provider == "tensorrt":
+                engines = _engines(cache, get())
+                with _building(engines, name):
+                    self._start(ort.OnnxRuntime(get, threads, provider, engines, profile))
+            else:
+                self._start(ort.OnnxRuntime(get, threads, provider, Path(), profile))
 
-    def _check(self) -> None:
-        """One input, one output, all sizes known."""
+    def _start(self, runs: ort.OnnxRuntime | vino.OpenVino) -> None:
+        """Check what was loaded and run it once.
+
+        Some versions notice only then that shapes do not fit, and the first live window must not
+        pay for what all the others reuse.
+        """
+        self._runs, self.inputs, self.outputs = runs, runs.inputs, runs.outputs
         for what, found in (("input", self.inputs), ("output", self.outputs)):
             if len(found) != 1:
-                raise BundleError(f"{self._name} has {len(found)} {what}s, one can be run")
+                raise BundleError(f"{self._name} has {len(found)} {what}s: only one can be run")
             (name, shape), *_ = found
             if not all(isinstance(size, int) for size in shape):
                 raise BundleError(
                     f"{self._name}: {what} {name} has the shape {list(shape)}, only sizes that "
                     "are fixed can be run: export it with static shapes"
                 )
+        if runs.types != {"tensor(float)"}:
+            raise BundleError(
+                f"{self._name} takes and gives {', '.join(sorted(runs.types))}: only "
+                "tensor(float) can be run, export it with input and output in float32"
+            )
+        self.given = runs.start()
 
     def run(self, x: Floats) -> Floats:
         """Answer one input.
@@ -117,6 +147,7 @@ class Session:
         Parameters
         ----------
         x : ndarray of float32, shape of the input
+            Written once, to where the runtime reads it.
 
         Returns
         -------
@@ -137,25 +168,56 @@ class Session:
 
     def again(self) -> Floats:
         """Answer what stands in `given`, and copy nothing: the next answer is written over it."""
-        try:
+        with self._refused("failed on a window"):
             return self._runs.answer()
-        except Exception as error:
-            said = " ".join(str(error).split())[:300]
-            raise BundleError(f"ONNX Runtime failed on a window: {said}") from error
 
     def close(self) -> None:
         """Let go of the model; write the profile if one was asked for."""
         self._runs.close()
 
     @contextmanager
-    def _refused(self) -> Iterator[None]:
+    def _refused(self, what: str) -> Iterator[None]:
         """Turn whatever a runtime raises into one line."""
         try:
             yield
-        except BioxedgeError:
+        except (BioxedgeError, MemoryError):
             raise
         except Exception as error:  # its errors share no base class
             said = " ".join(str(error).split())[:300]
-            raise BundleError(
-                f"ONNX Runtime {onnxruntime.__version__} refuses {self._name}: {said}"
-            ) from error
+            raise BundleError(f"{self.runtime} {what}: {said}") from error
+
+
+def _engines(cache: Path | None, raw: bytes) -> Path:
+    """Make and name the directory of one model's TensorRT engines on this machine."""
+    key = hashlib.sha256(raw)
+    key.update(f"{onnxruntime.__version__} {identity()}".encode())
+    folder = (cache or user_cache() / "engines") / key.hexdigest()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise BundleError(
+            f"TensorRT's engines cannot be kept in {folder}: {error.strerror}; set XDG_CACHE_HOME "
+            "to a directory that can be written"
+        ) from error
+    return folder
+
+
+@contextmanager
+def _building(engines: Path, name: str) -> Iterator[None]:
+    """Show for how long TensorRT has been building, on standard error; nothing if it has built."""
+    if any(engines.iterdir()):
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    what = f"TensorRT builds an engine for {name}: minutes, once"
+    if not console.is_terminal:  # a journal takes lines
+        console.print(what, soft_wrap=True)
+        yield
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        bar.add_task(what, total=None)
+        yield

@@ -1,0 +1,116 @@
+"""OpenVINO's own Python package, an option on Intel and AMD processors (extra ``openvino``)."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bioxedge.errors import BundleError, MissingExtraError
+from bioxedge.runtime.host import give_back_memory
+
+Floats = npt.NDArray[np.float32]
+_TELEMETRY = "openvino_telemetry"
+
+
+def load() -> Any:
+    """Import OpenVINO so that it does not phone home, which it does when it is imported.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
+    if "openvino" not in sys.modules:
+        # It does without this package where it is missing: so it is, while it looks.
+        before = {name: part for name, part in sys.modules.items() if name == _TELEMETRY}
+        sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+        try:
+            importlib.import_module("openvino")
+        except ImportError as error:
+            raise MissingExtraError("openvino", "openvino") from error
+        finally:
+            del sys.modules[_TELEMETRY]
+            sys.modules.update(before)
+    return sys.modules["openvino"]
+
+
+class OpenVino:
+    """One model in OpenVINO on the processor, its input and output bound once.
+
+    Parameters
+    ----------
+    raw : callable
+        Gives the ONNX file's bytes.
+    threads : int
+    bf16 : bool
+        Compute in bfloat16; else in float32, which some processors have to be told.
+
+    Raises
+    ------
+    BundleError
+        A processor without bfloat16.
+    """
+
+    def __init__(self, raw: Callable[[], bytes], threads: int, *, bf16: bool) -> None:
+        openvino = load()
+        core = openvino.Core()
+        model = core.read_model(raw(), b"")
+        self.inputs = [_named(one) for one in model.inputs]
+        self.outputs = [_named(one) for one in model.outputs]
+        kinds = {one.element_type.to_string() for one in [*model.inputs, *model.outputs]}
+        self.types = {"tensor(float)" if kind == "f32" else kind for kind in kinds}
+        self._openvino = openvino
+        self._request: Any = None
+        if not all(one.partial_shape.is_static for one in [*model.inputs, *model.outputs]):
+            return  # it will be refused by its shapes
+        asked = "bf16" if bf16 else "f32"
+        compiled = core.compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": asked,
+                "INFERENCE_NUM_THREADS": threads,
+                "NUM_STREAMS": 1,
+                "PERFORMANCE_HINT": "LATENCY",
+                "ENABLE_CPU_PINNING": False,  # cores are the system's to give
+            },
+        )
+        runs = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        if runs != asked:
+            raise BundleError(
+                f"openvino-{asked} was asked for and OpenVINO {openvino.__version__} computes in "
+                f"{runs} on this processor: use openvino"
+            )
+        self._request = compiled.create_infer_request()
+
+    def start(self) -> Floats:
+        """Make the memory of input and output and run once on zeros; give the input's memory."""
+        given = np.zeros(self.inputs[0][1], np.float32)
+        self._answer = np.zeros(self.outputs[0][1], np.float32)
+        tensor = self._openvino.Tensor
+        self._request.set_input_tensor(tensor(given, shared_memory=True))
+        self._request.set_output_tensor(tensor(self._answer, shared_memory=True))
+        self.answer()
+        give_back_memory()
+        return given
+
+    def answer(self) -> Floats:
+        """Run on what the input's memory holds; give the output's memory."""
+        self._request.infer()
+        return self._answer
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self._request = None
+
+
+def _named(port: Any) -> tuple[str, tuple[Any, ...]]:
+    """Name and shape of an input or output; a size that is not fixed is text."""
+    shape = port.partial_shape
+    sizes = (size.get_length() if size.is_static else str(size) for size in shape)
+    return port.any_name, tuple(sizes) if shape.rank.is_static else ("?",)
