@@ -13,9 +13,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bioxedge import recording
+from bioxedge import recipes, recording
 from bioxedge.building import build
+from bioxedge.building.offline import export
 from bioxedge.building.prepare import recordings
+from bioxedge.building.rehearsal import rehearse
 from bioxedge.building.report import table
 from bioxedge.datasets.simulated import mishaps
 from bioxedge.datasets.windowed import as_worn
@@ -33,8 +35,14 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--out", type=Path, default=Path("demo"))
     options.add_argument("--device", default=sys.executable, help="Python without torch.")
+    options.add_argument("--random", action="store_true", help="Random weights, only a bundle.")
     given = options.parse_args()
     console = Console()
+    if given.random:
+        made = rehearse(recipes.read(RECIPE), given.out / "random")
+        files = {"bridge": made.bridge, "head": made.head, "base": made.folder}
+        export(made.recipe, given.out / "bundle", **files, console=console)
+        return 0
     began = time.monotonic()
 
     console.rule("1–3  simulate, train, export")

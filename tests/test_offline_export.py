@@ -7,18 +7,33 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", exc_type=ImportError)
 
+import onnx
+import onnxruntime
+from fixtures_models import SMALL
 from rich.console import Console
 from test_building import RECIPE
+from test_checkpoints import stirred
 
 import bioxedge
+from bioxedge import models, recipes, recording
+from bioxedge.bridging import foreign
 from bioxedge.building import Built, build
+from bioxedge.building.offline import Exported, export
+from bioxedge.building.rehearsal import rehearse
+from bioxedge.errors import BioxedgeError, ExportError, ModelError, RecipeError
+from bioxedge.exporting.sizes import PARTS
+from bioxedge.models import checkpoint
+from bioxedge.runtime import verify
+from bioxedge.signals import Channel, Recording
 
 pytestmark = pytest.mark.train
 
@@ -133,3 +148,318 @@ def test_exporting_what_was_built_gives_the_same_bundle_without_a_network(
     assert again.manifest == built.bundle.manifest  # where it comes from, too, and what it scored
     assert facts["proofs"]["fp32"]["pass"] and facts["opset"] == 18
     assert sum(part["bytes"] for part in facts["parts"].values()) == facts["bytes"]["fp32"]
+
+
+def test_a_bridge_of_ours_is_held_to_the_weights_it_was_trained_between(
+    built: Built, tmp_path: Path
+) -> None:
+    moved = tmp_path / "trained"
+    moved.mkdir()
+    for path in arguments(built)["bridge"].parent.iterdir():
+        (moved / path.name).write_bytes(path.read_bytes())
+    given = {"bridge": moved / "bridge.pt", "head": moved / "head.pt"}
+    recipe = home_of(built) / "tiny.toml"
+    chain = models.load("papagei", moved / "source.safetensors")
+    checkpoint.save(stirred(chain), moved / "source.safetensors")
+    with pytest.raises(ModelError, match="was trained with a source papagei of sha256"):
+        export(recipe, tmp_path / "bundle", **given, **QUIET)
+    (moved / "source.safetensors").unlink()
+    with pytest.raises(ModelError, match="is not there: the recipe pretrains its source encoder"):
+        export(recipe, tmp_path / "bundle", **given, **QUIET)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_another_head_is_neither_calibrated_nor_measured(built: Built, tmp_path: Path) -> None:
+    given = arguments(built)
+    other = torch.nn.Linear(16, 2)
+    torch.save(other.state_dict(), tmp_path / "head.pt")
+    made = export(
+        home_of(built) / "tiny.toml",
+        tmp_path / "bundle",
+        bridge=given["bridge"],
+        head=tmp_path / "head.pt",
+        **QUIET,
+    )
+    about = made.shipped.bundle.manifest
+    assert about.made_by.metrics == {} and about.made_by.data.split  # the bridge's people are known
+    assert about.output.calibration.temperature == 1.0
+    assert any("another head" in remark for remark in made.remarks)
+
+
+# -- what was trained elsewhere -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Small checkpoints, and a bridge and a head as the published code might save them."""
+
+    home: Path
+    weights: dict[str, torch.Tensor]
+
+    @property
+    def recipe(self) -> Path:
+        return self.home / "recipe.toml"
+
+    def export(self, out: Path, **changes: Any) -> Exported:
+        given = {"bridge": self.home / "bridge.pt", "head": self.home / "head.pt"}
+        given |= {"as_published": True, **QUIET, **changes}
+        return export(given.pop("recipe", self.recipe), out, **given)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
+    home = tmp_path_factory.mktemp("elsewhere")
+    digests = {}
+    for name in ("hubert", "labram"):
+        kind = "hubert_ecg" if name == "hubert" else name
+        chain = stirred(models.create(kind, **SMALL[kind][0]))
+        digests[name] = checkpoint.save(chain, home / f"{name}.safetensors")
+    (home / "recipe.toml").write_text(PUBLISHED.format(**digests))
+    target = models.load("labram", home / "labram.safetensors")
+    tokens, features = target.cut(1, WINDOW)
+    generator = torch.Generator().manual_seed(3)
+    shapes = {
+        "module.prototype_bank": (PROTOTYPES, features),
+        "module.lora.down": (RANK, SMALL["hubert_ecg"][0]["width"]),
+        "module.lora.up": (PROTOTYPES * tokens, RANK),
+    }
+    weights = {key: torch.randn(size, generator=generator) for key, size in shapes.items()}
+    torch.save({"epoch": 3, "state_dict": weights}, home / "bridge.pt")
+    linear = {"fc.weight": torch.randn(2, features, generator=generator), "fc.bias": torch.ones(2)}
+    torch.save(linear, home / "head.pt")
+    return Elsewhere(home, weights | linear)
+
+
+@torch.no_grad()
+def by_hand(elsewhere: Elsewhere, windows: np.ndarray, published: bool) -> np.ndarray:
+    """The formula as it is published, step by step, in float64 between the two models."""
+    source = models.load("hubert_ecg", elsewhere.home / "hubert.safetensors")
+    target = models.load("labram", elsewhere.home / "labram.safetensors")
+    prototypes, down, up, weight, bias = (w.double() for w in elsewhere.weights.values())
+    features = prototypes.shape[1]
+    tokens = len(up) // PROTOTYPES
+    answers = []
+    for window in torch.from_numpy(windows):
+        z = source[:2](window[None])[0].double().mean(0)
+        W = (up @ (down @ z)).reshape(PROTOTYPES, tokens)
+        O = prototypes.T @ W  # noqa: E741 - [features, tokens], as the paper writes it
+        h = O.reshape(tokens, features) if published else O.T
+        pooled = target[1:](h[None].float())[0].mean(0).double()
+        answers.append(torch.softmax(weight @ pooled + bias, 0).numpy())
+    return np.stack(answers)
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_published_bridge_to_labram_answers_by_the_published_formula(
+    elsewhere: Elsewhere, tmp_path: Path, published: bool
+) -> None:
+    made = elsewhere.export(tmp_path / "bundle", as_published=published)
+    golden = made.shipped.bundle.golden
+    wanted = by_hand(elsewhere, golden.windows, published)
+    np.testing.assert_allclose(golden.probabilities, wanted, atol=2e-5)
+    other = by_hand(elsewhere, golden.windows, not published)
+    assert np.abs(wanted - other).max() > 1e-3  # the two are told apart here
+    assert verify(made.shipped.bundle).difference <= 1e-5
+
+
+@pytest.fixture(scope="module")
+def exported(elsewhere: Elsewhere, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return elsewhere.export(tmp_path_factory.mktemp("exported") / "bundle")
+
+
+def test_the_manifest_claims_nothing_that_is_not_known(exported: Exported) -> None:
+    about = exported.shipped.bundle.manifest
+    assert about.made_by.data.name == "training data not stated; golden windows: simulated ECG"
+    assert about.made_by.data.split == {} and about.made_by.metrics == {}
+    assert about.input.expect == () and "amplitude" in about.absent
+    assert about.output.calibration.temperature == 1.0
+    assert set(about.output.calibration.bias) == {0.0}
+
+
+def test_of_card_and_recipe_the_stricter_licence_holds(exported: Exported) -> None:
+    made_by = exported.shipped.bundle.manifest.made_by
+    source = next(each for each in made_by.licences if each.part == "source")
+    assert source.non_commercial and made_by.non_commercial  # the recipe says MIT
+    assert source.licence == "CC-BY-NC-4.0 (as published); the recipe says: MIT"
+
+
+def test_parts_add_up_to_the_file(elsewhere: Elsewhere, exported: Exported) -> None:
+    bundle, sizes = exported.shipped.bundle, exported.shipped.sizes
+    raw = (bundle.path / "model.onnx").read_bytes()
+    assert sum(size.bytes for size in sizes.values()) == len(raw)
+    counted = sum(sizes[part].parameters for part in PARTS)
+    assert counted == bundle.manifest.model["fp32"].parameters
+    bridge = [value.numel() for key, value in elsewhere.weights.items() if "module" in key]
+    assert sizes["bridge"].parameters == sum(bridge)
+    tail = models.load("labram", elsewhere.home / "labram.safetensors")[1:]
+    assert sizes["tail"].parameters == pytest.approx(
+        sum(value.numel() for value in tail.parameters()), rel=0.01
+    )
+
+
+def test_golden_windows_come_from_a_recording(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    t = np.arange(240 * 360) / 360.0
+    beat = np.sin(2 * np.pi * np.cumsum(1.1 + 0.2 * np.sin(t)) / 360) ** 31
+    samples = np.stack([rng.normal(size=t.size), beat + 0.03 * rng.normal(size=t.size)])
+    channels = (Channel("other", "mV"), Channel("II", "mV"))
+    recording.save(Recording(samples, 360.0, channels, "ecg", "somebody"), tmp_path / "worn")
+    made = elsewhere.export(tmp_path / "bundle", signal=tmp_path / "worn")
+    about = made.shipped.bundle.manifest
+    assert about.made_by.data.name.endswith("golden windows: one recording")
+    assert [expect.channel for expect in about.input.expect] == ["ecg_1"]
+    assert about.golden.windows > 3 and about.golden.windows % 3 == 0  # of several stretches
+    assert made.shipped.proof.dsp_bitwise
+
+
+# -- versions and variants ----------------------------------------------------------------------
+
+
+def test_an_older_opset_answers_the_same(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    made = elsewhere.export(tmp_path / "bundle", opset=17)
+    bundle = made.shipped.bundle
+    model = onnx.load(bundle.path / "model.onnx")
+    assert {each.version for each in model.opset_import if each.domain == ""} == {17}
+    assert bundle.manifest.model["fp32"].opset == 17
+    session = onnxruntime.InferenceSession(
+        bundle.path / "model.onnx", providers=["CPUExecutionProvider"]
+    )
+    found = [session.run(None, {"window": window[None]})[0][0] for window in bundle.golden.windows]
+    np.testing.assert_allclose(np.stack(found), bundle.golden.probabilities, atol=1e-5)
+
+
+def test_variants_are_made_proven_or_refused_with_a_reason(
+    elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    made = elsewhere.export(tmp_path / "bundle", variants=["int8", "int8-static"])
+    kept, refused = set(made.shipped.proofs) - {"fp32"}, made.shipped.refused
+    assert kept | set(refused) == {"int8", "int8-static"}
+    assert set(made.shipped.bundle.manifest.model) == {"fp32", *kept}
+    assert all(refused.values())
+
+
+# -- what is refused ----------------------------------------------------------------------------
+
+
+def changed(elsewhere: Elsewhere, folder: Path, *edits: tuple[str, str]) -> Path:
+    """The recipe with other words in it, checkpoints beside it."""
+    text = elsewhere.recipe.read_text()
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new)
+    for name in ("hubert", "labram"):
+        (folder / f"{name}.safetensors").symlink_to(elsewhere.home / f"{name}.safetensors")
+    (folder / "recipe.toml").write_text(text)
+    return folder / "recipe.toml"
+
+
+REFUSED = {
+    "a cut left open": (("source_cut = 2", 'source_cut = "auto"'), "write them as numbers"),
+    "another cut": (("target_cut = 1", 'target_cut = "head"'), "between these cuts a bridge is"),
+    "another rank": (("rank = 3", "rank = 4"), r"A \[4, 24\]"),
+    "no such cut": (("target_cut = 1", "target_cut = 9"), "there is no cut 9"),
+    "more labels": (('"wake"]', '"wake", "REM"]'), r"\[3, 100\] and \[3\]"),
+    "a checkpoint of another size": (
+        ('name = "labram"', 'config = { blocks = 3 }\nname = "labram"'),
+        "blocks",
+    ),
+    "another file": (('sha256 = "', 'sha256 = "0000'), "sha256"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_recipe_that_does_not_fit_is_refused(
+    elsewhere: Elsewhere, tmp_path: Path, case: str
+) -> None:
+    edit, said = REFUSED[case]
+    with pytest.raises(BioxedgeError, match=said) as error:
+        elsewhere.export(tmp_path / "bundle", recipe=changed(elsewhere, tmp_path, edit))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_choice_that_cannot_be_is_refused(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    with pytest.raises(ExportError, match="say --as-published where"):
+        elsewhere.export(out, as_published=None)
+    for opset in (12, 19):
+        with pytest.raises(ExportError, match="ask for 13 to 18"):
+            elsewhere.export(out, opset=opset)
+    with pytest.raises(ExportError, match=r"opset 16 .*LayerNormalization.*ask for 17 or 18"):
+        elsewhere.export(out, opset=16)
+    with pytest.raises(RecipeError, match="--variants int9"):
+        elsewhere.export(out, variants=["int9"])
+    with pytest.raises(ExportError, match="name one of them"):
+        elsewhere.export(out, data=tmp_path, signal=tmp_path)
+    assert not out.exists()
+
+
+def test_a_file_that_is_no_bridge_or_no_head_is_refused(
+    elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    weights = torch.load(elsewhere.home / "bridge.pt", weights_only=True)["state_dict"]
+    down = "module.lora.down"
+    wrong = {
+        "holds 4 tensors": {**weights, "bias": torch.zeros(3)},
+        "between these cuts a bridge is": {**weights, down: weights[down].T.contiguous()},
+        "is not finite": {**weights, down: weights[down] * torch.nan},
+    }
+    for said, content in wrong.items():
+        torch.save(content, tmp_path / "bridge.pt")
+        with pytest.raises(ModelError, match=said):
+            elsewhere.export(tmp_path / "bundle", bridge=tmp_path / "bridge.pt")
+    with pytest.raises(ModelError, match="a head for 2 labels"):
+        elsewhere.export(tmp_path / "bundle", head=elsewhere.home / "bridge.pt")
+    (tmp_path / "bridge.pt").write_bytes(b"not weights")
+    with pytest.raises(ModelError, match="cannot be read as weights alone"):
+        elsewhere.export(tmp_path / "bundle", bridge=tmp_path / "bridge.pt")
+
+
+def test_two_matrices_of_one_shape_are_told_by_name_or_refused() -> None:
+    wanted = foreign.Shape(in_features=8, tokens=2, out_features=8, rank=3, prototypes=3)
+    A, P, B = torch.zeros(3, 8), torch.ones(3, 8), torch.zeros(6, 3)
+    found = foreign.bridge_of(
+        {"a": A, "my_prototypes": P, "b": B}, wanted, source="x", as_published=False
+    )
+    assert torch.equal(found.prototypes, P) and torch.equal(found.A, A)
+    with pytest.raises(ModelError, match="rename its keys"):
+        foreign.bridge_of({"a": A, "p": P, "b": B}, wanted, source="x", as_published=False)
+
+
+def test_the_command_says_one_line(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bioxedge", "export", str(elsewhere.recipe)]
+    command += ["--bridge", str(tmp_path / "none.pt"), "--head", str(elsewhere.home / "head.pt")]
+    found = subprocess.run(
+        [*command, "--out", str(tmp_path / "bundle")], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 2
+    assert found.stderr.splitlines()[-1].startswith("error: ") and "none.pt" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+# -- rehearsals ---------------------------------------------------------------------------------
+
+
+def test_a_rehearsal_needs_no_weights_and_tells_windows_apart(
+    elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    small = SMALL["hubert_ecg"][0]
+    config = ", ".join(
+        f"{key} = {list(value) if isinstance(value, tuple) else value}"
+        for key, value in small.items()
+    )
+    edits = (('name = "hubert_ecg"', f'name = "hubert_ecg"\nconfig = {{ {config} }}'),)
+    recipe = recipes.read(changed(elsewhere, tmp_path, *edits))
+    made = rehearse(recipe, tmp_path / "random")
+    found = export(
+        made.recipe,
+        tmp_path / "bundle",
+        bridge=made.bridge,
+        head=made.head,
+        base=made.folder,
+        as_published=True,
+        **QUIET,
+    )
+    golden = found.shipped.bundle.golden
+    assert golden.probabilities.std(0).max() > 0.01
+    assert found.shipped.bundle.manifest.made_by.source.checkpoint == "random-source.safetensors"

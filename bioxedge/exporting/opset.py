@@ -53,7 +53,7 @@ def lowered(raw: bytes, opset: int) -> bytes:
             model = version_converter.convert_version(model, opset)
         onnx.checker.check_model(model)
     except (RuntimeError, onnx.checker.ValidationError) as error:
-        why = " ".join(str(error).split())[-160:]
+        why = " ".join(str(error).rpartition("failed: ")[2].split())[:160]
         raise ExportError(
             f"the graph cannot be written in opset {opset} ({why}): ask for 17 or 18; nothing "
             "was written"

@@ -1,0 +1,25 @@
+"""FOG EEG→EMG, from weights to a bundle, without training.
+
+Freezing of gait, known of an EEG cap (LaBraM), told from three muscles (NormWear).
+
+    python export/fog_eeg_to_emg.py --out DIR --random    # random weights of full size
+
+Without --random, name the files: --source and --target (checkpoints), --bridge and --head (what was
+trained between them), and with --recording what golden windows are cut from.
+
+Source: NormWear: its authors' release v1.0.0-alpha (Apache-2.0)
+Target: LaBraM base: github.com/935963004/LaBraM, labram-base.pth (MIT)
+
+The bridge is taken to be trained by the published code, which reshapes the tokens for LaBraM; say
+--transposed of one that another code trained.
+"""
+
+from pathlib import Path
+
+from bioxedge.building.shelf import main
+
+# Models, cuts, windows, the bridge's shape, live sensor, labels and licences.
+RECIPE = Path(__file__).parent / "recipes" / "fog_eeg_to_emg.toml"
+
+if __name__ == "__main__":
+    main(RECIPE, as_published=True)
