@@ -3,7 +3,8 @@
 A device has ONNX Runtime but no parser, and the runtime follows external-data references
 before anyone is asked. So the few fields that a manifest makes claims about are read from the
 protobuf wire format directly (ONNX IR specification, ``onnx.proto``), and any tensor that
-keeps its data outside the file is refused.
+keeps its data outside the file is refused. Operators of other domains are not: whether this
+machine has them only its runtime knows, and a variant that cannot be loaded leaves the others.
 """
 
 from __future__ import annotations
@@ -11,10 +12,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from bioxedge.errors import BundleError
 
 _FLOATS = {1, 10, 11, 16}  # TensorProto.DataType FLOAT, FLOAT16, DOUBLE, BFLOAT16
+_BYTES = {2, 3}  # UINT8, INT8
+_INT32 = 6
+# Which inputs of operators for quantised values are scales and zero points.
+_SCALING: dict[str, frozenset[int]] = {
+    "QuantizeLinear": frozenset({1, 2}),
+    "DequantizeLinear": frozenset({1, 2}),
+    "MatMulInteger": frozenset({2, 3}),
+    "ConvInteger": frozenset({2, 3}),
+    "QLinearMatMul": frozenset({1, 2, 4, 5, 6, 7}),
+    "QLinearConv": frozenset({1, 2, 4, 5, 6, 7}),
+}
 _DEPTH = 32  # nested messages; real models have two or three subgraphs in each other
 _DIMS = 32  # dimensions of a tensor; the product of very many would take for ever
 
@@ -46,7 +59,9 @@ class OnnxFacts:
     ir, opset : int
         Versions of the format and of the standard operators.
     parameters : int
-        Elements of all floating-point initializers.
+        Elements of the initializers that are weights: of floating point, of 8 bits, and biases
+        of 32 bits that are read through DequantizeLinear. Scales and zero points are none, so
+        a quantised file has as many as the one it was made from.
     """
 
     ir: int
@@ -78,7 +93,7 @@ def inspect(raw: bytes) -> OnnxFacts:
                 version = operators.get(2, 0)
                 if isinstance(domain, memoryview) and bytes(domain) in (b"", b"ai.onnx"):
                     opset = version if isinstance(version, int) else 0
-        parameters = _walk(memoryview(raw), "model", 0)
+        parameters = _walk(memoryview(raw), "model", 0, _Roles())
     except (ValueError, IndexError) as error:
         raise BundleError(f"the model is not a readable ONNX file: {error}") from error
     if not ir or not opset:
@@ -86,25 +101,72 @@ def inspect(raw: bytes) -> OnnxFacts:
     return OnnxFacts(ir, opset, parameters)
 
 
-def _walk(message: memoryview, kind: str, depth: int) -> int:
-    """Visit every tensor below a message; give the number of floating-point parameters."""
+@dataclass(frozen=True)
+class _Roles:
+    """What the nodes of a graph use initializers for."""
+
+    scaling: frozenset[bytes] = frozenset()
+    biases: frozenset[bytes] = frozenset()
+
+
+def _roles(graph: memoryview) -> _Roles:
+    """Find scales, zero points and quantised biases by the nodes that read them."""
+    nodes = [_node(value) for number, value in fields(graph) if number == 1 and _is_bytes(value)]
+    # Dynamic quantisation multiplies the scale it has found with that of the weights.
+    found = {outputs[1] for kind, _, outputs in nodes if kind == "DynamicQuantizeLinear"
+             and len(outputs) > 1}  # fmt: skip
+    scaling: set[bytes] = set()
+    biases: set[bytes] = set()
+    for kind, inputs, _ in nodes:
+        places = _SCALING.get(kind, frozenset())
+        scaling |= {name for place, name in enumerate(inputs) if place in places}
+        if kind == "Mul" and found.intersection(inputs):
+            scaling.update(inputs)
+        if kind == "DequantizeLinear":
+            biases.update(inputs[:1])
+    return _Roles(frozenset(scaling), frozenset(biases))
+
+
+def _is_bytes(value: int | memoryview) -> TypeGuard[memoryview]:
+    return isinstance(value, memoryview)
+
+
+def _node(message: memoryview) -> tuple[str, list[bytes], list[bytes]]:
+    """Give a node's operator, inputs and outputs."""
+    kind, inputs, outputs = b"", [], []
+    for number, value in fields(message):
+        if isinstance(value, memoryview):
+            if number == 1:
+                inputs.append(bytes(value))
+            elif number == 2:
+                outputs.append(bytes(value))
+            elif number == 4:
+                kind = bytes(value)
+    return kind.decode("ascii", "replace"), inputs, outputs
+
+
+def _walk(message: memoryview, kind: str, depth: int, roles: _Roles) -> int:
+    """Visit every tensor below a message; give the number of parameters."""
     if depth > _DEPTH:
         raise ValueError(f"subgraphs nested deeper than {_DEPTH}")
     if kind in ("tensor", "initializer"):
-        size = _tensor(message)
+        size = _tensor(message, roles)
         return size if kind == "initializer" else 0
+    if kind == "graph":
+        roles = _roles(message)
     children = _CHILDREN[kind]
     return sum(
-        _walk(value, children[number], depth + 1)
+        _walk(value, children[number], depth + 1, roles)
         for number, value in fields(message)
         if number in children and isinstance(value, memoryview)
     )
 
 
-def _tensor(message: memoryview) -> int:
-    """Refuse external data; give the number of elements if they are floating-point."""
+def _tensor(message: memoryview, roles: _Roles) -> int:
+    """Refuse external data; give the number of elements if they are parameters."""
     dims: list[int] = []
     kind = 0
+    name = b""
     for number, value in fields(message):
         if number == 13 or (number == 14 and value != 0):
             raise BundleError(
@@ -120,9 +182,12 @@ def _tensor(message: memoryview) -> int:
                 dims.append(dim)
         elif number == 2 and isinstance(value, int):
             kind = value
+        elif number == 8 and isinstance(value, memoryview):
+            name = bytes(value)
         if len(dims) > _DIMS:
             raise ValueError(f"a tensor of more than {_DIMS} dimensions")
-    return math.prod(dims) if kind in _FLOATS else 0
+    weighs = kind in _FLOATS | _BYTES or (kind == _INT32 and name in roles.biases)
+    return math.prod(dims) if weighs and name not in roles.scaling else 0
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
