@@ -154,7 +154,7 @@ def compiled(given: argparse.Namespace, folder: Path, lock: TextIO) -> dict[str,
     compile_ = ["cmake", "--build", f"{folder}/objects", "--parallel", str(jobs)]
     log = folder / "build.log"
     say(f"compile  {jobs} at once; every line of it goes to {log}")
-    with log.open("w") as file:
+    with log.open("w", buffering=1) as file:
         for command in (configure, compile_):
             run(command, seen(given), file, lock)
     got = libraries()

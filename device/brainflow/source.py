@@ -132,7 +132,7 @@ def take(archive: Path, folder: Path) -> None:
                 with (folder / name).open("wb") as file:
                     shutil.copyfileobj(data, file)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise BuildError(f"{archive} is damaged or no archive ({error}): fetch it again") from error
+        raise BuildError(f"{archive} is damaged or no archive: fetch it again") from error
 
 
 def wanted(name: str) -> bool:
