@@ -61,6 +61,10 @@ class Parts(Struct, frozen=True):
     ``pools`` has one for each source cut: the activation's token mean through the bridge's first
     factor. ``bridges`` has one for each target cut: from there to the tokens of the cut, and for
     the last cut on to the probabilities.
+
+    A part alone pays at both its ends for what a whole model does once or not at all: layouts
+    that kernels want, operators that are fused. So ``seams`` holds every two neighbours as one
+    graph: stem and first block, then block and block; ``tail_seams`` those of the target.
     """
 
     stem: Text
@@ -69,6 +73,17 @@ class Parts(Struct, frozen=True):
     bridges: Names
     tail: Names
     head: Text
+    seams: Names
+    tail_seams: Names
+
+    def joined(self, i: int, j: int) -> list[tuple[str, str, str]]:
+        """Name the seams of a place, each with the two parts that it joins."""
+        before = (self.stem, *self.blocks[:i])
+        after = self.tail[j:]
+        return [
+            *zip(self.seams[:i], before, before[1:], strict=False),
+            *zip(self.tail_seams[j:], after, after[1:], strict=False),
+        ]
 
     def of(self, i: int, j: int) -> Names:
         """Name the parts of ``source[:i] → bridge → target[j:] → head``, in their order."""
@@ -78,7 +93,9 @@ class Parts(Struct, frozen=True):
     @property
     def names(self) -> set[str]:
         """All that are named."""
-        several = (self.blocks, self.pools, self.bridges, self.tail)
+        several = (
+            self.blocks, self.pools, self.bridges, self.tail, self.seams, self.tail_seams
+        )  # fmt: skip
         return {self.stem, self.head, *(name for names in several for name in names)}
 
     @property
@@ -93,10 +110,12 @@ class Parts(Struct, frozen=True):
         ------
         BundleError
         """
-        if len(self.pools) != len(self.blocks) + 1 or len(self.bridges) != len(self.tail) + 1:
+        blocks, tail = len(self.blocks), len(self.tail)
+        found = [len(self.pools), len(self.bridges), len(self.seams), len(self.tail_seams)]
+        if found != [blocks + 1, tail + 1, blocks, max(0, tail - 1)]:
             raise BundleError(
-                f"{len(self.blocks)} and {len(self.tail)} blocks do not fit {len(self.pools)} "
-                f"and {len(self.bridges)} cuts - at `$.parts`"
+                f"{blocks} and {tail} blocks do not fit {found[0]} and {found[1]} cuts, "
+                f"{found[2]} and {found[3]} seams - at `$.parts`"
             )
         wanted = self.names | {CALL}
         if wanted != known:

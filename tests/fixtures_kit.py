@@ -17,6 +17,8 @@ PARTS = Parts(
     bridges=("bridge-00", "bridge-01"),
     tail=("target-block-00",),
     head="head",
+    seams=("source-seam-00", "source-seam-01"),
+    tail_seams=(),
 )
 PLAN = Plan(
     source=Sliced(model="papagei", config={"blocks": 2}, channels=1, samples=64),

@@ -80,7 +80,7 @@ def write_kit(
     """
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(0)
-        cutter = _Cutter(len(source) * 2 + len(target) * 2 + 6, report)
+        cutter = _Cutter(len(source) * 3 + len(target) * 3 + 4, report)
         parts = _cut(plan, blank(source), blank(target), cutter)
     return kit.write(path, plan, parts, cutter.graphs, __version__)
 
@@ -96,12 +96,12 @@ def _cut(plan: kit.Plan, source: Chain, target: Chain, cutter: _Cutter) -> kit.P
     """Export the parts in the order in which a window passes them."""
     cutter.add(kit.CALL, _Next(), torch.zeros(1, 1))
     window = torch.randn(1, source.channels, plan.source.samples)
-    stem, blocks, natives = _walk("source", source, window, cutter)
+    stem, blocks, seams, natives = _walk("source", source, window, cutter)
     pools = [
         cutter.add(f"pool-{i:02d}", _Pool(source, i, plan.rank, native), _pack(native))
         for i, native in enumerate(natives)
     ]
-    bridges, tail = [], []
+    bridges, tail, tail_seams = [], [], []
     last = target.last
     for j in range(last):
         tokens, features = target.cut(j, plan.target.samples)
@@ -110,6 +110,10 @@ def _cut(plan: kit.Plan, source: Chain, target: Chain, cutter: _Cutter) -> kit.P
         bridges.append(cutter.add(f"bridge-{j:02d}", spread, torch.randn(1, plan.rank)))
         block = _Block(target.blocks[j], target.layout, native)
         tail.append(cutter.add(f"target-block-{j:02d}", block, _pack(native)))
+        if j + 1 < last:
+            after = _Block(target.blocks[j + 1], target.layout, target.blocks[j](native))
+            seam = nn.Sequential(block, after)
+            tail_seams.append(cutter.add(f"target-seam-{j:02d}", seam, _pack(native)))
     tokens, features = target.cut(last, plan.target.samples)
     native = target.layout.enter(torch.randn(1, tokens, features))
     head = cutter.add("head", _Last(target.layout, features, plan.classes), native)
@@ -123,22 +127,27 @@ def _cut(plan: kit.Plan, source: Chain, target: Chain, cutter: _Cutter) -> kit.P
         bridges=tuple(bridges),
         tail=tuple(tail),
         head=head,
+        seams=tuple(seams),
+        tail_seams=tuple(tail_seams),
     )
 
 
 def _walk(
     side: str, chain: Chain, window: Tensor, cutter: _Cutter
-) -> tuple[str, list[str], list[Any]]:
-    """Export a chain's stem and blocks; give their names and what stands at every cut."""
+) -> tuple[str, list[str], list[str], list[Any]]:
+    """Export a chain's stem, blocks and seams; give their names and what stands at every cut."""
     assert chain.stem is not None
-    stem = cutter.add(f"{side}-stem", _Block(chain.stem, chain.layout, window), window)
+    before, given = _Block(chain.stem, chain.layout, window), window
+    stem = cutter.add(f"{side}-stem", before, given)
     natives = [chain.layout.settle(chain.stem(window))]
-    names = []
+    names, seams = [], []
     for k, block in enumerate(chain.blocks):
-        wrapped = _Block(block, chain.layout, natives[-1])
-        names.append(cutter.add(f"{side}-block-{k:02d}", wrapped, _pack(natives[-1])))
+        here, packed = _Block(block, chain.layout, natives[-1]), _pack(natives[-1])
+        names.append(cutter.add(f"{side}-block-{k:02d}", here, packed))
+        seams.append(cutter.add(f"{side}-seam-{k:02d}", nn.Sequential(before, here), given))
         natives.append(chain.layout.settle(block(natives[-1])))
-    return stem, names, natives
+        before, given = here, packed
+    return stem, names, seams, natives
 
 
 class _Cutter:

@@ -117,9 +117,8 @@ def _weights(kit: Kit) -> dict[str, int]:
 def _left_out(kit: Kit) -> int:
     """Bytes of both models' weights that the kit does not repeat, for each of its parts."""
     weights, parts = _weights(kit), kit.manifest.parts
-    places = (parts.stem, *parts.blocks, *parts.tail)
-    several = sum(weights[name] for name in places) - sum(weights[name] for name in set(places))
-    return min(SWEEP, several // len(weights))
+    whole = sum(weights[name] for name in (parts.stem, *parts.blocks, *parts.tail))
+    return max(0, min(SWEEP, (whole - sum(weights.values())) // len(weights)))
 
 
 def _opened(kit: Kit, setting: Setting) -> tuple[dict[str, Session], dict[str, int]]:
