@@ -14,7 +14,7 @@ import click
 from bioxedge.commands.ending import told_to_end
 from bioxedge.commands.shared import FOLDER, pair, say
 from bioxedge.commands.sources import Asked, check_sensor
-from bioxedge.errors import ManifestError, SinkError
+from bioxedge.errors import BundleError, ManifestError, MissingExtraError, SinkError
 
 if TYPE_CHECKING:
     from bioxedge.bundle import Bundle
@@ -60,8 +60,11 @@ if TYPE_CHECKING:
 )
 @click.option("--sink", "sinks", multiple=True, metavar="SINK", help="terminal or jsonl[:PATH].")
 @click.option("--rotate", metavar="SIZE|day", help="Begin a new file: 100MB, or every day (UTC).")
-@click.option("--variant", help="Of the model; fp32 if left out.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--variant", help="Of the model; see below.")
+@click.option("--threads", type=click.IntRange(min=1), help="Of the model; see below.")
+@click.option(
+    "--provider", metavar="NAME", help="cpu, cuda, tensorrt, xnnpack, openvino or openvino-bf16."
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, then a summary object.")
 def run(
     bundle: Path,
@@ -80,12 +83,18 @@ def run(
     sinks: tuple[str, ...],
     rotate: str | None,
     variant: str | None,
-    threads: int,
+    threads: int | None,
+    provider: str | None,
     as_json: bool,
 ) -> None:
-    """Predict live, from a sensor or a recording."""
+    """Predict live, from a sensor or a recording.
+
+    The model runs as bioxedge bench found it the fastest on this machine, or, where it has not
+    been here, as fp32 on one thread of the processor. Any of --variant, --threads and --provider
+    sets that choice aside, all of it.
+    """
     from bioxedge.bundle import Bundle
-    from bioxedge.runtime import Engine, Stream, Tally, loop, make_sink
+    from bioxedge.runtime import Stream, Tally, loop, make_sink
 
     names = sinks or (("jsonl",) if as_json else ("terminal",))
     outputs = [make_sink(text, rotate=rotate) for text in names]
@@ -101,7 +110,7 @@ def run(
     opened, changed = _with_quality(Bundle.open(bundle), quality)
     made = asked.make(opened.manifest, scales)
     unchecked = check_sensor(opened.manifest, made, accept_sensor)
-    engine = Engine(opened, variant, threads)
+    engine, why = _engine(opened, variant, threads, provider)
     stream = Stream(opened, engine=engine)
     info = loop.about(made, stream)
     checks = {**info.checks, **changed, **({"sensor": unchecked} if unchecked else {})}
@@ -110,12 +119,12 @@ def run(
     tally = Tally()
     with told_to_end():
         try:
-            say(_opening(opened, engine, made), err=for_programs)
+            say(_opening(opened, engine, made) + why, err=for_programs)
             loop.run(
                 made,
                 stream,
                 outputs,
-                info=replace(info, checks=checks),
+                info=replace(info, checks=checks, engine=engine.settings),
                 seconds=seconds,
                 late="all" if late == "all" or (late is None and not asked.live) else "latest",
                 tally=tally,
@@ -155,6 +164,38 @@ def _with_quality(bundle: Bundle, changes: Sequence[str]) -> tuple[Bundle, dict[
     return replace(bundle, manifest=manifest), {"quality": f"changed: {', '.join(changes)}"}
 
 
+def _engine(
+    bundle: Bundle, variant: str | None, threads: int | None, provider: str | None
+) -> tuple[Engine, str]:
+    """Make what was asked for, or what a bench chose here, or fp32; tell what to say of that.
+
+    What was asked for and cannot be run is an error. What was chosen and cannot be run any more
+    (a library was changed, a core taken away) must not stop a device: fp32 runs, and it is said.
+    """
+    from bioxedge.runtime import Engine
+    from bioxedge.runtime.choice import load
+
+    if variant or threads or provider:
+        return Engine(bundle, variant, threads or 1, [provider or "cpu"]), ""
+    best = load(bundle.manifest)
+    if best is None:
+        return Engine(bundle), ""
+    try:
+        engine = Engine(bundle, best.variant, best.threads, [best.provider])
+        engine.hold_to(bundle.golden.windows[0], bundle.golden.probabilities[0])
+    except (BundleError, MissingExtraError) as error:
+        say(
+            f"{best.variant} on {best.provider} with {best.threads} threads, as bioxedge bench "
+            f"chose on {best.made}, cannot be run: {error}; so fp32 runs on one thread",
+            err=True,
+        )
+        return Engine(bundle), ""
+    return engine, (
+        f", the fastest of bioxedge bench on this machine ({best.milliseconds:.3g} ms on "
+        f"{best.made})"
+    )
+
+
 def _opening(bundle: Bundle, engine: Engine, source: Source) -> str:
     """Say in one line what is about to run."""
     from bioxedge.runtime import loop
@@ -166,7 +207,8 @@ def _opening(bundle: Bundle, engine: Engine, source: Source) -> str:
         f"{about.input.rate:g} Hz from {source.name}; windows of {window.length / streamed:g} s "
         f"every {window.hop / streamed:g} s, the first after "
         f"{loop.samples_needed(bundle) / about.input.rate:.1f} s; "
-        f"{engine.variant} on {engine.provider}"
+        f"{engine.variant} on {engine.provider}, {engine.threads} "
+        f"thread{'s' if engine.threads > 1 else ''}"
     )
 
 

@@ -77,7 +77,7 @@ class Engine:
             )
         self.provider, self.threads = self._session.provider, self._session.threads
         self.runtime = self._session.runtime
-        self._shape = part.input.shape[1:]
+        self._shape, self._tolerance = part.input.shape[1:], part.tolerance
 
     def run(self, window: Floats) -> Floats:
         """Answer one window.
@@ -104,6 +104,25 @@ class Engine:
             )
         answer: Floats = self._session.run(window[None])[0]
         return answer
+
+    def hold_to(self, window: Floats, golden: Floats) -> None:
+        """Make sure of one answer, before what runs here is relied upon.
+
+        Parameters
+        ----------
+        window : ndarray of float32, shape [channels, length]
+        golden : ndarray of float32, shape [labels]
+
+        Raises
+        ------
+        BundleError
+            An answer that is further off than the variant's tolerance.
+        """
+        off = float(np.abs(self.run(window) - golden).max())
+        if not off <= self._tolerance:  # NaN is over every bound
+            raise BundleError(
+                f"it answers a golden window {off:.2e} off, allowed is {self._tolerance:.0e}"
+            )
 
     @property
     def settings(self) -> dict[str, str | int]:

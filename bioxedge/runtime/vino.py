@@ -24,6 +24,8 @@ def load() -> Any:
     ------
     MissingExtraError
         It is not installed.
+    BundleError
+        It is, and broken.
     """
     if "openvino" not in sys.modules:
         # It does without this package where it is missing: so it is, while it looks.
@@ -32,7 +34,12 @@ def load() -> Any:
         try:
             importlib.import_module("openvino")
         except ImportError as error:
-            raise MissingExtraError("openvino", "openvino") from error
+            if error.name == "openvino":
+                raise MissingExtraError("openvino", "openvino") from error
+            raise BundleError(
+                f"OpenVINO is installed and cannot be imported: {error}; install it again, or use "
+                "provider cpu"
+            ) from error
         finally:
             del sys.modules[_TELEMETRY]
             sys.modules.update(before)

@@ -32,6 +32,8 @@ class RunInfo:
     versions : mapping of str to str
     checks : mapping of str to str
         Checks that the bundle does not allow (an old format), and why; empty where all are on.
+    engine : mapping of str to str or int
+        What computes: ``variant``, ``provider``, ``threads``, ``runtime``.
     """
 
     labels: tuple[str, ...]
@@ -44,6 +46,7 @@ class RunInfo:
     monotonic_ns: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     checks: Mapping[str, str] = field(default_factory=dict)
+    engine: Mapping[str, str | int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values for JSON."""
@@ -52,6 +55,7 @@ class RunInfo:
             "labels": list(self.labels),
             "versions": dict(self.versions),
             "checks": dict(self.checks),
+            "engine": dict(self.engine),
         }
 
 
