@@ -9,7 +9,7 @@ from bioxedge.runtime.sources.brainflow import BrainFlowSource
 from bioxedge.runtime.sources.playback import PlaybackSource, write_playback
 from bioxedge.runtime.sources.replay import ReplaySource
 from bioxedge.runtime.stream import Prediction, Stream
-from bioxedge.runtime.verify import Report, verify
+from bioxedge.runtime.verify import Proof, Report, verify, verify_all
 
 __all__ = [
     "BrainFlowSource",
@@ -17,6 +17,7 @@ __all__ = [
     "JsonLinesSink",
     "PlaybackSource",
     "Prediction",
+    "Proof",
     "ReplaySource",
     "Report",
     "Sink",
@@ -28,5 +29,6 @@ __all__ = [
     "make_sink",
     "run",
     "verify",
+    "verify_all",
     "write_playback",
 ]

@@ -16,6 +16,11 @@ from bioxedge.signals import Chunk
 TIE = 2e-4
 """Probabilities nearer than this may change places between two machines."""
 
+LEAST_SPREAD = 1e-3
+"""Golden answers that differ by less between windows do not tell a model from a constant."""
+ALIVE = 0.1
+"""A model whose answers differ by less than this share of the golden ones' is as good as one."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -44,6 +49,9 @@ class Report:
         What ran.
     absent : dict of str to str
         Checks that the bundle does not allow on a device, and why.
+    spread : float
+        How far golden probabilities differ between windows. Below :data:`LEAST_SPREAD` a model
+        that always answers the same would pass, and the report says so.
     """
 
     name: str
@@ -61,6 +69,7 @@ class Report:
     variant: str
     provider: str
     absent: dict[str, str]
+    spread: float
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values for JSON."""
@@ -68,19 +77,99 @@ class Report:
 
     def lines(self) -> list[str]:
         """Give the report as lines of text."""
+        return [*self._head(), self.model_line(), *self._notes(), "PASS"]
+
+    def model_line(self) -> str:
+        """Say what the model was found to answer."""
+        return (
+            f"  model   {self.variant} on {self.provider}: largest difference of a probability "
+            f"{self.difference:.1e} (bound {self.tolerance:.0e}), between two runs "
+            f"{self.repeat_difference:.1e}; {self.agreement:.1%} of the labels agree (at least "
+            f"{self.least_agreement:.1%})"
+        )
+
+    def _head(self) -> list[str]:
         exact = "equal to the last bit" if self.dsp_bitwise else "not bitwise equal"
         return [
             f"{self.name}",
             f"  files   {self.files} match their size and sha256 ({self.bytes / 1e6:.2f} MB)",
             f"  stages  {self.windows} golden windows cut from raw samples: {exact}, largest "
             f"difference {self.dsp_difference:.1e} (bound {self.dsp_tolerance:.0e})",
-            f"  model   {self.variant} on {self.provider}: largest difference of a probability "
-            f"{self.difference:.1e} (bound {self.tolerance:.0e}), between two runs "
-            f"{self.repeat_difference:.1e}; {self.agreement:.1%} of the labels agree (at least "
-            f"{self.least_agreement:.1%})",
-            *(f"  absent  {check}: {why}" for check, why in self.absent.items()),
+        ]
+
+    def _notes(self) -> list[str]:
+        found = [f"  absent  {check}: {why}" for check, why in self.absent.items()]
+        if self.spread < LEAST_SPREAD:
+            found.append(
+                f"  unsure  golden answers differ by {self.spread:.1e} between windows: whether "
+                "the model tells windows apart cannot be told"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was found of all variants.
+
+    Attributes
+    ----------
+    reports : dict of str to Report
+        Of those that run here; that of ``fp32`` first.
+    unloadable : dict of str to str
+        Those that this machine's runtime cannot load, and why.
+    """
+
+    reports: dict[str, Report]
+    unloadable: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values for JSON: the first report's, and all of them by variant."""
+        first = next(iter(self.reports.values()))
+        variants = {name: report.to_dict() for name, report in self.reports.items()}
+        return {**first.to_dict(), "variants": variants, "unloadable": self.unloadable}
+
+    def lines(self) -> list[str]:
+        """Give the reports as lines of text."""
+        first, *others = self.reports.values()
+        return [
+            *first._head(),
+            first.model_line(),
+            *(report.model_line() for report in others),
+            *(f"  cannot  {name}: {why}" for name, why in self.unloadable.items()),
+            *first._notes(),
             "PASS",
         ]
+
+
+def verify_all(bundle: Bundle, *, threads: int = 1, provider: str = "cpu") -> Proof:
+    """Hold this machine to every variant of a bundle that its runtime can load.
+
+    Parameters are as for `verify`.
+
+    Raises
+    ------
+    BundleError
+        A variant that runs here and gives something else, or ``fp32`` (the only variant, where
+        there is one) cannot be loaded.
+    """
+    about = bundle.manifest
+    first = next(name for name, part in about.model.items() if part == about.variant())
+    reports, unloadable = {}, {}
+    for name in sorted(about.model, key=lambda name: (name != first, name)):
+        try:
+            engine = Engine(bundle, name, threads, [provider])
+        except BundleError as error:
+            if name == first:
+                raise
+            unloadable[name] = (
+                f"{error}; update onnxruntime, or use another variant: {first} runs here"
+            )
+            continue
+        try:
+            reports[name] = _held(bundle, engine)
+        finally:
+            engine.close()
+    return Proof(reports, unloadable)
 
 
 def verify(
@@ -101,7 +190,17 @@ def verify(
     ------
     BundleError
         Stages or model give something else here than where the bundle was made; says how far.
+        Or the model gives all windows nearly the same answer.
     """
+    engine = Engine(bundle, variant, threads, [provider])
+    try:
+        return _held(bundle, engine)
+    finally:
+        engine.close()
+
+
+def _held(bundle: Bundle, engine: Engine) -> Report:
+    """Hold stages and one loaded variant to the golden windows."""
     about, golden = bundle.manifest, bundle.golden
     cut = [
         window.samples
@@ -118,16 +217,30 @@ def verify(
         bundle, "windows cut from the golden samples", windows, golden.windows,
         about.golden.dsp_tolerance,
     )  # fmt: skip
-    engine = Engine(bundle, variant, threads, [provider])
     first, second = (np.stack([engine.run(w) for w in golden.windows]) for _ in range(2))
-    part = about.variant(variant)
-    found = _bounded(bundle, "probabilities", first, golden.probabilities, part.tolerance)
-    _bounded(bundle, "probabilities of a second run", second, golden.probabilities, part.tolerance)
-    agreement = _agreement(first, golden.probabilities)
+    part = about.model[engine.variant]
+    found = _bounded(
+        bundle, f"{engine.variant}: probabilities", first, golden.probabilities, part.tolerance
+    )
+    _bounded(
+        bundle,
+        f"{engine.variant}: probabilities of a second run",
+        second,
+        golden.probabilities,
+        part.tolerance,
+    )
+    agreement = agreement_of(first, golden.probabilities)
     if agreement < part.agreement:
         raise BundleError(
             f"{bundle.path}: {engine.variant} gives {agreement:.1%} of the golden windows their "
             f"label, at least {part.agreement:.1%} is asked for: use another variant, or build "
+            "the bundle again"
+        )
+    if not tells_apart(first, golden.probabilities):
+        raise BundleError(
+            f"{bundle.path}: {engine.variant} gives all {len(first)} golden windows nearly the "
+            f"same answer (probabilities differ by {spread_of(first):.1e} between windows, golden "
+            f"ones by {spread_of(golden.probabilities):.1e}): it does not hear the signal; build "
             "the bundle again"
         )
     files: list[Variant | Golden] = [*about.model.values(), about.golden]
@@ -147,14 +260,29 @@ def verify(
         variant=engine.variant,
         provider=engine.provider,
         absent=about.absent,
+        spread=spread_of(golden.probabilities),
     )
 
 
-def _agreement(found: Any, golden: Any) -> float:
+def agreement_of(found: Any, golden: Any) -> float:
     """Give the share of windows whose label is the golden one, or tied with it."""
     rows = np.arange(len(golden))
     lead = golden.max(axis=1).astype(np.float64) - golden[rows, found.argmax(axis=1)]
     return float((lead <= TIE).mean())
+
+
+def spread_of(answers: Any) -> float:
+    """Give how far probabilities differ between windows, at most."""
+    return float(np.ptp(answers.astype(np.float64), axis=0).max())
+
+
+def tells_apart(found: Any, golden: Any) -> bool:
+    """Say whether answers differ between windows where golden ones do.
+
+    Where golden answers hardly differ nobody can tell, and nothing is held against a model.
+    """
+    wanted = spread_of(golden)
+    return wanted < LEAST_SPREAD or spread_of(found) >= ALIVE * wanted
 
 
 def _bounded(bundle: Bundle, what: str, found: Any, golden: Any, tolerance: float) -> float:
