@@ -6,7 +6,7 @@ DEVICE := .venv-device
 PIP := -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find bioxedge -name '*.py')
 
-.PHONY: demo test test-device lint bench clean
+.PHONY: demo test test-device test-export lint bench clean
 
 demo: $(DESKTOP)/ready $(DEVICE)/ready  ## simulate, train, export, stream: the whole path
 	$(DESKTOP)/bin/python export/demo.py --out demo --device $(DEVICE)/bin/python
@@ -17,6 +17,9 @@ test: $(DESKTOP)/ready  ## the tests, as CI runs them
 test-device: $(DEVICE)/ready  ## the device's tests, where torch was never installed
 	$(DEVICE)/bin/python $(PIP) 'pytest>=8' 'hypothesis>=6.100' 'jsonschema>=4.21'
 	$(DEVICE)/bin/pytest
+
+test-export: $(DESKTOP)/ready $(DEVICE)/ready  ## the scripts of export/ at full size: minutes, 3 GB
+	nice -n 10 $(DESKTOP)/bin/python -m pytest -q tests/export_full_size.py
 
 lint: $(DESKTOP)/ready  ## ruff, and strict mypy on the hinge and the runtime
 	$(DESKTOP)/bin/ruff check .

@@ -7,6 +7,7 @@ each took is written to ``out/export/figures.json``.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,11 @@ def verified(bundle: Path) -> None:
         "verify(Bundle.open(sys.argv[1])); assert 'torch' not in sys.modules; print('PASS')"
     )
     found = subprocess.run(
-        [device(), "-c", code, str(bundle)], capture_output=True, text=True, check=False, cwd="/"
+        [device(), "-c", code, str(bundle)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},  # the checkout, whatever is installed
     )
     assert found.stdout == "PASS\n", found.stderr
 
@@ -68,5 +73,7 @@ def note(script: str, facts: dict[str, object], size: int) -> None:
     """Keep what one script took."""
     FIGURES.parent.mkdir(parents=True, exist_ok=True)
     known = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-    kept = {key: facts[key] for key in ("seconds", "peak_rss_bytes", "parts", "proofs")}
+    kept = {
+        key: facts[key] for key in ("seconds", "cpu_seconds", "peak_rss_bytes", "parts", "proofs")
+    }
     FIGURES.write_text(json.dumps({**known, script: {**kept, "bundle_bytes": size}}, indent=1))

@@ -17,7 +17,7 @@ from bioxedge.signals import Channel, Chunk, Recording, Samples
 from bioxedge.windows import WindowStream, samples_needed
 
 PIECES, WINDOWS_PER_PIECE = 6, 3
-WEARERS = 3
+WEARERS = 2
 """Pieces of a stand-in."""
 
 _MICROVOLTS = {"uv": 1.0, "µv": 1.0, "μv": 1.0, "mv": 1e-3, "v": 1e-6}

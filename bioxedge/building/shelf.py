@@ -67,11 +67,14 @@ def run(recipe: Path, given: argparse.Namespace, as_published: bool | None) -> E
 
 
 def cost(began: float) -> dict[str, float | int]:
-    """Say what this process took: seconds since ``began`` and its peak memory in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if sys.platform != "darwin":
-        peak *= 1024  # Linux counts in KiB
-    return {"seconds": round(time.monotonic() - began, 2), "peak_rss_bytes": peak}
+    """Say what this process took: seconds since ``began``, those of processors, peak memory."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
+    return {
+        "seconds": round(time.monotonic() - began, 2),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
+        "peak_rss_bytes": unit * used.ru_maxrss,
+    }
 
 
 def _with_files(recipe: Recipe, given: argparse.Namespace) -> Recipe:
