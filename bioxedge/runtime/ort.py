@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import weakref
@@ -67,6 +68,8 @@ class OnnxRuntime:
         profile: Path | None,
     ) -> None:
         self._provider, self._profile = provider, profile
+        if provider != "cpu":
+            onnxruntime.set_default_logger_severity(4)  # its libraries' failures become errors
         options = _options(1 if provider == "xnnpack" else threads)
         if profile or provider != "cpu":
             folder = tempfile.mkdtemp()
@@ -74,9 +77,18 @@ class OnnxRuntime:
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "trace")
         with _loadable(raw) as model:
-            self._session = onnxruntime.InferenceSession(
-                model, options, providers=providers(provider, threads, engines), enable_fallback=0
-            )
+            wanted = providers(provider, threads, engines)
+            try:
+                self._session = onnxruntime.InferenceSession(
+                    model, options, providers=wanted, enable_fallback=0
+                )
+            except Exception as error:
+                if provider == "cpu":
+                    raise
+                raise BundleError(
+                    f"{provider} was asked for and ONNX Runtime {onnxruntime.__version__} could "
+                    f"not load it or the model ({_CURES[provider]}): {said(error)}"
+                ) from error
         # The Python object would hold the file's bytes for ever, for a fallback that is off.
         self._session._model_bytes = None
         self.inputs = [(one.name, tuple(one.shape)) for one in self._session.get_inputs()]
@@ -135,6 +147,16 @@ class OnnxRuntime:
                     f"{self._provider} was asked for and ran none of the model's nodes "
                     f"({', '.join(f'{who} {count}' for who, count in ran.items())}): {cure}"
                 )
+
+
+def said(error: Exception) -> str:
+    """Give what a runtime said on one line, without the places in its source."""
+    text = re.sub(
+        r"/onnxruntime_src/\S+ [^[]*?(?=\[ONNXRuntimeError\]|Please|$)",
+        "",
+        " ".join(str(error).split()),
+    )
+    return text[:300]
 
 
 def providers(provider: str, threads: int, engines: Path) -> list[Any]:

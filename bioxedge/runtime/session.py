@@ -183,8 +183,7 @@ class Session:
         except (BioxedgeError, MemoryError):
             raise
         except Exception as error:  # its errors share no base class
-            said = " ".join(str(error).split())[:300]
-            raise BundleError(f"{self.runtime} {what}: {said}") from error
+            raise BundleError(f"{self.runtime} {what}: {ort.said(error)}") from error
 
 
 def _engines(cache: Path | None, raw: bytes) -> Path:
