@@ -6,7 +6,7 @@ DEVICE := .venv-device
 PIP := -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find bioxedge -name '*.py')
 
-.PHONY: demo test test-device test-export lint bench clean
+.PHONY: demo test test-device test-arm64 test-export lint bench clean
 
 demo: $(DESKTOP)/ready $(DEVICE)/ready  ## simulate, train, export, stream: the whole path
 	$(DESKTOP)/bin/python export/demo.py --out demo --device $(DEVICE)/bin/python
@@ -20,6 +20,9 @@ test-device: $(DEVICE)/ready  ## the device's tests, where torch was never insta
 
 test-export: $(DESKTOP)/ready $(DEVICE)/ready  ## the scripts of export/ at full size: minutes, 3 GB
 	nice -n 10 $(DESKTOP)/bin/python -m pytest -q tests/export_full_size.py
+
+test-arm64: $(DESKTOP)/ready  ## an emulated 64-bit Arm board: BrainFlow built for it, parity (root)
+	$(DESKTOP)/bin/python tests/arm64/run.py
 
 lint: $(DESKTOP)/ready  ## ruff, and strict mypy on the hinge and the runtime
 	$(DESKTOP)/bin/ruff check .
@@ -51,4 +54,4 @@ $(DEVICE)/ready: pyproject.toml $(SOURCES)
 	touch $@
 
 clean:  ## remove what the commands above made
-	rm -rf $(DESKTOP) $(DEVICE) demo out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(DESKTOP) $(DEVICE) .arm64 demo out .pytest_cache .mypy_cache .ruff_cache .hypothesis
