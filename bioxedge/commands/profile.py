@@ -16,7 +16,7 @@ from bioxedge.commands.shared import FOLDER, say
 @click.option(
     "--provider", default="cpu", show_default=True, help="What runs the models; comma between."
 )
-@click.option("--repeats", type=click.IntRange(min=3), default=40, show_default=True)
+@click.option("--repeats", type=click.IntRange(min=3), default=42, show_default=True)
 @click.option("--out", type=FOLDER, default=Path("profile.json"), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the profile as well.")
 def profile(kit: Path, threads: str, provider: str, repeats: int, out: Path, as_json: bool) -> None:

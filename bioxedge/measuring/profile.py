@@ -1,9 +1,8 @@
 """What each part of two models costs on this machine, in the engine that will run them here.
 
-Every part of a kit is run in turn, again and again: a slow moment falls on all of them, and
-between two runs of a part the others pass through the caches, as they do in a whole model. What
-a kit holds once for several blocks would make its round smaller than the models are; as many
-bytes more are read.
+All parts take turns, again and again, so that a slow moment falls on all of them. Within a turn a
+part runs a few times in a row and the first is not counted: it finds the caches full of the
+others, which within a whole model happens to large weights only, and those fit no cache anyway.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
 from bioxedge import __version__
@@ -25,11 +23,9 @@ from bioxedge.measuring.machine import NOW, bits, machine, reading
 from bioxedge.profilefile import Measured, Memory, Profile, Setting, Timing
 from bioxedge.runtime.session import Session, cores
 
-REPEATS = 40
-WARM = 3
-"""Rounds that are run and not counted."""
-SWEEP = 64 * 2**20
-"""At most so many bytes are read between two parts: more than the caches of any board."""
+REPEATS = 42
+TURN = 3
+"""Runs in a row that count."""
 
 Report = Callable[[int, int], None]
 Clock = Callable[[], float]
@@ -57,7 +53,7 @@ def profile(
     providers : sequence of str
         Short names, see :func:`bioxedge.runtime.session.available`.
     repeats : int
-        Runs of each part that count.
+        Runs of each part that count; rounded up to whole turns of :data:`TURN`.
     report : callable, optional
         Told how many of how many rounds are done.
     clock : callable, optional
@@ -74,7 +70,8 @@ def profile(
             f"ask for 1 to {cores()}"
         )
     settings = [Setting(provider=each, threads=count) for each in providers for count in threads]
-    total = len(settings) * (repeats + WARM)
+    rounds = -(-repeats // TURN)
+    total = len(settings) * rounds
     heard = [reading()]
     process = _resident()
     runs, working = [], None
@@ -82,10 +79,10 @@ def profile(
         sessions, took = _opened(kit, setting)
         working = working or took
 
-        def told(done: int, before: int = at * (repeats + WARM)) -> None:
+        def told(done: int, before: int = at * rounds) -> None:
             report(before + done, total)
 
-        times = _rounds(sessions, _left_out(kit), repeats, told, clock)
+        times = _rounds(sessions, rounds, told, clock)
         runs.append(
             Measured(
                 setting=setting,
@@ -118,13 +115,6 @@ def _weights(kit: Kit) -> dict[str, int]:
     return {name: 4 * part.parameters for name, part in kit.manifest.files.items()}
 
 
-def _left_out(kit: Kit) -> int:
-    """Bytes of both models' weights that the kit does not repeat, for each of its parts."""
-    weights, parts = _weights(kit), kit.manifest.parts
-    whole = sum(weights[name] for name in (parts.stem, *parts.blocks, *parts.tail))
-    return max(0, min(SWEEP, (whole - sum(weights.values())) // len(weights)))
-
-
 def _opened(kit: Kit, setting: Setting) -> tuple[dict[str, Session], dict[str, int]]:
     """Load every part; give what each took beyond its weights, in resident bytes."""
     weights = _weights(kit)
@@ -147,31 +137,24 @@ def _opened(kit: Kit, setting: Setting) -> tuple[dict[str, Session], dict[str, i
 
 
 def _rounds(
-    sessions: dict[str, Session],
-    sweep: int,
-    repeats: int,
-    told: Callable[[int], None],
-    clock: Clock,
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Run every part in turn; give the seconds of each run that counts."""
-    memory = np.ones(sweep // 4, np.float32)
-    found = {name: np.empty(repeats) for name in sessions}
-    for number in range(-WARM, repeats):
+    sessions: dict[str, Session], rounds: int, told: Callable[[int], None], clock: Clock
+) -> dict[str, list[float]]:
+    """Let all parts take turns; give the seconds of each run that counts."""
+    found: dict[str, list[float]] = {name: [] for name in sessions}
+    for number in range(rounds):
         for name, session in sessions.items():
-            memory.sum()
-            session.given += 0.0  # in a whole model the part before has just written it
-            began = clock()
             session.again()
-            took = clock() - began
-            if number >= 0:
-                found[name][number] = took
-        told(number + WARM + 1)
+            for _ in range(TURN):
+                began = clock()
+                session.again()
+                found[name].append(clock() - began)
+        told(number + 1)
     return found
 
 
-def _timing(seconds: npt.NDArray[np.float64]) -> Timing:
+def _timing(seconds: list[float]) -> Timing:
     """Median and quartiles, in milliseconds."""
-    low, middle, high = np.quantile(1e3 * seconds, (0.25, 0.5, 0.75))
+    low, middle, high = 1e3 * np.quantile(seconds, (0.25, 0.5, 0.75))
     return Timing(median=float(middle), low=float(low), high=float(high), repeats=len(seconds))
 
 
