@@ -33,7 +33,7 @@ def profile(kit: Path, threads: str, provider: str, repeats: int, out: Path, as_
     from bioxedge.kit import Kit
     from bioxedge.measuring.profile import profile as measure
 
-    counts = [_count(word) for word in threads.split(",")]
+    counts = list(dict.fromkeys(_count(word) for word in threads.split(",")))
     if not out.absolute().parent.is_dir() or out.is_dir():
         raise SinkError(f"{out} cannot be written: name a file in a folder that is there")
     opened = Kit.open(kit)
@@ -44,7 +44,7 @@ def profile(kit: Path, threads: str, provider: str, repeats: int, out: Path, as_
         found = measure(
             opened,
             threads=counts,
-            providers=provider.split(","),
+            providers=list(dict.fromkeys(provider.split(","))),
             repeats=repeats,
             report=lambda done, total: bars.update(task, completed=done, total=total),
         )
