@@ -3,11 +3,9 @@
 # ruff: noqa: E402 - without torch the module is skipped before it imports anything of ours
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,83 +16,23 @@ torch = pytest.importorskip("torch", exc_type=ImportError)
 
 import onnx
 import onnxruntime
+from fixtures_export import PROTOTYPES, QUIET, Elsewhere, changed, made_elsewhere
 from fixtures_models import SMALL
-from rich.console import Console
 from test_building import RECIPE
 from test_checkpoints import stirred
 
 import bioxedge
 from bioxedge import models, recipes, recording
-from bioxedge.bridging import foreign
 from bioxedge.building import Built, build
 from bioxedge.building.offline import Exported, export
 from bioxedge.building.rehearsal import rehearse
-from bioxedge.errors import BioxedgeError, ExportError, ModelError, RecipeError
+from bioxedge.errors import ModelError
 from bioxedge.exporting.sizes import PARTS
 from bioxedge.models import checkpoint
 from bioxedge.runtime import verify
 from bioxedge.signals import Channel, Recording
 
 pytestmark = pytest.mark.train
-
-RANK, PROTOTYPES, WINDOW = 3, 6, 400
-PUBLISHED = """\
-name = "elsewhere"
-
-[data]
-dataset = "folder"
-folder = "nowhere"
-
-[task]
-channel = "class"
-rule = "classes"
-labels = ["sleep", "wake"]
-
-[source]
-length = 500
-hop = 100
-stages = "model"
-then = "model"
-
-[source.sensor]
-modality = "ecg"
-column = "II"
-channel = "ecg_1"
-unit = "mV"
-rate = 250.0
-
-[source.model]
-name = "hubert_ecg"
-checkpoint = "hubert.safetensors"
-sha256 = "{hubert}"
-licence = "MIT"
-
-[target]
-length = 400
-stages = "model"
-
-[target.sensor]
-modality = "eeg"
-column = ["C3", "O2"]
-channel = ["C3", "O2"]
-unit = "uV"
-rate = 200.0
-
-[target.model]
-name = "labram"
-checkpoint = "labram.safetensors"
-sha256 = "{labram}"
-licence = "MIT"
-
-[bridge]
-source_cut = 2
-target_cut = 1
-rank = 3
-prototypes = 6
-"""
-
-QUIET = {"console": Console(file=io.StringIO())}
-
 
 # -- what was built here ------------------------------------------------------------------------
 
@@ -189,45 +127,9 @@ def test_another_head_is_neither_calibrated_nor_measured(built: Built, tmp_path:
 # -- what was trained elsewhere -----------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Elsewhere:
-    """Small checkpoints, and a bridge and a head as the published code might save them."""
-
-    home: Path
-    weights: dict[str, torch.Tensor]
-
-    @property
-    def recipe(self) -> Path:
-        return self.home / "recipe.toml"
-
-    def export(self, out: Path, **changes: Any) -> Exported:
-        given = {"bridge": self.home / "bridge.pt", "head": self.home / "head.pt"}
-        given |= {"as_published": True, **QUIET, **changes}
-        return export(given.pop("recipe", self.recipe), out, **given)
-
-
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
-    home = tmp_path_factory.mktemp("elsewhere")
-    digests = {}
-    for name in ("hubert", "labram"):
-        kind = "hubert_ecg" if name == "hubert" else name
-        chain = stirred(models.create(kind, **SMALL[kind][0]))
-        digests[name] = checkpoint.save(chain, home / f"{name}.safetensors")
-    (home / "recipe.toml").write_text(PUBLISHED.format(**digests))
-    target = models.load("labram", home / "labram.safetensors")
-    tokens, features = target.cut(1, WINDOW)
-    generator = torch.Generator().manual_seed(3)
-    shapes = {
-        "module.prototype_bank": (PROTOTYPES, features),
-        "module.lora.down": (RANK, SMALL["hubert_ecg"][0]["width"]),
-        "module.lora.up": (PROTOTYPES * tokens, RANK),
-    }
-    weights = {key: torch.randn(size, generator=generator) for key, size in shapes.items()}
-    torch.save({"epoch": 3, "state_dict": weights}, home / "bridge.pt")
-    linear = {"fc.weight": torch.randn(2, features, generator=generator), "fc.bias": torch.ones(2)}
-    torch.save(linear, home / "head.pt")
-    return Elsewhere(home, weights | linear)
+    return made_elsewhere(tmp_path_factory.mktemp("elsewhere"))
 
 
 @torch.no_grad()
@@ -336,105 +238,6 @@ def test_variants_are_made_proven_or_refused_with_a_reason(
     assert kept | set(refused) == {"int8", "int8-static"}
     assert set(made.shipped.bundle.manifest.model) == {"fp32", *kept}
     assert all(refused.values())
-
-
-# -- what is refused ----------------------------------------------------------------------------
-
-
-def changed(elsewhere: Elsewhere, folder: Path, *edits: tuple[str, str]) -> Path:
-    """The recipe with other words in it, checkpoints beside it."""
-    text = elsewhere.recipe.read_text()
-    for old, new in edits:
-        assert old in text
-        text = text.replace(old, new)
-    for name in ("hubert", "labram"):
-        (folder / f"{name}.safetensors").symlink_to(elsewhere.home / f"{name}.safetensors")
-    (folder / "recipe.toml").write_text(text)
-    return folder / "recipe.toml"
-
-
-REFUSED = {
-    "a cut left open": (("source_cut = 2", 'source_cut = "auto"'), "write them as numbers"),
-    "another cut": (("target_cut = 1", 'target_cut = "head"'), "between these cuts a bridge is"),
-    "another rank": (("rank = 3", "rank = 4"), r"A \[4, 24\]"),
-    "no such cut": (("target_cut = 1", "target_cut = 9"), "there is no cut 9"),
-    "more labels": (('"wake"]', '"wake", "REM"]'), r"\[3, 100\] and \[3\]"),
-    "a checkpoint of another size": (
-        ('name = "labram"', 'config = { blocks = 3 }\nname = "labram"'),
-        "blocks",
-    ),
-    "another file": (('sha256 = "', 'sha256 = "0000'), "sha256"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_a_recipe_that_does_not_fit_is_refused(
-    elsewhere: Elsewhere, tmp_path: Path, case: str
-) -> None:
-    edit, said = REFUSED[case]
-    with pytest.raises(BioxedgeError, match=said) as error:
-        elsewhere.export(tmp_path / "bundle", recipe=changed(elsewhere, tmp_path, edit))
-    assert "\n" not in str(error.value)
-    assert not (tmp_path / "bundle").exists()
-
-
-def test_a_choice_that_cannot_be_is_refused(elsewhere: Elsewhere, tmp_path: Path) -> None:
-    out = tmp_path / "bundle"
-    with pytest.raises(ExportError, match="say --as-published where"):
-        elsewhere.export(out, as_published=None)
-    for opset in (12, 19):
-        with pytest.raises(ExportError, match="ask for 13 to 18"):
-            elsewhere.export(out, opset=opset)
-    with pytest.raises(ExportError, match=r"opset 16 .*LayerNormalization.*ask for 17 or 18"):
-        elsewhere.export(out, opset=16)
-    with pytest.raises(RecipeError, match="--variants int9"):
-        elsewhere.export(out, variants=["int9"])
-    with pytest.raises(ExportError, match="name one of them"):
-        elsewhere.export(out, data=tmp_path, signal=tmp_path)
-    assert not out.exists()
-
-
-def test_a_file_that_is_no_bridge_or_no_head_is_refused(
-    elsewhere: Elsewhere, tmp_path: Path
-) -> None:
-    weights = torch.load(elsewhere.home / "bridge.pt", weights_only=True)["state_dict"]
-    down = "module.lora.down"
-    wrong = {
-        "holds 4 tensors": {**weights, "bias": torch.zeros(3)},
-        "between these cuts a bridge is": {**weights, down: weights[down].T.contiguous()},
-        "is not finite": {**weights, down: weights[down] * torch.nan},
-    }
-    for said, content in wrong.items():
-        torch.save(content, tmp_path / "bridge.pt")
-        with pytest.raises(ModelError, match=said):
-            elsewhere.export(tmp_path / "bundle", bridge=tmp_path / "bridge.pt")
-    with pytest.raises(ModelError, match="a head for 2 labels"):
-        elsewhere.export(tmp_path / "bundle", head=elsewhere.home / "bridge.pt")
-    (tmp_path / "bridge.pt").write_bytes(b"not weights")
-    with pytest.raises(ModelError, match="cannot be read as weights alone"):
-        elsewhere.export(tmp_path / "bundle", bridge=tmp_path / "bridge.pt")
-
-
-def test_two_matrices_of_one_shape_are_told_by_name_or_refused() -> None:
-    wanted = foreign.Shape(in_features=8, tokens=2, out_features=8, rank=3, prototypes=3)
-    A, P, B = torch.zeros(3, 8), torch.ones(3, 8), torch.zeros(6, 3)
-    found = foreign.bridge_of(
-        {"a": A, "my_prototypes": P, "b": B}, wanted, source="x", as_published=False
-    )
-    assert torch.equal(found.prototypes, P) and torch.equal(found.A, A)
-    with pytest.raises(ModelError, match="rename its keys"):
-        foreign.bridge_of({"a": A, "p": P, "b": B}, wanted, source="x", as_published=False)
-
-
-def test_the_command_says_one_line(elsewhere: Elsewhere, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bioxedge", "export", str(elsewhere.recipe)]
-    command += ["--bridge", str(tmp_path / "none.pt"), "--head", str(elsewhere.home / "head.pt")]
-    found = subprocess.run(
-        [*command, "--out", str(tmp_path / "bundle")], capture_output=True, text=True, check=False
-    )
-    assert found.returncode == 2
-    assert found.stderr.splitlines()[-1].startswith("error: ") and "none.pt" in found.stderr
-    assert "Traceback" not in found.stderr
 
 
 # -- rehearsals ---------------------------------------------------------------------------------

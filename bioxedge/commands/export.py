@@ -41,7 +41,8 @@ def export(
     """Make a bundle of what was trained already (needs the [train] extra).
 
     Golden windows come from the recording, the recipe's data, or are simulated; the manifest
-    says which. Needs no GPU and no network.
+    says which. State dicts from elsewhere are known by their shapes, whatever their names are.
+    Needs no GPU and no network.
     """
     try:
         offline = importlib.import_module("bioxedge.building.offline")
