@@ -168,8 +168,10 @@ class Session:
 
     def again(self) -> Floats:
         """Answer what stands in `given`, and copy nothing: the next answer is written over it."""
-        with self._refused("failed on a window"):
+        try:
             return self._runs.answer()
+        except Exception as error:
+            raise BundleError(f"{self.runtime} failed on a window: {ort.said(error)}") from error
 
     def close(self) -> None:
         """Let go of the model; write the profile if one was asked for."""
