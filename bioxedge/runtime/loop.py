@@ -29,12 +29,11 @@ from bioxedge.runtime.sources.base import Source
 from bioxedge.runtime.stream import Due, Stream
 from bioxedge.runtime.systemd import Watchdog
 from bioxedge.runtime.tally import Tally
+from bioxedge.runtime.waiting import Waiting
 from bioxedge.signals import Chunk
 
 __all__ = ["Late", "RunInfo", "Tally", "about", "run", "samples_needed"]
 
-# How long to wait where nothing is new: short beside any hop, and about 1 % of a core.
-POLL = 0.005
 # A wall clock that moves by more than this between two looks was set; slewing is slower.
 CLOCK_STEP = 0.5
 # Seconds that a source which can wait is held up by a sink that takes its time.
@@ -157,6 +156,7 @@ class _Run:
         self._limit = None if seconds is None else round(seconds * source.rate)
         self._late = late
         self._waiting: deque[Due] = deque()
+        self._wait = Waiting()
         self._cost = 0.0  # seconds that an answer takes, lately
         self._said_late = -SAY_LATE
         self._offset = self._wall_offset()
@@ -174,7 +174,7 @@ class _Run:
                 if chunk is None:
                     return
                 if not chunk.samples.shape[1]:
-                    self._clock.sleep(POLL)
+                    self._clock.sleep(self._wait.seconds(self._clock.monotonic_ns()))
             with self._held_back():
                 self._answer_waiting()
         finally:
@@ -196,7 +196,10 @@ class _Run:
         more = False
         if chunk is not None and chunk.samples.shape[1]:
             chunk = _trim(chunk, self._limit)
+            began = self._clock.monotonic_ns()
             due = self._stream.take(chunk)
+            if due:
+                self._wait.completed(began)
             self._tally.samples = chunk.end
             self._pass_on(self._stream.take_events())
             self._waiting.extend(due)
