@@ -50,7 +50,9 @@ def in_process(code: str, *arguments: object) -> str:
         [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    assert done.returncode == 0 and not done.stderr, done.stderr
+    # On an emulated processor ONNX Runtime says at import that it does not know it.
+    said = [line for line in done.stderr.splitlines() if "cpuid_info" not in line]
+    assert done.returncode == 0 and not said, done.stderr
     return done.stdout
 
 

@@ -124,7 +124,7 @@ def run(
                 made,
                 stream,
                 outputs,
-                info=replace(info, checks=checks, engine=engine.settings),
+                info=replace(info, checks=checks),
                 seconds=seconds,
                 late="all" if late == "all" or (late is None and not asked.live) else "latest",
                 tally=tally,

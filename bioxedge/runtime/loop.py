@@ -63,6 +63,7 @@ def about(source: Source, stream: Stream, clock: HostClock = SYSTEM) -> RunInfo:
             "python": platform.python_version(),
         },
         checks=manifest.absent,
+        engine=stream.engine.settings,
     )
 
 
