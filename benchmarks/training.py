@@ -166,9 +166,9 @@ def peak(direction: Direction, method: str) -> float:
 def tail_products(direction: Direction) -> Products:
     """Count the tail's matrix products, forward and back to its input."""
     target = direction.target.chain()
-    tail = target[direction.target.cut :]
     shape = BATCH, *target.cut(direction.target.cut, direction.target.samples)
-    tokens = torch.randn(shape, requires_grad=True)
+    tail = target[direction.target.cut :].to("meta")  # shapes alone pass through
+    tokens = torch.empty(shape, device="meta", requires_grad=True)
     return products_of(lambda: tail(tokens).sum().backward())
 
 
