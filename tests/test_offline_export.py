@@ -3,12 +3,15 @@
 # ruff: noqa: E402 - without torch the module is skipped before it imports anything of ours
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -25,6 +28,7 @@ import bioxedge
 from bioxedge import models, recipes, recording
 from bioxedge.building import Built, build
 from bioxedge.building.offline import Exported, export
+from bioxedge.building.prepare import recordings
 from bioxedge.building.rehearsal import rehearse
 from bioxedge.errors import ModelError
 from bioxedge.exporting.sizes import PARTS
@@ -33,6 +37,8 @@ from bioxedge.runtime import verify
 from bioxedge.signals import Channel, Recording
 
 pytestmark = pytest.mark.train
+
+ship = importlib.import_module("bioxedge.building.ship")  # the package has a function of the name
 
 # -- what was built here ------------------------------------------------------------------------
 
@@ -228,6 +234,27 @@ def test_an_older_opset_answers_the_same(elsewhere: Elsewhere, tmp_path: Path) -
     )
     found = [session.run(None, {"window": window[None]})[0][0] for window in bundle.golden.windows]
     np.testing.assert_allclose(np.stack(found), bundle.golden.probabilities, atol=1e-5)
+
+
+def test_variants_of_a_build_are_held_to_people_never_seen(built: Built, tmp_path: Path) -> None:
+    seen = built.learnt.seen
+    wanted = recipes.Variants(make=("int8", "fp16"))
+    recipe = msgspec.structs.replace(seen.recipe, variants=wanted)
+    learnt = replace(built.learnt, seen=replace(seen, recipe=recipe))
+    pairs = recordings(recipe, None)[0]()
+    evidence = ship.evidence_of(learnt, pairs, built.scores)
+    windows, prepared = learnt.prepared.windows.source, learnt.prepared
+    assert evidence.held_out is not None
+    held_out, classes = evidence.held_out
+    np.testing.assert_array_equal(held_out, windows[prepared.of("test", labelled=True)])
+    assert len(classes) == len(held_out) and (classes >= 0).all()
+    pair = {row.tobytes() for row in windows[prepared.of("pair")]}
+    assert len(evidence.calibration) > 10
+    assert all(row.tobytes() in pair for row in evidence.calibration)
+    # So small a model gains nothing by either, which is said.
+    shipped = ship.finish(learnt, evidence, tmp_path / "bundle")
+    assert set(shipped.refused) == {"int8", "fp16"} and set(shipped.proofs) == {"fp32"}
+    assert all(f"refused {name}: " in "\n".join(shipped.lines()) for name in shipped.refused)
 
 
 def test_variants_are_made_proven_or_refused_with_a_reason(

@@ -22,6 +22,7 @@ from bioxedge.datasets.windowed import as_worn, stream_of, window_of
 from bioxedge.errors import ExportError, RecipeError
 from bioxedge.exporting import opset as opsets
 from bioxedge.recipes import Recipe
+from bioxedge.runtime.verify import LEAST_SPREAD, spread_of
 
 NOT_STATED = "training data not stated"
 
@@ -113,6 +114,12 @@ def export(
     with steps.running("Exported, and proven on golden windows"):
         shipped = finish(parts, evidence, Path(out), opset=opset)
     remarks = (*parts.remarks, whence)
+    spread = spread_of(shipped.bundle.golden.probabilities)
+    if spread < LEAST_SPREAD:
+        remarks += (
+            f"golden windows are hardly told apart (probabilities differ by {spread:.1e}): a "
+            "bridge or head of another model, or windows unlike what it was trained on",
+        )
     for line in (*shipped.lines(), *(f"  note    {text}" for text in remarks)):
         steps.console.print(line, highlight=False, soft_wrap=True)
     steps.console.print(f"  {shipped.bundle.path}", highlight=False, soft_wrap=True)

@@ -120,11 +120,16 @@ def ship(learnt: Learnt, pairs: list[Pair], scores: list[Score], out: Path) -> S
     ExportError
         The graph does not answer as the trained model does; nothing was written.
     """
+    return finish(learnt, evidence_of(learnt, pairs, scores), out)
+
+
+def evidence_of(learnt: Learnt, pairs: list[Pair], scores: list[Score]) -> Evidence:
+    """Take what proves a bundle: from pair people, but for the held-out windows of test people."""
     prepared, side = learnt.prepared, learnt.recipe.source
     people = prepared.people
     known = prepared.of("pair")
     tested = prepared.of("test", labelled=True)
-    evidence = Evidence(
+    return Evidence(
         golden=golden_of(side, pairs, people.pair),
         data=manifest.DataPart(
             name=learnt.recipe.data.folder or learnt.recipe.data.dataset,
@@ -136,7 +141,6 @@ def ship(learnt: Learnt, pairs: list[Pair], scores: list[Score], out: Path) -> S
         calibration=prepared.windows.source[spread(known, CALIBRATION)],
         held_out=(prepared.windows.source[tested], prepared.labels[tested]),
     )
-    return finish(learnt, evidence, out)
 
 
 def finish(parts: Parts, evidence: Evidence, out: Path, *, opset: int = opsets.NEWEST) -> Shipped:
