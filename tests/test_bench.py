@@ -21,10 +21,12 @@ from test_machine import tool
 from bioxedge import cli, recording
 from bioxedge.bundle import Bundle
 from bioxedge.measuring import results
+from bioxedge.measuring.choosing import fastest
 from bioxedge.measuring.numbers import numbers
 from bioxedge.measuring.openloop import Paced, split
 from bioxedge.measuring.parts import inside, parts_of_nodes
 from bioxedge.measuring.results import Report, load
+from bioxedge.measuring.tasks import Proven
 from bioxedge.runtime.prediction import Prediction, Quality
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -169,7 +171,7 @@ def test_run_takes_what_bench_found(here, measured):
     kept = list((here / "cache/bioxedge").glob("*/choice.json"))
     assert len(kept) == 1 and json.loads(kept[0].read_text())["variant"] == "fp32"
     done = call(here, "run", "b", "--source", "replay:rec", "--speed", "max")
-    assert done.returncode == 0 and "bench" in done.stdout.splitlines()[0]
+    assert done.returncode == 0 and "bioxedge bench" in done.stdout.splitlines()[0]
 
 
 def test_a_throttled_run_is_measured_and_marked_and_nothing_is_chosen(here, tmp_path):
@@ -225,6 +227,32 @@ def _read(path):
         return path.read_bytes()
     except OSError:
         return b""
+
+
+@pytest.mark.parametrize(
+    ("medians", "wanted"),
+    [
+        ({("fp32", 1): 20.0, ("fp32", 2): 12.0, ("int8", 1): 11.0, ("int8", 2): 9.0}, ("int8", 2)),
+        ({("fp32", 1): 10.2, ("fp32", 2): 10.0}, ("fp32", 1)),  # 2 %: fewer threads
+        ({("int8", 1): 10.0, ("fp32", 1): 10.2}, ("fp32", 1)),  # 2 %: the plain one
+        ({("int8", 1): 10.0, ("fp32", 1): 10.5}, ("int8", 1)),
+    ],
+)
+def test_the_fastest_wins_and_a_tie_goes_to_the_plainer(medians, wanted):
+    cells = [
+        results.Cell(
+            variant=variant, precision=variant, threads=threads, provider="cpu",
+            proven=Proven(passed=True), median=median,
+        )
+        for (variant, threads), median in medians.items()
+    ]  # fmt: skip
+    wrong = results.Cell(
+        variant="int8", precision="int8", threads=1, provider="xnnpack",
+        proven=Proven(passed=False, why="another answer"), median=1.0,
+    )  # fmt: skip
+    best = fastest([*cells, wrong])
+    assert best is not None and (best.variant, best.threads) == wanted
+    assert fastest([wrong]) is None
 
 
 def test_compare_gives_ratios_in_words(here, changed, quick):

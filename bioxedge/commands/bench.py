@@ -87,6 +87,7 @@ def measure(
     """Measure what a bundle costs on this machine, and keep the fastest way for bioxedge run.
 
     Exit code 0 where the figures are valid, 1 where they are marked: throttled, busy, governor.
+    What was measured before is kept in --out; bioxedge bench compare A B sets two side by side.
     """
     from bioxedge.bundle import Bundle
     from bioxedge.measuring.results import Options

@@ -94,7 +94,7 @@ def lines(found: Comparison) -> Iterator[str]:
     for said in found.differences:
         yield f"differs: {said}"
     for said in found.marks:
-        yield f"not comparable: {said}"
+        yield f"marked: {said}"
 
 
 def _row(
@@ -171,6 +171,10 @@ def _differences(a: Report, b: Report) -> Iterator[str]:
                     yield f"{package} {one.get(package)} in A, {other.get(package)} in B"
         elif one != other:
             yield f"{name} {one} in A, {other} in B"
+    for name, one, other in (("A", a, b), ("B", b, a)):
+        alone = [cell.name for cell in one.cells if _same(cell, other) is None]
+        if alone:
+            yield f"only in {name}: {', '.join(alone)}"
     if a.options.windows != b.options.windows:
         yield f"{a.options.windows} windows in A, {b.options.windows} in B"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bioxedge.measuring.numbers import jitter, numbers, spread
 from bioxedge.measuring.readings import Watched
@@ -24,7 +24,7 @@ def sum_up(cell: Cell, energy: Energy) -> None:
     cell.median, cell.spread = statistics.median(medians), spread(medians)
     cell.cold = sorted((run.cold for run in runs), key=lambda one: one.total)[len(runs) // 2]
     cell.memory = max((run.memory for run in runs), key=lambda one: one.peak)
-    cell.invalid = list(dict.fromkeys(why for run in cell.runs for why in run.watched.invalid))
+    cell.invalid = one_a_kind([why for run in cell.runs for why in run.watched.invalid])
     found = [
         joules(run.watched, energy, run.result.seconds, len(run.result.ms))
         for run in cell.runs
@@ -46,10 +46,18 @@ def sum_up_open(loop: Open) -> None:
     loop.misses = sum(ms > 1e3 * loop.hop for ms in latency)
     if loop.latency is not None and loop.latency.p99 is not None:
         loop.tail = round(loop.latency.p99 / loop.latency.p50, 3)
-    loop.invalid = list(dict.fromkeys(why for run in loop.runs for why in run.watched.invalid))
+    loop.invalid = one_a_kind([why for run in loop.runs for why in run.watched.invalid])
     unasked = sum(run.unasked for run in runs)
     if unasked > UNASKED * (unasked + len(latency)):
         loop.invalid.append(f"the model was not asked about {unasked} windows")
+
+
+def one_a_kind(reasons: Sequence[str]) -> list[str]:
+    """Give the first reason of each kind (what stands before its colon)."""
+    found: dict[str, str] = {}
+    for why in reasons:
+        found.setdefault(why.partition(":")[0], why)
+    return list(found.values())
 
 
 def joules(watched: Watched, energy: Energy, seconds: float, windows: int) -> float | None:

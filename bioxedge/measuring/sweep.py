@@ -207,7 +207,7 @@ class Bench:
     def _open(self, cell: Cell) -> None:
         """Run the open loop of the fastest cell."""
         real = self.report.bundle.hop
-        hop = self._options.hop or min(real, max(4e-3 * (cell.median or 0.0), SHORTEST))
+        hop = self._options.hop or min(real, max(round(4e-3 * (cell.median or 0.0), 3), SHORTEST))
         loop = Open(
             variant=cell.variant, threads=cell.threads, provider=cell.provider,
             hop=hop, hop_is_real=abs(hop - real) < 1e-9,

@@ -10,6 +10,8 @@ from bioxedge.measuring.summing import hops
 from bioxedge.measuring.tasks import STAGES
 
 MEGA = 2**20
+SHOWN = 3
+"""Reasons why a report is not valid that are shown; all are in the JSON."""
 
 
 def markdown(report: Report) -> str:
@@ -24,8 +26,11 @@ def _lines(report: Report) -> Iterator[str]:
     if not report.complete:
         yield "**Incomplete**: ended before everything was measured."
         yield ""
-    for why in report.invalid:
+    for why in report.invalid[:SHOWN]:
         yield f"**Not valid**: {why}"
+        yield ""
+    if len(report.invalid) > SHOWN:
+        yield f"**Not valid**: {len(report.invalid) - SHOWN} reasons more in bench.json"
         yield ""
     yield "```"
     yield report.command
@@ -56,7 +61,7 @@ def closed_loop(report: Report) -> Iterator[str]:
     yield (
         f"Milliseconds a window, closed loop: median of {_some(windows)} windows in "
         f"{report.options.restarts} process{'' if report.options.restarts == 1 else 'es'}, "
-        "in brackets p99 and how far the processes' medians lie apart."
+        "in brackets p99 (of 1,000 windows at least) and how far the processes' medians lie apart."
     )
     yield ""
 
