@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 from fixtures_bundle import PULSE, make_bundle, onnx_model, weights_of
 
-from bioxedge import BundleError, bundle, goldenfile, spec
+from bioxedge import BundleError, bundle, cli, goldenfile, spec
 from bioxedge.goldenfile import GoldenData
-from bioxedge.runtime import verify
+from bioxedge.runtime import verify, verify_all
 
 
 @pytest.mark.parametrize(
@@ -133,3 +134,91 @@ def test_a_bundle_of_format_1_passes_and_says_what_it_lacks():
     assert set(report.absent) == {"sensor", "amplitude", "signal"}
     assert sum(line.startswith("  absent  ") for line in report.lines()) == 3
     assert report.to_dict()["absent"] == report.absent
+
+
+# -- a model that does not hear, and a variant that does not load ---------------------------
+
+
+def with_other(tmp_path, raw, *, parameters=514, **bounds):
+    """A bundle with ``raw`` as the int8 file."""
+    good = make_bundle(tmp_path / "good")
+    golden = goldenfile.pack(good.golden)
+    files = {"model.onnx": good.model(), "model.int8.onnx": raw, "golden.npz": golden}
+    about, part = good.manifest, good.manifest.model["fp32"]
+    other = msgspec.structs.replace(part, file="model.int8.onnx", precision="int8", **bounds)
+    about = msgspec.structs.replace(about, model={"int8": other, "fp32": part})
+    return bundle.write(tmp_path / "b", bundle.with_files(about, files), files)
+
+
+@pytest.mark.parametrize("left", [0.0, 0.02])
+def test_a_model_that_gives_everything_the_same_answer_is_refused(tmp_path, left):
+    weights, bias = weights_of(2, 256, seed=0)
+    deaf = onnx_model(weights * left, bias, 1, 256)
+    made = with_other(tmp_path, deaf, tolerance=0.5, agreement=0.0)
+    for prove in (verify_all, lambda made: verify(made, variant="int8")):
+        with pytest.raises(BundleError, match=r"int8 gives all 6 golden windows nearly the same"):
+            prove(made)
+    assert verify(made).variant == "fp32"
+
+
+def test_golden_answers_that_hardly_differ_refuse_nobody_and_are_named(tmp_path):
+    good = make_bundle(tmp_path / "x")
+    weights, bias = weights_of(2, 256, seed=0)
+    odds = np.exp(bias - bias.max())
+    golden = GoldenData(
+        good.golden.raw, good.golden.windows, np.tile(odds / odds.sum(), (6, 1)).astype(np.float32)
+    )
+    report = verify(rewritten(tmp_path, model=onnx_model(weights * 0, bias, 1, 256), golden=golden))
+    assert report.spread == 0
+    assert any(line.startswith("  unsure  golden answers differ") for line in report.lines())
+    assert not any("unsure" in line for line in verify(good).lines())
+
+
+def test_all_variants_are_proven_and_the_default_comes_first(tmp_path):
+    weights, bias = weights_of(2, 256, seed=0)
+    made = with_other(tmp_path, onnx_model(weights, bias + np.float32(0.01), 1, 256))
+    proof = verify_all(made)
+    assert list(proof.reports) == ["fp32", "int8"] and not proof.unloadable
+    said = proof.lines()
+    assert [line.split()[1] for line in said if line.startswith("  model")] == ["fp32", "int8"]
+    assert said[-1] == "PASS"
+    assert proof.to_dict()["variant"] == "fp32"
+    assert proof.to_dict()["variants"]["int8"]["pass"] is True
+
+
+def said(capsys, monkeypatch, *arguments):
+    """Exit code and what the command printed on both streams."""
+    monkeypatch.setattr("sys.argv", ["bioxedge", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code, *capsys.readouterr()
+
+
+def test_a_variant_that_cannot_be_loaded_is_named_and_the_others_hold(
+    tmp_path, capsys, monkeypatch
+):
+    raw = onnx_model(*weights_of(2, 256, seed=0), 1, 256)
+    made = with_other(tmp_path, raw.replace(b"Softmax", b"Softmay"))
+    code, out, err = said(capsys, monkeypatch, "verify", made.path)
+    assert (code, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if line.startswith("  cannot  int8")]
+    assert "Softmay" in line and "update onnxruntime, or use another variant: fp32" in line
+    about = json.loads(said(capsys, monkeypatch, "verify", made.path, "--json")[1])
+    assert list(about["variants"]) == ["fp32"] and list(about["unloadable"]) == ["int8"]
+    code, out, err = said(capsys, monkeypatch, "verify", made.path, "--variant", "int8")
+    assert (code, out, err.count("\n")) == (2, "", 1) and err.startswith("error: ")
+    assert said(capsys, monkeypatch, "verify", made.path, "--variant", "fp32")[0] == 0
+
+
+def test_a_variant_that_is_not_there_is_one_line(tmp_path, capsys, monkeypatch):
+    made = make_bundle(tmp_path / "b")
+    code, out, err = said(capsys, monkeypatch, "verify", made.path, "--variant", "int4")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "no variant 'int4': it has fp32" in err
+
+
+def test_fp32_that_cannot_be_loaded_is_an_error(tmp_path):
+    raw = onnx_model(*weights_of(2, 256, seed=0), 1, 256)
+    made = rewritten(tmp_path, model=raw.replace(b"Softmax", b"Softmay"))
+    with pytest.raises(BundleError, match="refuses model"):
+        verify_all(made)
