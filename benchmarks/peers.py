@@ -168,7 +168,7 @@ def measured(direction: str, given: argparse.Namespace, say: Any) -> dict[str, A
     folder = given.out / "work" / direction.replace("→", "-").replace(" ", "_")
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("w", encoding="utf-8") as log:
-        maker = started("make", direction, folder, log, given.limit, False)
+        maker = started("make", direction, folder, log, 4 * given.limit, False)
         maker.stop()
         if "error" in maker.facts:
             return {"direction": direction, "error": maker.facts["error"]}
@@ -229,7 +229,7 @@ def tables(found: dict[str, Any]) -> str:
         if "error" in each:
             lines += [f"not made: {each['error']}", ""]
             continue
-        counts = [key for key in found["threads"] if timed(each, "reference", key)]
+        counts = [key for key in found["threads"] if any(timed(each, n, key) for n in each["rows"])]
         heads = [f"{key} thread{'s' if key > 1 else ''}, ms (middle half)" for key in counts]
         lines.append(
             "| " + " | ".join(["peer", *(h for pair in zip(heads, ["× ref."] * len(heads),
@@ -257,12 +257,12 @@ def line_of(each: dict[str, Any], name: str, title: str, counts: list[int]) -> s
     cells = [title]
     for threads in counts:
         mine, reference = timed(each, name, threads), timed(each, "reference", threads)
-        if mine is None or reference is None:
+        if mine is None:
             cells += ["–", "–"]
             continue
         low, high = mine["middle_half_ms"]
         cells.append(f"{mine['median_ms']:.1f} ({low:.1f}–{high:.1f})")
-        cells.append(f"{reference['median_ms'] / mine['median_ms']:.1f}")
+        cells.append(faster(reference, mine["median_ms"]))
     if "bytes" not in facts:
         cells += ["–", "–", cut_short(facts["error"])]
     else:
@@ -277,11 +277,16 @@ def floor_of(each: dict[str, Any], name: str, title: str, counts: list[int]) -> 
     cells = [f"*{title}*"]
     for threads in counts:
         mine, reference = timed(each, name, threads), timed(each, "reference", threads)
-        if mine is None or reference is None:
+        if mine is None:
             cells += ["–", "–"]
         else:
-            cells += [f"{mine['least_ms']:.1f}", f"{reference['median_ms'] / mine['least_ms']:.1f}"]
+            cells += [f"{mine['least_ms']:.1f}", faster(reference, mine["least_ms"])]
     return "| " + " | ".join([*cells, "–", "–", "–"]) + " |"
+
+
+def faster(reference: dict[str, Any] | None, milliseconds: float) -> str:
+    """Say how many times faster than the reference, where that was timed."""
+    return "–" if reference is None else f"{reference['median_ms'] / milliseconds:.1f}"
 
 
 def cut_short(said: str, length: int = 160) -> str:
@@ -304,12 +309,12 @@ def limits(each: dict[str, Any], counts: list[int]) -> str:
             and not name.startswith("ours")
             and (times := timed(each, name, threads)) is not None
         }
-        best = min(others, key=lambda name: others[name])
-        said.append(
-            f"{threads} thread{'s' if threads > 1 else ''}: fp32 at "
-            f"{ours['median_ms'] / floor['least_ms']:.2f} × the floor, "
-            f"{ours['median_ms'] / others[best]:.2f} × {best}"
-        )
+        line = f"{threads} thread{'s' if threads > 1 else ''}: fp32 at "
+        line += f"{ours['median_ms'] / floor['least_ms']:.2f} × the floor"
+        if others:
+            best = min(others, key=lambda name: others[name])
+            line += f", {ours['median_ms'] / others[best]:.2f} × {best}"
+        said.append(line)
     parts = ", ".join(f"{kind} {share:.0%}" for kind, share in each["shares"].items())
     said.append(f"ours spends {parts}")
     return f"{each['macs'] / 1e6:,.0f} MMAC; " + "; ".join(said)
