@@ -95,7 +95,9 @@ def run(
     """
     from bioxedge.bundle import Bundle
     from bioxedge.runtime import Stream, Tally, loop, make_sink
+    from bioxedge.runtime.host import return_at_once
 
+    return_at_once()
     names = sinks or (("jsonl",) if as_json else ("terminal",))
     outputs = [make_sink(text, rotate=rotate) for text in names]
     if rotate and all(not one.to_file for one in outputs):
