@@ -104,6 +104,11 @@ def test_a_bridge_of_ours_is_held_to_the_weights_it_was_trained_between(
     given = {"bridge": moved / "bridge.pt", "head": moved / "head.pt"}
     recipe = home_of(built) / "tiny.toml"
     chain = models.load("papagei", moved / "source.safetensors")
+    content = torch.load(moved / "bridge.pt", weights_only=True)
+    content["about"]["rank"] = 10**9
+    torch.save(content, moved / "boast.pt")
+    with pytest.raises(ModelError, match=r"is damaged: A is \[2, .*it says \[1000000000, "):
+        export(recipe, tmp_path / "bundle", **{**given, "bridge": moved / "boast.pt"}, **QUIET)
     checkpoint.save(stirred(chain), moved / "source.safetensors")
     with pytest.raises(ModelError, match="was trained with a source papagei of sha256"):
         export(recipe, tmp_path / "bundle", **given, **QUIET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,16 +67,12 @@ class Built:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {
-            "bundle": str(self.bundle.path),
+        return self.shipped.to_dict() | {
             "source_cut": self.learnt.source_cut,
             "target_cut": self.learnt.target_cut,
             "calibration": vars(self.learnt.calibration),
             "scores": [score.to_dict() for score in self.scores],
             "proof": self.proof.to_dict(),
-            "proofs": {name: each.to_dict() for name, each in self.shipped.proofs.items()},
-            "refused": self.shipped.refused,
-            "parts": {name: vars(size) for name, size in self.shipped.sizes.items()},
             "pictures": [str(path) for path in self.pictures],
             "trained": [str(path) for path in self.trained],
         }
@@ -130,6 +127,7 @@ def build(
             shipped = ship(learnt, work.read(), scores, out / "bundle")
             kept = trained.save(learnt, scores, out / "trained")
         pictures = report.write(learnt, scores, out / "report")
+        (out / "report" / "bundle.json").write_text(json.dumps(shipped.to_dict(), indent=2))
         steps.console.print(report.table(scores, work.recipe.name))
         said = learnt.calibration.line(work.recipe.task.labels)
         steps.console.print(said, highlight=False, soft_wrap=True)

@@ -44,13 +44,7 @@ class Exported:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         about = self.shipped.bundle.manifest
-        return {
-            "bundle": str(self.shipped.bundle.path),
-            "bytes": {name: part.bytes for name, part in about.model.items()},
-            "opset": about.variant().opset,
-            "parts": {name: vars(size) for name, size in self.shipped.sizes.items()},
-            "proofs": {name: proof.to_dict() for name, proof in self.shipped.proofs.items()},
-            "refused": self.shipped.refused,
+        return self.shipped.to_dict() | {
             "data": about.made_by.data.name,
             "non_commercial": about.made_by.non_commercial,
             "remarks": list(self.remarks),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -85,6 +86,18 @@ class Shipped:
     def proof(self) -> Report:
         """That of fp32."""
         return self.proofs["fp32"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        about = self.bundle.manifest
+        return {
+            "bundle": str(self.bundle.path),
+            "bytes": {name: part.bytes for name, part in about.model.items()},
+            "opset": about.variant().opset,
+            "parts": {name: vars(size) for name, size in self.sizes.items()},
+            "proofs": {name: proof.to_dict() for name, proof in self.proofs.items()},
+            "refused": self.refused,
+        }
 
     def lines(self) -> list[str]:
         """Say it in lines of text."""

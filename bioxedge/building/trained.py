@@ -145,6 +145,18 @@ def bridge_from(found: checkpoint.Checkpoint, about: About, path: Path) -> Proto
     ModelError
         Weights that are not of the shapes that it states.
     """
+    sizes = {
+        "A": (about.rank, about.in_features),
+        "B": (about.prototypes * about.tokens, about.rank),
+        "prototypes": (about.prototypes, about.out_features),
+    }
+    for name, size in sizes.items():  # before anything of a stated size is made
+        held = found.weights.get(name)
+        if held is None or tuple(held.shape) != size:
+            raise ModelError(
+                f"{path} is damaged: {name} is {None if held is None else list(held.shape)}, it "
+                f"says {list(size)}; build it again"
+            )
     spread = None
     if about.standardised:
         spread = torch.zeros(about.in_features), torch.ones(about.in_features)
