@@ -18,10 +18,12 @@ from pathlib import Path
 
 import msgspec
 
+from bioxedge import __version__
+
 SYS = Path("/sys")
 PROC = Path("/proc")
 PACKAGES = (
-    "bioxedge", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy", "scipy", "msgspec",
+    "onnxruntime", "onnxruntime-gpu", "openvino", "numpy", "scipy", "msgspec",
     "brainflow",
 )  # fmt: skip
 # Firmware's own words for the bits that vcgencmd get_throttled gives.
@@ -218,7 +220,7 @@ def _os() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    found = {"bioxedge": __version__}  # also where it is not installed, but on the path
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)
