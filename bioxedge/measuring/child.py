@@ -17,7 +17,9 @@ def main(began: int) -> None:
 
     from bioxedge.errors import BioxedgeError
     from bioxedge.measuring.tasks import Task
+    from bioxedge.runtime.host import return_at_once
 
+    return_at_once()  # as bioxedge run does
     task = msgspec.json.decode(sys.argv[1], type=Task)
     try:
         answer = _do(task, began)
