@@ -63,7 +63,7 @@ def return_at_once(least: int = 2 * 2**20) -> None:
     """Let the C library return every block of at least so many bytes as soon as it is free (glibc).
 
     For a process that runs one model: a large one's activations would else stay between two
-    windows (134 MB of 330 for one of the published models, whose answer takes 1.5 % longer so). A
+    windows (134 of 330 MB for one of the published models, whose answer takes 1.5 % longer so). A
     process that trains is better off without.
     """
     threshold = -3  # M_MMAP_THRESHOLD of malloc.h; once it is set it does not grow by itself
