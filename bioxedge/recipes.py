@@ -222,7 +222,8 @@ class Variants(Struct, frozen=True):
     """Smaller or faster files of the same model, beside ``fp32``.
 
     Those in ``make`` are made; one is kept if it costs at most ``budget`` of balanced accuracy
-    on held-out people, and refused with the figures otherwise.
+    on held-out people, and refused with the figures otherwise. None is made unasked: a small
+    model gains little by them, and held-out people are run through each.
     """
 
     make: tuple[Literal["int8", "int8-unsigned", "int8-static", "fp16"], ...] = ()
