@@ -31,7 +31,9 @@ tags=()
 for tag in manylinux_2_28 manylinux_2_27 manylinux_2_17 manylinux2014; do tags+=(--platform "${tag}_$machine"); done
 extra='[brainflow]'
 if [ -n "$brainflow" ]; then
-  cp "$brainflow" "$out/"
+  [ "$brainflow" -ef "$out/$(basename "$brainflow")" ] || cp "$brainflow" "$out/"
+  tag=$(basename "$brainflow" .whl)
+  tags+=(--platform "${tag##*-}")  # else PyPI's, without a library for aarch64, would come beside it
 elif [ "$machine" = aarch64 ]; then
   extra=''
   echo "without BrainFlow: PyPI has no library for aarch64; give --brainflow WHEEL (device/brainflow makes one)" >&2
