@@ -22,7 +22,7 @@ PRESETS = ("default", "auxiliary", "ancillary")
 _EXG = ("eeg", "emg", "ecg", "eog")
 # No sensors of their own: they show what another board recorded or sends.
 _STAND_INS = ("NO_BOARD", "PLAYBACK_FILE_BOARD", "STREAMING_BOARD")
-_BUILD = "https://brainflow.readthedocs.io/en/stable/BuildBrainFlow.html"
+_BUILD = "`python3 device/brainflow/build.py` makes one, pip installs it (device/README.md)"
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def explained(what: str, cure: str = "") -> Iterator[None]:
     except OSError as error:
         raise SourceError(
             f"BrainFlow's library cannot be loaded on this machine ({platform.machine()}): its "
-            f"wheel holds none for Linux ARM64, where its core has to be built: {_BUILD}"
+            f"wheel holds none for Linux ARM64: {_BUILD}"
         ) from error
     except Exception as error:
         # BrainFlowError by name: the class lives in a package that may be missing.
