@@ -111,7 +111,9 @@ class Root:
 
     def debian(self) -> None:
         """Unpack Debian's packages: nothing of them is configured, nothing needs to be."""
-        shutil.rmtree(self.root)
+        shutil.rmtree(self.root)  # with the environments that were made in it
+        for mark in self._made.iterdir():
+            mark.unlink()
         command = [
             "debootstrap", "--foreign", "--arch=arm64", "--variant=minbase",
             f"--include={','.join(DEBIAN)}", SUITE, str(self.root), MIRROR,
