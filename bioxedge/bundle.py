@@ -43,7 +43,7 @@ class Bundle:
     path: Path
     manifest: Manifest
     golden: GoldenData
-    _models: dict[str, bytes]
+    _models: dict[str, bytes]  # by file
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
@@ -71,9 +71,11 @@ class Bundle:
                 f"{path} is no bundle: there is no such directory; bioxedge build makes one"
             )
         manifest = manifestfile.decode(read_file(path, MANIFEST))
-        models = {name: _checked(path, part) for name, part in manifest.model.items()}
-        for name, raw in models.items():
-            _check_model(name, manifest.model[name], raw)
+        models: dict[str, bytes] = {}
+        for name, part in manifest.model.items():
+            if part.file not in models:  # what shares it says the same of it
+                models[part.file] = _checked(path, part)
+                _check_model(name, part, models[part.file])
         golden = unpack(_checked(path, manifest.golden), manifest)
         return cls(path, manifest, golden, models)
 
@@ -86,8 +88,7 @@ class Bundle:
             A variant that the bundle does not hold.
         """
         part = self.manifest.variant(variant)
-        name = next(name for name, one in self.manifest.model.items() if one == part)
-        raw = self._models.get(name)
+        raw = self._models.get(part.file)
         return _checked(self.path, part) if raw is None else raw
 
     def take(self, variant: str | None = None) -> bytes:

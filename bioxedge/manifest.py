@@ -44,15 +44,20 @@ class Tensor(Struct, frozen=True):
     shape: Annotated[tuple[Positive, ...], Meta(min_length=1, max_length=4)]
 
 
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+
+
 class Variant(Struct, frozen=True):
     """One ONNX file of the model, and how near it must come to the golden answers.
 
+    ``precision`` is that of the file's weights, but for ``bf16``: that is the arithmetic, and the
+    file is usually that of ``fp32``, the only one that two variants may share.
     ``tolerance`` bounds the difference of a probability; ``agreement`` is the least share of
     golden windows that are given the same label.
     """
 
     file: FileName
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: Precision
     opset: Annotated[int, Meta(ge=13, le=18)]
     ir: Annotated[int, Meta(ge=7, le=10)]
     sha256: Sha256

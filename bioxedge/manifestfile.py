@@ -11,7 +11,7 @@ import msgspec
 
 from bioxedge import dsp
 from bioxedge.errors import ManifestError
-from bioxedge.manifest import FORMAT, MadeBy, Manifest, digest
+from bioxedge.manifest import FORMAT, MadeBy, Manifest, Variant, digest
 from bioxedge.manifest1 import Manifest1
 from bioxedge.spec import Filter, Resample, numbers
 
@@ -129,7 +129,9 @@ def _check_sensor(manifest: Manifest) -> None:
 def _check_model(manifest: Manifest, channels: int) -> None:
     """Hold files and shapes against the rest."""
     length, labels = manifest.window.length, manifest.output.labels
-    files = [variant.file for variant in manifest.model.values()] + [manifest.golden.file]
+    _check_shared(manifest)
+    own = {variant.file: None for variant in manifest.model.values()}
+    files = [*own, manifest.golden.file]
     _require(len(set(files)) == len(files), "$.model", f"files repeat: {', '.join(files)}")
     _require("manifest.json" not in files, "$.model", "manifest.json cannot name itself")
     for name, variant in manifest.model.items():
@@ -143,6 +145,27 @@ def _check_model(manifest: Manifest, channels: int) -> None:
             f"$.model.{name}.output.shape",
             f"{list(variant.output.shape)} does not fit {len(labels)} labels",
         )
+
+
+def _check_shared(manifest: Manifest) -> None:
+    """Let one file be run in two arithmetics, fp32 and bf16, and in no other way twice."""
+    first: dict[str, tuple[str, Variant]] = {}
+    for name, variant in manifest.model.items():
+        other, shared = first.setdefault(variant.file, (name, variant))
+        if other == name:
+            continue
+        _require(
+            {shared.precision, variant.precision} == {"fp32", "bf16"},
+            f"$.model.{name}.file",
+            f"files repeat: {other} ({shared.precision}) and {name} ({variant.precision}) both "
+            f"name {variant.file}, which only fp32 and bf16 may",
+        )
+        for field in ("opset", "ir", "sha256", "bytes", "parameters", "input", "output"):
+            _require(
+                getattr(shared, field) == getattr(variant, field),
+                f"$.model.{name}.{field}",
+                f"it is not what {other} says of the same file {variant.file}",
+            )
 
 
 def _check_origin(made_by: MadeBy) -> None:

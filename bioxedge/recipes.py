@@ -219,14 +219,16 @@ class Compute(Struct, frozen=True):
 
 
 class Variants(Struct, frozen=True):
-    """Smaller or faster files of the same model, beside ``fp32``.
+    """Smaller or faster forms of the same model, beside ``fp32``.
 
     Those in ``make`` are made; one is kept if it costs at most ``budget`` of balanced accuracy
     on held-out people, and refused with the figures otherwise. None is made unasked: a small
-    model gains little by them, and held-out people are run through each.
+    model gains little by them, and held-out people are run through each. ``bf16`` is no file of
+    its own, but fp32's in another arithmetic: it is tried only where the building machine has
+    OpenVINO and a processor that computes so.
     """
 
-    make: tuple[Literal["int8", "int8-unsigned", "int8-static", "fp16"], ...] = ()
+    make: tuple[Literal["int8", "int8-unsigned", "int8-static", "fp16", "bf16"], ...] = ()
     budget: Annotated[float, Meta(ge=0, lt=1)] = 0.01
 
 

@@ -157,6 +157,16 @@ def make_bundle(
     return bundle.write(path, bundle.with_files(about, files), files)
 
 
+def with_bf16(good: Bundle, path: str | Path, **bounds: float) -> Bundle:
+    """Write a bundle again, with a variant that is its file in another arithmetic."""
+    bounds = {"tolerance": 0.05, "agreement": 0.5, **bounds}
+    fp32 = good.manifest.model["fp32"]
+    bf16 = msgspec.structs.replace(fp32, precision="bf16", **bounds)
+    about = msgspec.structs.replace(good.manifest, model={"fp32": fp32, "bf16": bf16})
+    files = {"model.onnx": good.model(), "golden.npz": goldenfile.pack(good.golden)}
+    return bundle.write(path, about, files)
+
+
 @functools.cache
 def parts(
     *,

@@ -14,13 +14,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from fixtures_bundle import _field, _node, _tensor, _value, make_bundle, pulse
+from fixtures_bundle import _field, _node, _tensor, _value, make_bundle, pulse, with_bf16
 from fixtures_signal import recorded
 from test_machine import tool
 
 from bioxedge import cli, recording
 from bioxedge.bundle import Bundle
 from bioxedge.measuring import results
+from bioxedge.measuring.cells import cells
 from bioxedge.measuring.choosing import fastest
 from bioxedge.measuring.numbers import numbers
 from bioxedge.measuring.openloop import Paced, split
@@ -365,3 +366,22 @@ def test_parts_are_told_by_the_names_of_weights():
     assert set(found.ms) == {"source", "bridge", "tail", "head"}
     assert found.by_position < 0.5
     assert parts_of_nodes(raw.replace(b"source.w", b"sourcexw")) != owners
+
+
+def test_only_what_fits_each_other_is_a_cell(here, quick, tmp_path):
+    plain = Bundle.open(here / "b")
+    about = with_bf16(plain, tmp_path / "both").manifest
+    providers = ["cpu", "openvino", "openvino-bf16"]
+    wanted, absent = cells(about, ["fp32", "bf16"], providers, [1, 2])
+    assert [one[:2] for one in wanted if one[2] == 2] == [
+        ("fp32", "cpu"), ("fp32", "openvino"), ("bf16", "openvino-bf16"),
+    ]  # fmt: skip
+    assert not absent
+    wanted, (line,) = cells(about, ["fp32", "bf16"], ["cpu"], [1, 2])
+    assert wanted == [("fp32", "cpu", 1), ("fp32", "cpu", 2)]
+    assert (line.variant, line.provider) == ("bf16", "openvino-bf16") and "[openvino]" in line.why
+    wanted, (line,) = cells(plain.manifest, ["fp32"], providers, [1])
+    assert len(wanted) == 2 and line.provider == "openvino-bf16" and "[variants]" in line.why
+    words = ("--variants", "bf16", "--providers", "cpu", "--out", str(tmp_path / "out"))
+    code, _, err = quick("bench", str(tmp_path / "both"), *words)
+    assert code == 2 and "nothing can be measured here: variant bf16 computes in bf16" in err

@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 import onnxruntime
 import pytest
-from fixtures_bundle import make_bundle, onnx_model, pulse, weights_of
+from fixtures_bundle import make_bundle, onnx_model, pulse, weights_of, with_bf16
 from fixtures_signal import recorded
 
 from bioxedge import bundle, cli, recording
 from bioxedge.bundle import Bundle
-from bioxedge.runtime import choice
+from bioxedge.runtime import choice, session
 from bioxedge.runtime.session import cores
 
 PLAIN = "fp32 on cpu, 1 thread\n"
@@ -236,3 +236,21 @@ def test_a_cache_directory_must_be_absolute(here: Here, monkeypatch: pytest.Monk
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(here.cache))
     assert choice.cache() == here.cache / ".cache/bioxedge"
+
+
+def test_a_variant_in_bf16_takes_the_provider_that_fits(here: Here) -> None:
+    if not (here.folder / "half").exists():
+        with_bf16(Bundle.open(here.folder / "plain"), here.folder / "half")
+    way = ("run", "half", "--source", "replay:rec", "--speed", "max")
+    code, out, err = here.call(*way, "--variant", "bf16")
+    if "openvino-bf16" not in session.available():
+        assert code == 2 and out == "" and err.count("\n") == 1
+        assert "pip install 'bioxedge[openvino]'" in err
+    elif code:  # a processor without bf16
+        assert err.count("\n") == 1 and "with variant fp32" in err
+    else:
+        assert "bf16 on openvino-bf16, 1 thread\n" in out
+    for options in (("--variant", "bf16", "--provider", "cpu"), ("--provider", "openvino-bf16")):
+        code, out, err = here.call(*way, *options)
+        assert code == 2 and err.count("\n") == 1 and "computes in bf16 and" in err
+    assert here.call(*way)[1].splitlines(keepends=True)[0].endswith(PLAIN)

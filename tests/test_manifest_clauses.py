@@ -332,7 +332,7 @@ def test_clause_05_a_causal_stage_is_no_window_stage(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("precision", "bf16"),
+        ("precision", "fp8"),
         ("opset", 19),
         ("opset", 12),
         ("ir", 11),
@@ -366,6 +366,20 @@ def test_clause_06_there_is_a_model(tree: Tree) -> None:
 def test_clause_06_files_are_distinct(tree: Tree) -> None:
     tree["model"]["int8"] = {**tree["model"]["fp32"], "precision": "int8"}
     refuses(tree, "files repeat")
+    tree["model"]["int8"]["file"] = tree["golden"]["file"]
+    refuses(tree, "files repeat")
+
+
+def test_clause_06_fp32_and_bf16_may_share_a_file_and_say_the_same_of_it(tree: Tree) -> None:
+    fp32 = tree["model"]["fp32"]
+    tree["model"]["bf16"] = {**fp32, "precision": "bf16", "tolerance": 0.02}
+    assert set(decode(damage.sealed(tree)).model) == {"fp32", "bf16"}
+    for field, value in (("bytes", 1), ("parameters", 1), ("sha256", "1" * 64), ("opset", 17)):
+        changed = damage.changed(tree, ("model", "bf16", field), value)
+        refuses(changed, rf"same file model\.onnx.*\$\.model\.bf16\.{field}")
+    tree["model"]["third"] = {**fp32, "precision": "bf16"}
+    tree["model"].pop("fp32")
+    refuses(tree, r"files repeat: bf16 \(bf16\) and third \(bf16\)")
 
 
 @pytest.mark.parametrize("field", ["opset", "ir", "parameters"])

@@ -8,11 +8,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from fixtures_bundle import PULSE, make_bundle, onnx_model, weights_of
+from fixtures_bundle import PULSE, make_bundle, onnx_model, weights_of, with_bf16
 
 from bioxedge import BundleError, bundle, cli, goldenfile, spec
 from bioxedge.goldenfile import GoldenData
 from bioxedge.runtime import verify, verify_all
+from bioxedge.runtime.session import available
 
 
 @pytest.mark.parametrize(
@@ -222,3 +223,19 @@ def test_fp32_that_cannot_be_loaded_is_an_error(tmp_path):
     made = rewritten(tmp_path, model=raw.replace(b"Softmax", b"Softmay"))
     with pytest.raises(BundleError, match="refuses model"):
         verify_all(made)
+
+
+def test_a_variant_that_shares_its_file_is_counted_once_and_named_where_it_cannot_run(tmp_path):
+    made = with_bf16(make_bundle(tmp_path / "a"), tmp_path / "b")
+    proof = verify_all(made)
+    assert next(iter(proof.reports)) == "fp32" and proof.lines()[-1] == "PASS"
+    report = proof.reports["fp32"]
+    plain = verify(make_bundle(tmp_path / "c"))
+    assert (report.files, report.bytes) == (plain.files, plain.bytes)
+    if "bf16" in proof.reports:  # OpenVINO and a processor with bf16
+        assert proof.reports["bf16"].provider == "openvino-bf16"
+        return
+    (line,) = [line for line in proof.lines() if line.startswith("  cannot  ")]
+    assert "bf16: " in line and "onnxruntime" not in line and line.endswith("fp32 runs here")
+    if "openvino-bf16" not in available():
+        assert "pip install 'bioxedge[openvino]'" in line

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures_bundle import _field, _node, _tensor, _value, make_bundle, onnx_model, weights_of
+from fixtures_bundle import (
+    _field,
+    _node,
+    _tensor,
+    _value,
+    make_bundle,
+    onnx_model,
+    weights_of,
+    with_bf16,
+)
 
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError, SignalError
@@ -272,3 +281,32 @@ def test_an_engine_takes_the_first_provider_that_runs(tmp_path: Path) -> None:
     assert engine.settings["provider"] == "cpu" and "ONNX Runtime" in engine.runtime
     with pytest.raises(BundleError, match="provider nothing is not on this machine"):
         Engine(opened, providers=["nothing", "nowhere"])
+
+
+def test_a_variant_runs_only_in_the_arithmetic_that_it_was_proven_in(tmp_path: Path) -> None:
+    plain = make_bundle(tmp_path / "a")
+    both = with_bf16(plain, tmp_path / "b")
+    with pytest.raises(BundleError, match=r"bf16 and cpu does not: use openvino-bf16 \(pip"):
+        Engine(both, "bf16", providers=["cpu"])
+    with pytest.raises(BundleError, match=r"variant fp32 does not: use variant bf16$"):
+        Engine(both, "fp32", providers=["openvino-bf16"])
+    with pytest.raises(BundleError, match=r'use openvino, or build the bundle with "bf16" in make'):
+        Engine(plain, providers=["openvino-bf16"])
+    assert Engine(both, "fp32", providers=["openvino-bf16", "cpu"]).provider == "cpu"
+
+
+def test_a_variant_in_bf16_finds_its_provider_or_says_what_is_missing(tmp_path: Path) -> None:
+    both = with_bf16(make_bundle(tmp_path / "a"), tmp_path / "b")
+    if "openvino-bf16" not in available():
+        with pytest.raises(BundleError, match=r"bioxedge\[openvino\]"):
+            Engine(both, "bf16")
+        return
+    try:
+        engine = Engine(both, "bf16")
+    except BundleError as error:
+        assert "with variant fp32" in str(error)
+        return
+    assert (engine.variant, engine.provider) == ("bf16", "openvino-bf16")
+    found = np.stack([engine.run(window) for window in both.golden.windows])
+    off = np.abs(found - both.golden.probabilities).max()
+    assert 1e-5 < off < 0.05  # it is another arithmetic, and the same model

@@ -16,11 +16,11 @@ from torch import nn
 
 from bioxedge import manifest, recipes
 from bioxedge.building.variants import make_variants
-from bioxedge.errors import ExportError
+from bioxedge.errors import BundleError, ExportError
 from bioxedge.exporting.onnx import INPUT, OUTPUT, to_onnx
 from bioxedge.exporting.variants import PRECISION, variant_of
 from bioxedge.onnxfile import inspect
-from bioxedge.runtime.session import Session
+from bioxedge.runtime.session import Session, available
 
 pytestmark = pytest.mark.train
 
@@ -50,8 +50,8 @@ class Case:
     answers: np.ndarray
 
 
-def answered(raw: bytes, windows: np.ndarray) -> np.ndarray:
-    session = Session(raw)
+def answered(raw: bytes, windows: np.ndarray, provider: str = "cpu") -> np.ndarray:
+    session = Session(raw, provider=provider)
     return np.concatenate([session.run(window[None]) for window in windows])
 
 
@@ -204,3 +204,24 @@ def test_half_precision_leaves_out_what_it_cannot_hold() -> None:
 
 def test_recipes_name_variants_and_a_budget(tmp_path) -> None:
     assert recipes.Variants() == recipes.Variants(make=(), budget=0.01)
+
+
+def test_bf16_is_the_file_of_fp32_in_another_arithmetic_or_refused_with_the_cure(small) -> None:
+    kept, refused = made(small, "bf16", "fp16", budget=0.2)
+    assert "fp16" in kept  # whatever becomes of the other
+    try:
+        found = answered(small.graph, small.windows[:18], "openvino-bf16")
+    except BundleError:
+        assert "bf16" not in kept and "openvino" in refused["bf16"]
+        if "openvino-bf16" not in available():
+            assert "pip install 'bioxedge[openvino]'" in refused["bf16"]
+        return
+    about, metrics = kept["bf16"].variant, kept["bf16"].metrics
+    assert (about.file, about.precision, kept["bf16"].raw) == ("model.onnx", "bf16", small.graph)
+    off = np.abs(found - small.answers[:18]).max()
+    assert 1e-4 < off < about.tolerance < 0.5
+    assert off == pytest.approx(metrics["golden_difference"], abs=1e-6)
+    assert 0.8 <= metrics["balanced_accuracy"] < 0.99 and metrics["held_out_windows"] == 256
+    # The head of this model makes small differences large: that is what the budget is for.
+    _, refused = made(small, "bf16")
+    assert "held-out people" in refused["bf16"] and "budget is 0.0100" in refused["bf16"]

@@ -16,7 +16,7 @@ from bioxedge.building.expect import expectations, quality_of
 from bioxedge.building.golden import Cuts, golden_signal
 from bioxedge.building.learn import Learnt
 from bioxedge.building.provenance import Parts, made_by
-from bioxedge.building.variants import Made, make_variants
+from bioxedge.building.variants import MODEL, Made, make_variants
 from bioxedge.bundle import Bundle, with_files, write
 from bioxedge.datasets.pair import Pair
 from bioxedge.datasets.windowed import as_worn, stream_of, window_of
@@ -29,7 +29,7 @@ from bioxedge.goldenfile import GoldenData
 from bioxedge.recipes import Side, quality_in
 from bioxedge.runtime import Report, verify
 
-MODEL, GOLDEN = "model.onnx", "golden.npz"
+GOLDEN = "golden.npz"
 CALIBRATION = 128
 """At most so many windows tell static variants the range of activations."""
 _PENDING = "0" * 64  # hashes that are filled in when the files are there

@@ -13,17 +13,21 @@ from bioxedge.bridging.evaluate import score
 from bioxedge.errors import BundleError, ExportError
 from bioxedge.exporting.variants import PRECISION, variant_of
 from bioxedge.onnxfile import inspect
+from bioxedge.runtime.engine import fitting
 from bioxedge.runtime.session import Session
 from bioxedge.runtime.verify import agreement_of, spread_of, tells_apart
 
 Floats = npt.NDArray[np.float32]
 Classes = npt.NDArray[np.int64]
 
-ROOM = {"int8": 0.1, "fp16": 1e-3}
+MODEL = "model.onnx"
+"""The file of fp32, which bf16 shares."""
+ROOM = {"int8": 0.1, "fp16": 1e-3, "bf16": 5e-3}
 """What a probability may differ by on another processor, beyond what was measured here.
 
 Dynamic int8 differs between x86-64 and Arm by 0.03 to 0.1: activations are rounded to 8 bits
-there that stood on the other side of a step here.
+there that stood on the other side of a step here. For bf16 it is one rounding (2 ** -8), with
+some room: it was not tried on other processors than that of the build.
 """
 LARGEST = 0.25
 """A variant further from fp32 in any golden window is refused, whatever its metric."""
@@ -40,7 +44,7 @@ class Made:
     Attributes
     ----------
     variant : manifest.Variant
-        Complete; its file is ``model.NAME.onnx``.
+        Complete; its file is ``model.NAME.onnx``, or fp32's for bf16.
     raw : bytes
     metrics : dict of str to float
         For ``made_by.metrics`` under ``variant NAME``. Without ``balanced_accuracy``, and with
@@ -92,7 +96,7 @@ def make_variants(
         task = _Task(graph, *held_out, classes=answers.shape[1])
     for name in dict.fromkeys(wanted.make):
         try:
-            raw = variant_of(graph, name, calibration)
+            raw = graph if name == "bf16" else variant_of(graph, name, calibration)
             found = _run(raw, golden, name)
             metrics = _held_to_golden(name, found, answers, sole=task is None)
             if task is not None:
@@ -103,8 +107,8 @@ def make_variants(
         tolerance, agreement = _bounds(name, found, answers)
         facts = inspect(raw)
         about = manifest.Variant(
-            file=f"model.{name}.onnx",
-            precision=PRECISION[name],
+            file=MODEL if name == "bf16" else f"model.{name}.onnx",
+            precision=_precision(name),
             opset=facts.opset,
             ir=facts.ir,
             sha256=hashlib.sha256(raw).hexdigest(),
@@ -119,9 +123,15 @@ def make_variants(
     return kept, refused
 
 
+def _precision(name: str) -> manifest.Precision:
+    """Tell what a variant counts as; bf16 is no other file, so nothing exports it."""
+    return "bf16" if name == "bf16" else PRECISION[name]
+
+
 def _run(raw: bytes, windows: Floats, name: str) -> Floats:
     """Give the probabilities [n, labels] of windows, as a device would compute them."""
-    session = Session(raw, name=name)
+    provider = fitting("bf16" if name == "bf16" else "fp32")[0]
+    session = Session(raw, name=name, provider=provider)
     try:
         return np.concatenate([session.run(window[None]) for window in windows])
     finally:
@@ -160,7 +170,7 @@ def _bounds(name: str, found: Floats, answers: Floats) -> tuple[float, float]:
     A window whose two best labels are nearer than the tolerance may go over to the second.
     """
     difference = float(np.abs(found.astype(np.float64) - answers).max())
-    tolerance = round(min(0.5, 2 * difference + ROOM[PRECISION[name]]), 4)
+    tolerance = round(min(0.5, 2 * difference + ROOM[_precision(name)]), 4)
     best = np.sort(answers.astype(np.float64), axis=1)
     clear = float((best[:, -1] - best[:, -2] > tolerance).mean())
     return tolerance, min(agreement_of(found, answers), clear)

@@ -22,7 +22,7 @@ from bioxedge.errors import MissingExtraError
 @click.option("--out", required=True, type=FOLDER, help="The bundle's directory.")
 @click.option("--data", type=FOLDER, help="Directory that holds the recipe's recordings.")
 @click.option("--recording", type=FOLDER, help="One recording of the source sensor, instead.")
-@click.option("--variants", help="In place of the recipe's: int8,int8-static …, or none.")
+@click.option("--variants", help="In place of the recipe's: int8,bf16 …, or none.")
 @click.option("--opset", type=int, default=18, show_default=True, help="Of the operators.")
 @click.option(
     "--as-published/--transposed",

@@ -178,7 +178,7 @@ def _engine(
     from bioxedge.runtime.choice import load
 
     if variant or threads or provider:
-        return Engine(bundle, variant, threads or 1, [provider or "cpu"]), ""
+        return Engine(bundle, variant, threads or 1, [provider] if provider else None), ""
     best = load(bundle.manifest)
     if best is None:
         return Engine(bundle), ""

@@ -29,11 +29,17 @@ from onnxruntime.quantization import (
 
 from bioxedge.errors import ExportError
 from bioxedge.exporting.graph import Graph
+from bioxedge.manifest import Precision
 from bioxedge.onnxfile import inspect
 
 Floats = npt.NDArray[np.float32]
 
-PRECISION = {"int8": "int8", "int8-unsigned": "int8", "int8-static": "int8", "fp16": "fp16"}
+PRECISION: dict[str, Precision] = {
+    "int8": "int8",
+    "int8-unsigned": "int8",
+    "int8-static": "int8",
+    "fp16": "fp16",
+}
 """What is made here, and the precision it counts as."""
 
 OPSET, IR = 18, 10

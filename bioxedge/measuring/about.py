@@ -23,11 +23,11 @@ def about(bundle: Bundle) -> results.Bundled:
         )
         for name, part in manifest.model.items()
     }  # fmt: skip
-    files = [*(part.bytes for part in manifest.model.values()), manifest.golden.bytes]
-    own = (bundle.path / "manifest.json").stat().st_size
+    files = {part.file: part.bytes for part in manifest.model.values()}  # two may share one
+    own = manifest.golden.bytes + (bundle.path / "manifest.json").stat().st_size
     return results.Bundled(
         name=manifest.name, digest=manifest.digest, hop=manifest.window.hop / rate,
-        window=manifest.window.length / rate, bytes=sum(files) + own, models=models,
+        window=manifest.window.length / rate, bytes=sum(files.values()) + own, models=models,
     )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError
 from bioxedge.measuring import results
 from bioxedge.measuring.about import Earlier, about, now
+from bioxedge.measuring.cells import cells
 from bioxedge.measuring.choosing import choose, fastest
 from bioxedge.measuring.energy import NONE, Meter, meter
 from bioxedge.measuring.machine import machine
@@ -68,7 +68,7 @@ class Bench:
     ) -> None:
         self._bundle, self._options, self._out, self._say = bundle, options, out, say
         self._keep = keep
-        self._wanted = list(itertools.product(variants, providers, threads))
+        self._wanted, misfits = cells(bundle.manifest, variants, providers, threads)
         self._meter: Meter | None = meter()
         self._done = 0
         self.report = results.Report(
@@ -79,6 +79,7 @@ class Bench:
             options=options,
             energy=results.Energy(meter=self._meter.name if self._meter else NONE),
         )
+        self.report.absent += misfits
         self._before = Earlier(None if again else out, self.report)
 
     def run(self) -> results.Report:

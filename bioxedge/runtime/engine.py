@@ -9,9 +9,39 @@ import numpy.typing as npt
 
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError, SignalError
+from bioxedge.manifest import Manifest
 from bioxedge.runtime.session import Session
 
 Floats = npt.NDArray[np.float32]
+
+BF16 = ("openvino-bf16",)
+"""Providers that compute in bfloat16: they run variants of that precision, and no other."""
+
+
+def fitting(precision: str) -> tuple[str, ...]:
+    """Providers that a variant of some precision runs on where none is named."""
+    return BF16 if precision == "bf16" else ("cpu",)
+
+
+def misfit(about: Manifest, name: str, provider: str) -> str | None:
+    """Tell why a variant is not run on a provider, in one line with the cure, or None.
+
+    A variant states how far it is from fp32 in the arithmetic that it was proven in. Another one
+    would be held to bounds that were never measured.
+    """
+    if (about.model[name].precision == "bf16") == (provider in BF16):
+        return None
+    if provider not in BF16:
+        return (
+            f"variant {name} computes in bf16 and {provider} does not: use {BF16[0]} (pip install "
+            "'bioxedge[openvino]', on a processor with bf16), or another variant"
+        )
+    if others := [other for other, part in about.model.items() if part.precision == "bf16"]:
+        return f"{provider} computes in bf16 and variant {name} does not: use variant {others[0]}"
+    return (
+        f"{provider} computes in bf16 and variant {name} does not: use openvino, or build the "
+        'bundle with "bf16" in make under [variants]'
+    )
 
 
 class Engine:
@@ -27,7 +57,8 @@ class Engine:
     threads : int, optional
         Threads inside an operator; see :class:`~bioxedge.runtime.session.Session`.
     providers : sequence of str, optional
-        Short names in order of preference, the first that runs is taken; ``cpu`` by default.
+        Short names in order of preference, the first that runs is taken; by default ``cpu``, or
+        for a variant that computes in bf16 what does so (:func:`fitting`).
 
     Attributes
     ----------
@@ -43,7 +74,7 @@ class Engine:
     ------
     BundleError
         A variant that is not there, a model that is refused or that is not shaped as the manifest
-        says, or no provider that runs it (what is wrong with the first is told).
+        says, or no provider that fits and runs it (what is wrong with the first is told).
     """
 
     def __init__(
@@ -56,7 +87,10 @@ class Engine:
         part = bundle.manifest.variant(variant)
         self.variant = next(name for name, one in bundle.manifest.model.items() if one == part)
         refused = []
-        for provider in providers or ("cpu",):
+        for provider in providers or fitting(part.precision):
+            if why := misfit(bundle.manifest, self.variant, provider):
+                refused.append(BundleError(why))
+                continue
             try:
                 self._session = Session(
                     lambda: bundle.take(variant),

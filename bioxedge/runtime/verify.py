@@ -141,7 +141,7 @@ class Proof:
         ]
 
 
-def verify_all(bundle: Bundle, *, threads: int = 1, provider: str = "cpu") -> Proof:
+def verify_all(bundle: Bundle, *, threads: int = 1, provider: str | None = None) -> Proof:
     """Hold this machine to every variant of a bundle that its runtime can load.
 
     Parameters are as for `verify`.
@@ -157,13 +157,13 @@ def verify_all(bundle: Bundle, *, threads: int = 1, provider: str = "cpu") -> Pr
     reports, unloadable = {}, {}
     for name in sorted(about.model, key=lambda name: (name != first, name)):
         try:
-            engine = Engine(bundle, name, threads, [provider])
+            engine = Engine(bundle, name, threads, provider and [provider])
         except BundleError as error:
             if name == first:
                 raise
-            unloadable[name] = (
-                f"{error}; update onnxruntime, or use another variant: {first} runs here"
-            )
+            # What a variant in bf16 lacks is no newer ONNX Runtime, and the error says what.
+            update = "" if about.model[name].precision == "bf16" else "update onnxruntime, or "
+            unloadable[name] = f"{error}; {update}use another variant: {first} runs here"
             continue
         try:
             reports[name] = _held(bundle, engine)
@@ -173,7 +173,7 @@ def verify_all(bundle: Bundle, *, threads: int = 1, provider: str = "cpu") -> Pr
 
 
 def verify(
-    bundle: Bundle, *, variant: str | None = None, threads: int = 1, provider: str = "cpu"
+    bundle: Bundle, *, variant: str | None = None, threads: int = 1, provider: str | None = None
 ) -> Report:
     """Hold this machine to a bundle's golden windows and answers.
 
@@ -184,7 +184,7 @@ def verify(
     variant : str, optional
     threads : int, optional
     provider : str, optional
-        See :mod:`bioxedge.runtime.session`.
+        See :mod:`bioxedge.runtime.session`; what fits the variant by default.
 
     Raises
     ------
@@ -192,7 +192,7 @@ def verify(
         Stages or model give something else here than where the bundle was made; says how far.
         Or the model gives all windows nearly the same answer.
     """
-    engine = Engine(bundle, variant, threads, [provider])
+    engine = Engine(bundle, variant, threads, provider and [provider])
     try:
         return _held(bundle, engine)
     finally:
@@ -243,11 +243,12 @@ def _held(bundle: Bundle, engine: Engine) -> Report:
             f"ones by {spread_of(golden.probabilities):.1e}): it does not hear the signal; build "
             "the bundle again"
         )
-    files: list[Variant | Golden] = [*about.model.values(), about.golden]
+    parts: list[Variant | Golden] = [*about.model.values(), about.golden]
+    files = {part.file: part.bytes for part in parts}  # two variants may share one
     return Report(
         name=about.name,
         files=len(files) + 1,
-        bytes=sum(file.bytes for file in files),
+        bytes=sum(files.values()),
         windows=len(windows),
         dsp_difference=dsp,
         dsp_tolerance=about.golden.dsp_tolerance,

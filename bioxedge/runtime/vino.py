@@ -91,7 +91,7 @@ class OpenVino:
         if runs != asked:
             raise BundleError(
                 f"openvino-{asked} was asked for and OpenVINO {openvino.__version__} computes in "
-                f"{runs} on this processor: use openvino"
+                f"{runs} on this processor: use openvino, or cpu, with variant fp32"
             )
         self._request = compiled.create_infer_request()
 
