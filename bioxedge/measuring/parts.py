@@ -83,7 +83,7 @@ def parts_of_nodes(raw: bytes) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Node name to part; empty where no weight's name tells.
+        The name of a node, or of what it gives, to its part; empty where no weight's name tells.
     """
     graph = _one(fields(memoryview(raw)), 7)
     nodes, known = [], {}
@@ -101,8 +101,8 @@ def parts_of_nodes(raw: bytes) -> dict[str, str]:
         part = max((known.get(one, -1) for one in inputs), default=-1)
         for one in outputs:
             known[one] = part
-        if part >= 0:
-            found[name] = PARTS[part]
+        if part >= 0:  # a node that has no name is called after what it gives
+            found |= dict.fromkeys((name, *outputs), PARTS[part])
     return found
 
 
@@ -122,7 +122,7 @@ def by_part(runs: Sequence[Sequence[tuple[str, float]]], owners: Mapping[str, st
         sums = dict.fromkeys(PARTS, 0.0)
         part = PARTS[0]
         for name, ms in run:
-            owner = owners.get(name.partition("/")[0])
+            owner = owners.get(_written(name))
             part = owner or part
             sums[part] += ms
             total += ms
@@ -137,6 +137,11 @@ def by_part(runs: Sequence[Sequence[tuple[str, float]]], owners: Mapping[str, st
         why = "the provider joins nodes of several parts"
         return Parts(ms={}, by_position=unnamed / total, windows=len(runs), why=why)
     return Parts(ms=middle, by_position=unnamed / total, windows=len(runs))
+
+
+def _written(name: str) -> str:
+    """Give the name of the node that the runtime made this one of, by what it appends."""
+    return name.partition("/")[0].removesuffix("_nchwc").removesuffix("_bn")
 
 
 def _runs(events: Sequence[Any]) -> Iterator[list[tuple[str, float]]]:
