@@ -96,7 +96,7 @@ def parts_of_nodes(raw: bytes) -> dict[str, str]:
             nodes.append(_node(value))
     if not known:
         return {}
-    found = {}
+    found: dict[str, str] = {}
     for name, inputs, outputs in nodes:  # a file's nodes are in an order in which they can run
         part = max((known.get(one, -1) for one in inputs), default=-1)
         for one in outputs:
