@@ -205,15 +205,15 @@ class Compute(Struct, frozen=True):
 
     ``device`` is ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``; ``precision`` is that
     of the matrix products inside frozen models; ``compiled`` fuses the target's tail, ``packed``
-    lays frozen weights out once as a processor multiplies them. The latter two change results by
-    rounding only; where they are ``auto``, a few steps are timed when a longer training begins,
-    and it is done with the fastest. ``bf16`` changes results by more: it is taken where it stands
-    here, or where ``precision = "auto"`` allows it (for the training; features are in float32
-    then) and it is the fastest.
+    lays frozen weights out once as a processor multiplies them. Where they are ``auto``, a few
+    steps are timed when a longer training begins, and it is done with the fastest. The latter
+    two change results by rounding only; ``bf16`` by a little more, so that with ``auto`` it serves
+    for the bridge's training alone, where the processor has it, and features stay in float32.
+    ``precision = "fp32"`` keeps it out.
     """
 
     device: Text = "auto"
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = "auto"
     compiled: bool | Literal["auto"] = "auto"
     packed: bool | Literal["auto"] = "auto"
 

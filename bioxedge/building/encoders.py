@@ -90,7 +90,7 @@ def teacher_head(
     seen = store.step(
         "head-features",
         "Target features of the labelled windows",
-        key_of(target_key, content, recipe.compute.precision),
+        key_of(target_key, content, compute_of(recipe).precision),
         see,
     )
 

@@ -114,7 +114,7 @@ def look(
         target_pooled={group: found.pooled for group, found in theirs.items()},
         tokens=theirs["pair"].tokens,
         key=key_of(source_key, head_key, prepared.key, recipe.compute.precision),
-        target_key=key_of(target_key, prepared.key, recipe.compute.precision),
+        target_key=key_of(target_key, prepared.key, compute_of(recipe).precision),
     )
 
 
@@ -151,7 +151,7 @@ def _features(
         found[group] = store.folder(
             f"{side}-{group}",
             f"{side.capitalize()} features of the {group} windows, all cuts in one pass",
-            key_of(key, prepared.key, side, group, cuts, recipe.compute.precision),
+            key_of(key, prepared.key, side, group, cuts, compute_of(recipe).precision),
             fill,
         )
     return found
