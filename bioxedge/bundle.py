@@ -8,7 +8,6 @@ is what is used. Nothing is ever unpickled.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from bioxedge.errors import BundleError
 from bioxedge.goldenfile import GoldenData, unpack
 from bioxedge.manifest import Golden, Manifest, Variant
 from bioxedge.quality import Judge, memory_for
-from bioxedge.regular import read_file
+from bioxedge.regular import read_file, replaceable
 from bioxedge.windows import WindowStream
 
 MANIFEST = "manifest.json"
@@ -149,7 +148,7 @@ def write(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> B
         Files that do not fit the manifest, or a directory that is there and no bundle.
     """
     path = Path(path).resolve()
-    if path.exists() and not _replaceable(path):
+    if path.exists() and not replaceable(path, MANIFEST, {"format", "golden", "model", "made_by"}):
         raise BundleError(f"{path} holds other things than a bundle: remove it or name another")
     named = {part.file for part in manifest.model.values()} | {manifest.golden.file}
     if set(files) != named:
@@ -179,19 +178,6 @@ def _check_model(name: str, part: Variant, raw: bytes) -> None:
             raise BundleError(
                 f"variant {name}: {part.file} has {what} {found}, the manifest says {said}"
             )
-
-
-def _replaceable(path: Path) -> bool:
-    """Tell whether a bundle, or nothing at all, would be lost. Many tools have a manifest.json."""
-    if not path.is_dir():
-        return False
-    try:
-        about = json.loads((path / MANIFEST).read_bytes())
-    except FileNotFoundError:
-        return not any(path.iterdir())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(about, dict) and {"format", "golden", "model", "made_by"} <= set(about)
 
 
 def with_files(manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:

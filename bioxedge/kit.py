@@ -8,7 +8,6 @@ opened as a bundle is: regular files, each held to its hash, nothing kept outsid
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from bioxedge import onnxfile
 from bioxedge.atomic import aside, write_directory
 from bioxedge.errors import BundleError
 from bioxedge.manifest import FileName, digest
-from bioxedge.regular import read_file
+from bioxedge.regular import read_file, replaceable
 from bioxedge.spec import Count, Positive, Struct, Text
 
 MANIFEST = "kit.json"
@@ -244,7 +243,7 @@ def write(
         Parts that do not fit each other, or a directory that is there and no kit.
     """
     path = Path(path).resolve()
-    if path.exists() and not _replaceable(path):
+    if path.exists() and not replaceable(path, MANIFEST, {"format", "plan", "parts", "files"}):
         raise BundleError(f"{path} holds other things than a kit: remove it or name another")
     files = {
         name: Part(
@@ -279,16 +278,3 @@ def _decode(path: Path, raw: bytes) -> KitManifest:
         )
     manifest.parts.check(set(manifest.files))
     return manifest
-
-
-def _replaceable(path: Path) -> bool:
-    """Tell whether a kit, or nothing at all, would be lost."""
-    if not path.is_dir():
-        return False
-    try:
-        about = json.loads((path / MANIFEST).read_bytes())
-    except FileNotFoundError:
-        return not any(path.iterdir())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(about, dict) and {"format", "plan", "parts", "files"} <= set(about)

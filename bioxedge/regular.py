@@ -1,8 +1,9 @@
-"""A regular file of a directory, read once through a descriptor that follows no link."""
+"""What a directory of ours holds: files read through descriptors that follow no link."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
@@ -57,3 +58,26 @@ def read_file(directory: Path, name: str, size: int | None = None, what: str = "
         raise BundleError(f"{directory / name} cannot be read: {error.strerror}") from error
     finally:
         os.close(descriptor)
+
+
+def replaceable(path: Path, manifest: str, keys: set[str]) -> bool:
+    """Tell whether only something of ours, or nothing at all, would be lost.
+
+    Parameters
+    ----------
+    path : Path
+        What is there already.
+    manifest : str
+        The file that tells; many tools have one of that name.
+    keys : set of str
+        What ours has at least.
+    """
+    if not path.is_dir():
+        return False
+    try:
+        about = json.loads((path / manifest).read_bytes())
+    except FileNotFoundError:
+        return not any(path.iterdir())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(about, dict) and keys <= set(about)

@@ -82,6 +82,7 @@ def main() -> int:
     console.print(
         f"\ndone in {time.monotonic() - began:.0f} s. What to type next:\n"
         f"  {bioxedge} verify {bundle}\n"
+        f"  {bioxedge} bench {bundle}    # how long a window takes here\n"
         f"  {bioxedge} run {bundle} --source brainflow:muse_2   # with a Muse 2 on\n"
         "  README.md: from your own recordings to your own bundle",
         soft_wrap=True,

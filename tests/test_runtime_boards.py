@@ -50,7 +50,7 @@ def test_a_preset_is_found_by_the_channels():
     ("options", "says"),
     [
         ({"board": "muse2"}, r"no board 'muse2' .* did you mean muse_2,"),
-        ({"board": "qqqqqqqq"}, "see BrainFlow's BoardIds"),
+        ({"board": "qqqqqqqq"}, "bioxedge boards lists"),
         ({"board": "streaming"}, "no sensor of its own"),
         ({"preset": "aux"}, "no preset 'aux': it has default, auxiliary, ancillary"),
         ({"preset": "default"}, r"no channel ppg_2: it has TP9.*; its ancillary preset has ppg"),

@@ -183,7 +183,11 @@ def find_board(name: str) -> tuple[str, int]:
     if f"{wanted.upper()}_BOARD" in _STAND_INS:
         hint = "it has no sensor of its own; play a recording with playback:FOLDER"
     else:
-        hint = f"did you mean {', '.join(near[:6])}?" if near else "see BrainFlow's BoardIds"
+        hint = (
+            f"did you mean {', '.join(near[:6])}?"
+            if near
+            else "bioxedge boards lists those with sensors"
+        )
     raise SourceError(f"BrainFlow has no board {name!r} to stream from: {hint}")
 
 
