@@ -42,14 +42,14 @@ bench: $(DESKTOP)/ready  ## the figures of the documents: hours (real recordings
 $(DESKTOP)/ready: pyproject.toml
 	$(PYTHON) -m venv $(DESKTOP)
 	$(DESKTOP)/bin/python $(PIP) --upgrade pip
-	$(DESKTOP)/bin/python $(PIP) -e '.[brainflow,train,openecg,test,lint]'
+	$(DESKTOP)/bin/python $(PIP) -e '.[brainflow,lsl,mqtt,train,openecg,test,lint]'
 	touch $@
 
 # The device: the base install and BrainFlow, nothing else; from a built wheel, as users get it.
 $(DEVICE)/ready: pyproject.toml $(SOURCES)
 	$(PYTHON) -m venv $(DEVICE)
 	$(DEVICE)/bin/python $(PIP) --upgrade pip
-	$(DEVICE)/bin/python $(PIP) '.[brainflow]'
+	$(DEVICE)/bin/python $(PIP) '.[brainflow,lsl,mqtt]'
 	$(DEVICE)/bin/python $(PIP) --force-reinstall --no-deps .
 	touch $@
 
