@@ -10,6 +10,7 @@ from bioxedge.runtime.prediction import Prediction
 from bioxedge.runtime.sinks import runner
 from bioxedge.runtime.sinks.base import RunInfo, Sink
 from bioxedge.runtime.tally import Tally
+from bioxedge.signals import Chunk
 
 
 class Desk:
@@ -34,8 +35,13 @@ class Desk:
         for one in self._runners:
             one.emit(record)
 
+    def signal(self, chunk: Chunk) -> None:
+        """Pass samples on to the sinks that want them."""
+        for one in self._runners:
+            one.signal(chunk)
+
     def look(self) -> None:
-        """Tell the other sinks of one that failed.
+        """Tell the other sinks of one that failed, or has something to say.
 
         Raises
         ------
@@ -43,6 +49,8 @@ class Desk:
             None is left.
         """
         for one in list(self._runners):
+            for event in one.take_events():
+                self.emit(event)
             failure = one.take_failure()
             if failure is None:
                 continue

@@ -24,6 +24,9 @@ Kind = Literal[
     "abstention_begins",
     "abstention_ends",
     "sink_failed",  # a sink gave up, or had to leave records out
+    "output",  # what a sink has to say: its broker is away, or back
+    "recording",  # what is recorded beside the run ended, or is not whole
+    "mark",  # somebody marked this moment
 ]
 
 

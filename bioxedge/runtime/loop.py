@@ -7,6 +7,7 @@ them delays a window or another sink.
 from __future__ import annotations
 
 import platform
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -64,6 +65,11 @@ def about(source: Source, stream: Stream, clock: HostClock = SYSTEM) -> RunInfo:
         },
         checks=manifest.absent,
         engine=stream.engine.settings,
+        modality=manifest.input.modality,
+        channels=manifest.input.names,
+        units=tuple(channel.unit for channel in manifest.input.channels),
+        window=manifest.window.length * stream.hop / manifest.window.hop,
+        hop=stream.hop,
     )
 
 
@@ -77,6 +83,7 @@ def run(
     late: Late = "all",
     tally: Tally | None = None,
     clock: HostClock = SYSTEM,
+    stop: threading.Event | None = None,
 ) -> Tally:
     """Read a source to its end and send every prediction and event to every sink.
 
@@ -97,6 +104,8 @@ def run(
         Filled while running, so that an interrupted run can tell what it did.
     clock : HostClock, optional
         The source's clock.
+    stop : threading.Event, optional
+        Ends the run, in order, when it is set: for one that goes on beside others.
 
     Returns
     -------
@@ -120,7 +129,7 @@ def run(
         patience = SLOW if source.waits else 0.0
         # a thread that is torn while it starts can be neither joined nor told to end
         _whole(interrupts, lambda: desk.open(sinks, patience=patience, hurry=interrupts.pending))
-        _Run(source, stream, desk, seconds, late, clock, interrupts).go()
+        _Run(source, stream, desk, seconds, late, clock, interrupts, stop).go()
     if desk.failures:
         raise SinkError("; ".join(desk.failures))
     return tally
@@ -150,12 +159,13 @@ class _Run:
         late: Late,
         clock: HostClock,
         interrupts: Interrupts,
+        stop: threading.Event | None,
     ) -> None:
         self._source, self._stream, self._desk, self._clock = source, stream, desk, clock
         self._held_back = interrupts.held
         self._tally = desk.tally
         self._limit = None if seconds is None else round(seconds * source.rate)
-        self._late = late
+        self._late, self._stop = late, stop
         self._waiting: deque[Due] = deque()
         self._wait = Waiting()
         self._cost = 0.0  # seconds that an answer takes, lately
@@ -167,7 +177,7 @@ class _Run:
         watchdog = Watchdog()  # real time, whatever the clock of the run
         watchdog.ready()
         try:
-            while self._limit is None or self._tally.samples < self._limit:
+            while not self._ended():
                 watchdog.alive()
                 with self._held_back():  # a signal inside a driver's call would be lost in it
                     chunk = self._read()
@@ -180,6 +190,12 @@ class _Run:
                 self._answer_waiting()
         finally:
             watchdog.stopping()
+
+    def _ended(self) -> bool:
+        """Whether enough was seen, or somebody said so."""
+        if self._stop is not None and self._stop.is_set():
+            return True
+        return self._limit is not None and self._tally.samples >= self._limit
 
     def _read(self) -> Chunk | None:
         """Read; where the source fails, what came before is answered all the same."""
@@ -199,6 +215,7 @@ class _Run:
             chunk = _trim(chunk, self._limit)
             began = self._clock.monotonic_ns()
             due = self._stream.take(chunk)
+            self._desk.signal(chunk)
             if due:
                 self._wait.completed(began)
             self._tally.samples = chunk.end

@@ -77,6 +77,16 @@ class Prediction:
     loss: int | None
     reason: str | None = None
 
+    @property
+    def acquired(self) -> int:
+        """Monotonic nanoseconds at which the sensor took the window's last sample."""
+        return self.due + round((self.latency - self.age) * 1e9)
+
+    @property
+    def ended(self) -> float:
+        """Unix time at which the window ended; NaN when unknown."""
+        return self.t0 + self.t_end
+
     def to_dict(self) -> dict[str, Any]:
         """Give plain values for strict JSON; an unknown ``t0`` is None."""
         t0 = self.t0 if math.isfinite(self.t0) else None

@@ -63,7 +63,7 @@ class Supervised(Managed):
     ) -> None:
         self._source, self._clock = source, clock
         self.name, self.channels, self.rate = source.name, source.channels, source.rate
-        self.sensor, self.waits = source.sensor, source.waits
+        self.units, self.sensor, self.waits = source.units, source.sensor, source.waits
         self._delays = first_delay, longest_delay
         self._limit = limit
         self._random = random.Random(seed)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.prediction import Prediction
+from bioxedge.signals import Chunk
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,13 @@ class RunInfo:
         Checks that the bundle does not allow (an old format), and why; empty where all are on.
     engine : mapping of str to str or int
         What computes: ``variant``, ``provider``, ``threads``, ``runtime``.
+    name : str
+        The run's, where several go on at once; empty else.
+    modality : str
+    channels, units : tuple of str
+        Of the bundle's input, in order.
+    window, hop : float
+        Seconds of signal in a window, and from one to the next.
     """
 
     labels: tuple[str, ...]
@@ -47,12 +55,20 @@ class RunInfo:
     versions: Mapping[str, str] = field(default_factory=dict)
     checks: Mapping[str, str] = field(default_factory=dict)
     engine: Mapping[str, str | int] = field(default_factory=dict)
+    name: str = ""
+    modality: str = ""
+    channels: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    window: float = 0.0
+    hop: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values for JSON."""
         return {
             **vars(self),
             "labels": list(self.labels),
+            "channels": list(self.channels),
+            "units": list(self.units),
             "versions": dict(self.versions),
             "checks": dict(self.checks),
             "engine": dict(self.engine),
@@ -84,3 +100,57 @@ class Sink(Protocol):
     def close(self) -> None:
         """Let go; what was emitted is safe. May be called without :meth:`open`."""
         ...
+
+
+@runtime_checkable
+class SignalSink(Sink, Protocol):
+    """A sink that wants the samples, too."""
+
+    def signal(self, chunk: Chunk) -> None:
+        """Take the samples that the stream has just taken, in order with everything else.
+
+        Called in the sink's own thread. The chunk is shared: it must not be written to. A sink
+        that is too slow is not given some of them: ``first`` jumps, and predictions still come.
+        """
+        ...
+
+
+@runtime_checkable
+class TellingSink(Sink, Protocol):
+    """A sink that has something to say to the others: its broker is away, its spool is full."""
+
+    def take_events(self) -> list[Event]:
+        """Give what happened since the last call, and forget it; called in the run's thread."""
+        ...
+
+
+class BaseSink:
+    """What a sink is unless it says otherwise: to nowhere that matters to others, nothing held."""
+
+    name = "a sink"
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether what it writes to standard output is for programs."""
+        return False
+
+    @property
+    def to_file(self) -> bool:
+        """Whether it writes to a path."""
+        return False
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it holds standard output, which takes no more."""
+        return False
+
+    @property
+    def cut(self) -> int:
+        """Bytes of half a line, from a run that was killed, that opening cut away."""
+        return 0
+
+    def open(self, run: RunInfo) -> None:
+        """Get ready."""
+
+    def close(self) -> None:
+        """Let go."""

@@ -11,7 +11,7 @@ from bioxedge.errors import SinkError
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
 from bioxedge.runtime.prediction import Prediction
-from bioxedge.runtime.sinks.base import RunInfo
+from bioxedge.runtime.sinks.base import BaseSink, RunInfo
 from bioxedge.runtime.sinks.files import LineFile
 from bioxedge.runtime.sinks.rotation import Rotation
 from bioxedge.runtime.sinks.standard import NAME, StandardOutput
@@ -20,7 +20,7 @@ FORMAT = 1
 """Of the lines; a field that changes its meaning makes it 2."""
 
 
-class JsonLinesSink:
+class JsonLinesSink(BaseSink):
     """One JSON object a line, each of its ``kind``: ``run``, ``event`` or ``prediction``.
 
     Parameters

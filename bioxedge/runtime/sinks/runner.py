@@ -22,10 +22,13 @@ from collections.abc import Callable, Sequence
 from bioxedge.errors import BioxedgeError, SinkError
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.prediction import Prediction
-from bioxedge.runtime.sinks.base import RunInfo, Sink
+from bioxedge.runtime.sinks.base import RunInfo, SignalSink, Sink, TellingSink
+from bioxedge.signals import Chunk
 
 # Records that wait for a sink: over an hour of windows a second, and a few MB.
 SIZE = 4096
+# Values of the signal that wait for a sink which wants them: a few MB. What is beyond is not given.
+SIGNAL = 1 << 19
 # Seconds that the end of a run waits for its sinks, all of them together.
 PATIENCE = 10.0
 # Seconds that an opening may take before the run goes on without it: a pipe waits for a reader.
@@ -69,8 +72,12 @@ class SinkRunner:
         self.left_out = 0
         self.failed: BioxedgeError | None = None
         self._sink, self._size = sink, size
+        self._signal = sink.signal if isinstance(sink, SignalSink) else None
+        self._values = 0  # of the signal, that wait
+        self._records = 0  # predictions and events that wait
+        self._tell = sink.take_events if isinstance(sink, TellingSink) else None
         self._patience, self._hurry = patience, hurry
-        self._queue: deque[Prediction | Event] = deque()
+        self._queue: deque[Prediction | Event | Chunk] = deque()
         self._changed = threading.Condition()
         self._missing = 0  # left out since the sink was last told
         self._opened = self._ending = self._told = self._stuck = False
@@ -106,16 +113,34 @@ class SinkRunner:
             if self.failed is not None:
                 return
             limit = time.monotonic() + self._patience
-            while len(self._queue) >= self._size and self.failed is None and not self._stuck:
+            while self._records >= self._size and self.failed is None and not self._stuck:
                 self._stuck = time.monotonic() >= limit or self._hurry()
                 if not self._stuck:
                     self._changed.wait(0.05)
-            while len(self._queue) >= self._size:
-                self._queue.popleft()
-                self.left_out += 1
-                self._missing += 1
+            while self._records >= self._size:
+                if not isinstance(self._pop(), Chunk):
+                    self.left_out += 1
+                    self._missing += 1
+            self._records += 1
             self._queue.append(record)
             self._changed.notify_all()
+
+    def signal(self, chunk: Chunk) -> None:
+        """Queue samples for a sink that wants them; where there is no room, they are left out.
+
+        What is said of the signal matters more than the signal: it takes no record's place.
+        """
+        if self._signal is None:
+            return
+        with self._changed:
+            if self.failed is None and self._values + chunk.samples.size <= SIGNAL:
+                self._values += chunk.samples.size
+                self._queue.append(chunk)
+                self._changed.notify_all()
+
+    def take_events(self) -> list[Event]:
+        """Give what the sink has to say to the others."""
+        return [] if self._tell is None or self.failed is not None else self._tell()
 
     def take_failure(self) -> BioxedgeError | None:
         """Give the sink's failure the first time that it is asked for."""
@@ -143,7 +168,7 @@ class SinkRunner:
         self._thread.join(max(PATIENCE if timeout is None else timeout, 0.0))
         with self._changed:
             if self._thread.is_alive() and self.failed is None:
-                waiting = len(self._queue) + self._opened  # and the one that it holds
+                waiting = self._records + self._opened  # and the one that it holds
                 self._queue.clear()
                 self.failed = SinkError(
                     f"{self.name} is blocked, up to {waiting} records were not written: does "
@@ -158,7 +183,10 @@ class SinkRunner:
                 self._opened = True
                 self._changed.notify_all()
             while (record := self._next()) is not None:
-                self._sink.emit(record)
+                if not isinstance(record, Chunk):
+                    self._sink.emit(record)
+                elif self._signal is not None:
+                    self._signal(record)
         except Exception as error:
             self._fail(error)
         try:
@@ -166,7 +194,16 @@ class SinkRunner:
         except Exception as error:
             self._fail(error)
 
-    def _next(self) -> Prediction | Event | None:
+    def _pop(self) -> Prediction | Event | Chunk:
+        """Take the oldest out of the queue."""
+        oldest = self._queue.popleft()
+        if isinstance(oldest, Chunk):
+            self._values -= oldest.samples.size
+        else:
+            self._records -= 1
+        return oldest
+
+    def _next(self) -> Prediction | Event | Chunk | None:
         """Wait for the next record; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._missing or self._ending)
@@ -178,7 +215,7 @@ class SinkRunner:
                     f"{missing} records were left out here: {self.name} took no more",
                     facts={"sink": self.name, "left_out": missing},
                 )
-            record = self._queue.popleft() if self._queue else None
+            record = self._pop() if self._queue else None
             self._changed.notify_all()
             return record
 

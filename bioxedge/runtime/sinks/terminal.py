@@ -6,7 +6,7 @@ from typing import IO, TYPE_CHECKING
 
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.prediction import Prediction
-from bioxedge.runtime.sinks.base import RunInfo
+from bioxedge.runtime.sinks.base import BaseSink, RunInfo
 from bioxedge.runtime.sinks.standard import NAME, StandardOutput
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _COLOURS = ("green", "yellow", "magenta", "cyan", "blue", "red")
 _OLD = 1.0
 
 
-class TerminalSink:
+class TerminalSink(BaseSink):
     """One aligned line a window, one an event; in colour where the output is a terminal.
 
     Parameters
@@ -26,9 +26,6 @@ class TerminalSink:
     file : text file, optional
         Standard output by default.
     """
-
-    to_stdout, to_file, cut = False, False, 0
-    """No JSON on standard output, and no file that a kill could have torn."""
 
     def __init__(self, file: IO[str] | None = None) -> None:
         self.name = NAME if file is None else str(getattr(file, "name", "a text file"))

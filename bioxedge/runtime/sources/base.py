@@ -22,6 +22,8 @@ class Source(Protocol):
         The rows of every chunk, in order.
     rate : float
         Nominal rate in Hz.
+    units : tuple of str or None
+        The channels' units, in order; None where they are not known.
     sensor : str or None
         Board and preset as BrainFlow names them (``muse_2/ancillary``); None where what stands
         behind the samples is not known.
@@ -34,6 +36,7 @@ class Source(Protocol):
     name: str
     channels: tuple[str, ...]
     rate: float
+    units: tuple[str, ...] | None
     sensor: str | None
     waits: bool
 
@@ -73,6 +76,7 @@ class Source(Protocol):
 class Managed:
     """Start and close by ``with``; nothing known of the sensor, nothing ever happens."""
 
+    units: tuple[str, ...] | None = None
     sensor: str | None = None
     waits: bool = False
 
