@@ -103,7 +103,7 @@ def _page(board: Board, signal: str | None) -> list[str]:
         "works on": [board.where],
         "needs": [f"--param {key}={value}" for key, value in board.needs.items()],
         "may have": [f"--param {key}=…: {what}" for key, what in board.may.items()],
-        "commands": [f"--config {command}: {what}" for command, what in board.config.items()],
+        "commands": [f"--command {command}: {what}" for command, what in board.config.items()],
         "unit": [board.unit],
     }
     for preset, one in board.having(signal).items():

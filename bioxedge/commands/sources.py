@@ -3,24 +3,108 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from bioxedge.commands.shared import pair
 from bioxedge.errors import SourceError
+from bioxedge.spelled import Spelled
 
 if TYPE_CHECKING:
     from bioxedge.manifest import Manifest
     from bioxedge.runtime import Source
+    from bioxedge.runtime.sources.wanted import Wanted
     from bioxedge.signals import Recording
 
-# The options that mean something to each kind, as they are written.
-_TAKES = {
-    "replay": {"--speed"},
-    "playback": {"--speed", "--board", "--preset"},
-    "brainflow": {"--preset", "--param", "--config", "--reconnect", "--accept-sensor"},
+# Of whatever can be lost and started again.
+_SUPERVISED = ("reconnect",)
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """A kind of source.
+
+    Attributes
+    ----------
+    how : str
+        How it is written.
+    live : bool
+        Whether a sensor stands behind it, which does not wait for anybody and may be lost.
+    takes : tuple of str
+        Options that mean something to it.
+    make : callable
+        Makes it; what it needs is imported then.
+    parameters : bool
+        Whether every other option is a parameter of the driver's, whose name it checks itself.
+    """
+
+    how: str
+    live: bool
+    takes: tuple[str, ...]
+    make: Callable[[Spelled, Wanted], Source]
+    parameters: bool = False
+
+
+def _replay(spelled: Spelled, wanted: Wanted) -> Source:
+    from bioxedge import recording
+    from bioxedge.runtime import ReplaySource
+
+    speed = _speed(spelled.options.get("speed"))
+    taken = recording.load(spelled.what)
+    _check_rate(taken, wanted.rate)
+    return ReplaySource(taken, channels=wanted.channels, speed=speed)
+
+
+def _playback(spelled: Spelled, wanted: Wanted) -> Source:
+    from bioxedge import recording
+    from bioxedge.runtime import PlaybackSource
+
+    speed = _speed(spelled.options.get("speed"))
+    taken = recording.load(spelled.what)
+    _check_rate(taken, wanted.rate)
+    return PlaybackSource(
+        taken,
+        channels=wanted.channels,
+        rate=wanted.rate,
+        board=spelled.options.get("board"),
+        preset=spelled.options.get("preset"),
+        speed=speed,
+    )
+
+
+def _brainflow(spelled: Spelled, wanted: Wanted) -> Source:
+    from bioxedge.runtime import BrainFlowSource
+    from bioxedge.runtime.sources import boards
+    from bioxedge.runtime.sources.picking import signal_channels
+
+    known = ("preset", "command", *_SUPERVISED)
+    preset = spelled.options.get("preset")
+    channels, rate = wanted.channels, wanted.rate
+    if channels is None or rate is None:
+        layout = boards.layout(spelled.what, preset, channels or ())
+        channels, rate = channels or signal_channels(layout), rate or layout.rate
+        preset = layout.preset
+    command = spelled.options.get("command")
+    return BrainFlowSource(
+        spelled.what,
+        channels=channels,
+        rate=rate,
+        preset=preset,
+        params={key: value for key, value in spelled.options.items() if key not in known},
+        config=tuple(command.split(";")) if command else (),
+        clock=wanted.clock,
+    )
+
+
+KINDS: dict[str, SourceKind] = {
+    "brainflow": SourceKind(
+        "brainflow:BOARD", True, ("preset", "command", *_SUPERVISED), _brainflow, parameters=True
+    ),
+    "replay": SourceKind("replay:FOLDER", False, ("speed",), _replay),
+    "playback": SourceKind("playback:FOLDER", False, ("speed", "board", "preset"), _playback),
 }
+"""Every kind of source, by the word in front of the colon."""
 
 
 @dataclass(frozen=True)
@@ -29,51 +113,82 @@ class Asked:
 
     Attributes
     ----------
-    kind, what : str
-        ``replay``, ``playback`` or ``brainflow``, and a folder or a board.
-    options : mapping of str to anything
-        By option as it is written; those that were left out are None or empty.
+    spelled : Spelled
+        With the options that were given beside it.
+    kind : SourceKind
     """
 
-    kind: str
-    what: str
-    options: Mapping[str, Any]
+    spelled: Spelled
+    kind: SourceKind
 
     @classmethod
-    def parse(cls, text: str, options: Mapping[str, Any]) -> Asked:
-        """Take ``KIND:WHAT`` apart.
+    def parse(cls, text: str, given: Mapping[str, str] | None = None) -> Asked:
+        """Take ``KIND:WHAT[,KEY=VALUE]…`` apart.
+
+        Parameters
+        ----------
+        text : str
+        given : mapping of str to str, optional
+            Options that were written elsewhere: on the command line, in a file.
 
         Raises
         ------
         SourceError
-            No such kind, or options that mean nothing to it.
+            No such kind, or options that mean nothing to it, or are given twice.
         """
-        kind, _, what = text.partition(":")
-        if kind not in _TAKES or not what:
+        spelled = Spelled.parse(text, "source")
+        kind = KINDS.get(spelled.kind)
+        if kind is None or not (spelled.what or spelled.options):
+            known = ", ".join(one.how for one in KINDS.values())
+            raise SourceError(f"there is no source {text!r}: write one of {known}")
+        given = given or {}
+        twice = [key for key in given if key in spelled.options]
+        if twice:
             raise SourceError(
-                f"there is no source {text!r}: write replay:FOLDER, playback:FOLDER or "
-                "brainflow:BOARD"
+                f"{twice[0]} is given twice, in {text!r} and beside it: leave one out"
             )
-        given = {name for name, value in options.items() if value not in (None, ())}
-        odd = ", ".join(name for name in options if name in given - _TAKES[kind])
+        options = {**spelled.options, **given}
+        others = {key for one in KINDS.values() for key in one.takes}
+        odd = [
+            key
+            for key in options
+            if key not in kind.takes and (key in others or not kind.parameters)
+        ]
         if odd:
-            raise SourceError(f"{odd} means nothing to a {kind} source: leave it out")
-        return cls(kind, what, options)
+            names = ", ".join(f"--{key}" if key in given else key for key in odd)
+            raise SourceError(f"{names} means nothing to a {spelled.kind} source: leave it out")
+        return cls(replace(spelled, options=options), kind)
 
     @property
     def live(self) -> bool:
-        """Whether a board stands behind it, which does not wait for anybody."""
-        return self.kind == "brainflow"
+        """Whether a sensor stands behind it, which does not wait for anybody."""
+        return self.kind.live
 
-    def make(self, manifest: Manifest, scales: Sequence[str] = ()) -> Source:
-        """Make the source, its channels multiplied as ``CHANNEL=GAIN`` says.
+    def make(
+        self, wanted: Wanted, *, scales: Sequence[str] = (), faults: str | None = None
+    ) -> Source:
+        """Make the source: failing as ``faults`` says, started again where it is lost, scaled.
+
+        Parameters
+        ----------
+        wanted : Wanted
+        scales : sequence of str, optional
+            ``CHANNEL=GAIN``.
+        faults : str, optional
+            See :func:`bioxedge.runtime.faults.parse`.
 
         Raises
         ------
         SourceError, SignalError, MissingExtraError
             A recording, a board or a channel that is not there or does not fit.
         """
-        source = self._board(manifest) if self.live else self._recording(manifest)
+        source = self.kind.make(self.spelled, wanted)
+        if faults is not None:
+            source = self._failing(source, faults)
+        if self.live and _yes(self.spelled.options.get("reconnect", "yes")):
+            from bioxedge.runtime.supervise import Supervised
+
+            source = Supervised(source, clock=wanted.clock)
         gains = dict(_gain(text) for text in scales)
         if gains:
             from bioxedge.runtime.sources.scaled import Scaled
@@ -81,39 +196,14 @@ class Asked:
             source = Scaled(source, gains)
         return source
 
-    def _board(self, manifest: Manifest) -> Source:
-        from bioxedge.runtime import BrainFlowSource
-        from bioxedge.runtime.supervise import Supervised
+    def _failing(self, source: Source, text: str) -> Source:
+        if not self.live:
+            raise SourceError(
+                f"--faults means nothing to a {self.spelled.kind} source: what fails is a live one"
+            )
+        from bioxedge.runtime import faults
 
-        example = "serial_port=/dev/ttyUSB0"
-        board = BrainFlowSource(
-            self.what,
-            channels=manifest.input.names,
-            rate=manifest.input.rate,
-            preset=self.options["--preset"],
-            params=dict(pair("--param", text, example) for text in self.options["--param"]),
-            config=self.options["--config"],
-        )
-        return board if self.options["--reconnect"] is False else Supervised(board)
-
-    def _recording(self, manifest: Manifest) -> Source:
-        from bioxedge import recording
-        from bioxedge.runtime import PlaybackSource, ReplaySource
-
-        names, rate = manifest.input.names, manifest.input.rate
-        speed = _speed(self.options["--speed"])
-        taken = recording.load(self.what)
-        _check_rate(taken, rate)
-        if self.kind == "replay":
-            return ReplaySource(taken, channels=names, speed=speed)
-        return PlaybackSource(
-            taken,
-            channels=names,
-            rate=rate,
-            board=self.options["--board"],
-            preset=self.options["--preset"],
-            speed=speed,
-        )
+        return faults.wrap(source, text)
 
 
 def check_sensor(manifest: Manifest, source: Source, accepted: str | None) -> str | None:
@@ -130,6 +220,11 @@ def check_sensor(manifest: Manifest, source: Source, accepted: str | None) -> st
         It is another sensor, and nobody accepted it.
     """
     sensors, found = manifest.input.sensors, source.sensor
+    if accepted is not None and found is None:
+        raise SourceError(
+            f"--accept-sensor means nothing to {source.name}, which does not say what sensor it "
+            "is from: leave it out"
+        )
     if not sensors or found in sensors:
         return None
     if found is None:
@@ -143,9 +238,38 @@ def check_sensor(manifest: Manifest, source: Source, accepted: str | None) -> st
     )
 
 
-def _check_rate(taken: Recording, rate: float) -> None:
+def check_units(manifest: Manifest, source: Source) -> str | None:
+    """Hold a source's units against the bundle's.
+
+    Returns
+    -------
+    str or None
+        Why they could not be checked; None where they were, or nobody states any.
+
+    Raises
+    ------
+    SourceError
+        Another unit.
+    """
+    if source.units is None:
+        return None
+    unchecked = []
+    for channel, found in zip(manifest.input.channels, source.units, strict=True):
+        if "a.u." in (channel.unit, found):
+            unchecked.append(channel.name)
+        elif found != channel.unit:
+            raise SourceError(
+                f"{channel.name} comes in {found}, {manifest.name} takes {channel.unit}: "
+                f"say --scale {channel.name}=GAIN to convert it"
+            )
+    if not unchecked or all(unit == "a.u." for unit in source.units):
+        return None
+    return f"the unit of {', '.join(unchecked)} is arbitrary on one side"
+
+
+def _check_rate(taken: Recording, rate: float | None) -> None:
     """Refuse a recording at another rate before anything starts."""
-    if taken.rate != rate:
+    if rate is not None and taken.rate != rate:
         raise SourceError(
             f"the recording of {taken.person} is at {taken.rate:g} Hz, the bundle takes "
             f"{rate:g} Hz: resample it, or use a bundle built for {taken.rate:g} Hz"
@@ -159,6 +283,13 @@ def _gain(text: str) -> tuple[str, float]:
         return channel, float(value)
     except ValueError as error:
         raise SourceError(f"--scale takes a number behind {channel}=, got {value!r}") from error
+
+
+def _yes(text: str) -> bool:
+    """``yes`` or ``no``."""
+    if text not in ("yes", "no", "true", "false"):
+        raise SourceError(f"reconnect is yes or no, got {text!r}")
+    return text in ("yes", "true")
 
 
 def _speed(text: str | None) -> float:

@@ -1,34 +1,85 @@
-"""Where predictions and events go: a terminal, or JSON lines."""
+"""Where predictions and events go."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from bioxedge.errors import SinkError
-from bioxedge.runtime.sinks.base import RunInfo, Sink
+from bioxedge.runtime.sinks.base import BaseSink, RunInfo, SignalSink, Sink, TellingSink
 from bioxedge.runtime.sinks.jsonl import JsonLinesSink
 from bioxedge.runtime.sinks.runner import SinkRunner
 from bioxedge.runtime.sinks.terminal import TerminalSink
+from bioxedge.spelled import Spelled
 
-__all__ = ["JsonLinesSink", "RunInfo", "Sink", "SinkRunner", "TerminalSink", "make_sink"]
+__all__ = [
+    "KINDS",
+    "BaseSink",
+    "JsonLinesSink",
+    "RunInfo",
+    "SignalSink",
+    "Sink",
+    "SinkRunner",
+    "TellingSink",
+    "TerminalSink",
+    "make_sink",
+]
 
 
-def make_sink(text: str, *, rotate: str | None = None) -> TerminalSink | JsonLinesSink:
-    """Make a sink from ``terminal``, ``jsonl`` or ``jsonl:PATH``.
+@dataclass(frozen=True)
+class Asked:
+    """What is said about sinks beside the word for each.
+
+    Attributes
+    ----------
+    rotate : str or None
+        For files: when to begin a new one. See :class:`JsonLinesSink`.
+    client_id : str or None
+        What a broker is to know this device by.
+    """
+
+    rotate: str | None = None
+    client_id: str | None = None
+
+
+def _terminal(spelled: Spelled, asked: Asked) -> BaseSink:
+    spelled.only()
+    if spelled.what:
+        raise spelled.error(f"takes nothing behind a colon, got {spelled.what!r}")
+    return TerminalSink()
+
+
+def _jsonl(spelled: Spelled, asked: Asked) -> BaseSink:
+    spelled.only("rotate")
+    path = spelled.what or "-"
+    rotate = spelled.options.get("rotate", asked.rotate if path != "-" else None)
+    return JsonLinesSink(path, rotate=rotate)
+
+
+KINDS: dict[str, tuple[str, Callable[[Spelled, Asked], BaseSink]]] = {
+    "terminal": ("terminal", _terminal),
+    "jsonl": ("jsonl[:PATH]", _jsonl),
+}
+"""How each kind is written, and what makes it. What a kind needs is imported when it is made."""
+
+
+def make_sink(text: str, *, rotate: str | None = None, client_id: str | None = None) -> BaseSink:
+    """Make a sink from what is written: ``terminal``, ``jsonl:PATH`` …
 
     Parameters
     ----------
     text : str
-    rotate : str, optional
-        For a file: when to begin a new one. See :class:`JsonLinesSink`.
+        ``KIND[:WHAT][,KEY=VALUE]…``
+    rotate, client_id : str, optional
+        See :class:`Asked`.
 
     Raises
     ------
     SinkError
-        Anything else.
+        No such kind, or what it cannot take.
     """
-    kind, colon, path = text.partition(":")
-    if kind == "terminal" and not colon:
-        return TerminalSink()
-    if kind == "jsonl" and (path or not colon):
-        to_file = path not in ("", "-")
-        return JsonLinesSink(path or "-", rotate=rotate if to_file else None)
-    raise SinkError(f"there is no sink {text!r}: write terminal, jsonl or jsonl:PATH")
+    spelled = Spelled.parse(text, "sink")
+    if spelled.kind not in KINDS or text == f"{spelled.kind}:":
+        known = ", ".join(how for how, _ in KINDS.values())
+        raise SinkError(f"there is no sink {text!r}: write one of {known}")
+    return KINDS[spelled.kind][1](spelled, Asked(rotate, client_id))

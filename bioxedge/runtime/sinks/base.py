@@ -152,5 +152,9 @@ class BaseSink:
     def open(self, run: RunInfo) -> None:
         """Get ready."""
 
+    def emit(self, record: Prediction | Event) -> None:
+        """Take one prediction or event."""
+        raise NotImplementedError(f"{type(self).__name__} has no emit")
+
     def close(self) -> None:
         """Let go."""

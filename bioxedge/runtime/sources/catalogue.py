@@ -68,7 +68,7 @@ class Board(msgspec.Struct, frozen=True):
     needs, may : dict of str to str
         Parameters that it must have, with an example, and may have, with what for.
     config : dict of str to str
-        Commands for ``--config``, and what they do.
+        Commands for ``--command``, and what they do.
     unit : str
     losses, notes : tuple of str
         How its losses show beyond what the counter says; what else to know.

@@ -1,0 +1,121 @@
+"""What a run is made of and says at its ends, whoever starts it: a command or a site."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bioxedge.commands.shared import pair, say
+from bioxedge.errors import BundleError, ManifestError, MissingExtraError
+
+if TYPE_CHECKING:
+    from bioxedge.bundle import Bundle
+    from bioxedge.runtime import Engine, Source, Tally
+    from bioxedge.runtime.sinks import BaseSink
+
+
+def with_quality(bundle: Bundle, changes: Sequence[str]) -> tuple[Bundle, dict[str, str]]:
+    """Change thresholds of the bundle for this run; give what to note of that, too."""
+    import msgspec
+
+    from bioxedge.spec import QualitySpec
+
+    if not changes:
+        return bundle, {}
+    fields = msgspec.to_builtins(bundle.manifest.quality or QualitySpec())
+    for text in changes:
+        key, value = pair("--quality", text, "min_real=0.3")
+        if key not in fields:
+            raise ManifestError(f"there is no threshold {key!r}: there are {', '.join(fields)}")
+        fields[key] = value.split(",") if isinstance(fields[key], list | tuple) else value
+    try:
+        quality = msgspec.convert(fields, QualitySpec, strict=False)
+    except msgspec.ValidationError as error:
+        raise ManifestError(f"--quality {' '.join(changes)}: {error}") from error
+    manifest = msgspec.structs.replace(bundle.manifest, quality=quality)
+    return replace(bundle, manifest=manifest), {"quality": f"changed: {', '.join(changes)}"}
+
+
+def choose_engine(
+    bundle: Bundle, variant: str | None, threads: int | None, provider: str | None
+) -> tuple[Engine, str]:
+    """Make what was asked for, or what a bench chose here, or fp32; tell what to say of that.
+
+    What was asked for and cannot be run is an error. What was chosen and cannot be run any more
+    (a library was changed, a core taken away) must not stop a device: fp32 runs, and it is said.
+    """
+    from bioxedge.runtime import Engine
+    from bioxedge.runtime.choice import load
+
+    if variant or threads or provider:
+        return Engine(bundle, variant, threads or 1, [provider] if provider else None), ""
+    best = load(bundle.manifest)
+    if best is None:
+        return Engine(bundle), ""
+    try:
+        engine = Engine(bundle, best.variant, best.threads, [best.provider])
+        engine.hold_to(bundle.golden.windows[0], bundle.golden.probabilities[0])
+    except (BundleError, MissingExtraError) as error:
+        say(
+            f"{best.variant} on {best.provider} with {best.threads} threads, as bioxedge bench "
+            f"chose on {best.made}, cannot be run: {error}; so fp32 runs on one thread",
+            err=True,
+        )
+        return Engine(bundle), ""
+    return engine, (
+        f", the fastest of bioxedge bench on this machine ({best.milliseconds:.3g} ms on "
+        f"{best.made})"
+    )
+
+
+def opening(bundle: Bundle, engine: Engine, source: Source) -> str:
+    """Say in one line what is about to run."""
+    from bioxedge.runtime import loop
+
+    about, window = bundle.manifest, bundle.manifest.window
+    streamed = bundle.windows().rate
+    return (
+        f"{about.name}: {about.input.modality} {', '.join(about.input.names)} at "
+        f"{about.input.rate:g} Hz from {source.name}; windows of {window.length / streamed:g} s "
+        f"every {window.hop / streamed:g} s, the first after "
+        f"{loop.samples_needed(bundle) / about.input.rate:.1f} s; "
+        f"{engine.variant} on {engine.provider}, {engine.threads} "
+        f"thread{'s' if engine.threads > 1 else ''}"
+    )
+
+
+def closing(
+    bundle: Bundle,
+    source: Source,
+    outputs: Sequence[BaseSink],
+    tally: Tally,
+    as_json: bool,
+    for_programs: bool,
+) -> None:
+    """Say what was done, or why there was nothing."""
+    from bioxedge.runtime import loop
+
+    for one in outputs:
+        if one.cut:
+            say(
+                f"{one.name} ended in half a line of a run that was killed: {one.cut} bytes were "
+                "cut away",
+                err=True,
+            )
+    # Where a sink is stuck in standard output, so would we be.
+    blocked = any(one.stuck for one in outputs)
+    needed = loop.samples_needed(bundle)
+    if as_json:
+        summary = {**tally.to_dict(), "source": source.name, "needed_samples": needed}
+        text = json.dumps({"kind": "summary", "summary": summary}, allow_nan=False)
+        say(text, err=blocked)
+    elif tally.windows:
+        say(f"{tally.line()}; {source.name}", err=for_programs or blocked)
+    else:
+        why = (
+            f"needs {needed} samples without a long gap, had {tally.samples} "
+            f"with {tally.gaps['restarts']} restarts"
+        )
+        say(f"no window: the first one {why}; {source.name}", err=for_programs or blocked)
