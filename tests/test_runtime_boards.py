@@ -172,7 +172,7 @@ def test_what_the_library_says_is_one_line():
 def test_a_stalled_board_is_an_error():
     source = BrainFlowSource("synthetic", channels=("Fz",), rate=250.0, stall=0.05)
     with source:
-        source._board.stop_stream()
+        source._shared.session.stop_stream()
         time.sleep(0.01)
         with pytest.raises(SourceError, match=r"gave nothing for 0\.05 s"):
             for _ in range(100):

@@ -9,24 +9,23 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from bioxedge.errors import SourceError
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
-from bioxedge.runtime.sources import boards, counters
+from bioxedge.runtime.sources import boards, counters, shared
 from bioxedge.runtime.sources.base import Managed
 from bioxedge.runtime.sources.rows import RowReader
 from bioxedge.signals import Chunk
 
 # What makes a Muse send its PPG (BrainFlow: other_info, ancillary preset), by board.
 STARTUP = {"muse_2": "p50", "muse_2_bled": "p50", "muse_s": "p61", "muse_s_bled": "p61"}
-_CURE = "is the board switched on, near, in nobody else's use, and does it need a --param?"
 
 
 class BrainFlowSource(Managed):
     """A board's channels, picked by name.
+
+    Sources of one board and parameters share one session (:mod:`.shared`): make all of them
+    before the first one starts, so that the board is told what all of them need.
 
     Parameters
     ----------
@@ -43,7 +42,8 @@ class BrainFlowSource(Managed):
     config : sequence of str, optional
         Commands sent to the board before it streams.
     ring_seconds : float, optional
-        How much BrainFlow holds while nobody reads; a full ring drops the oldest.
+        How much BrainFlow holds while nobody reads; a full ring drops the oldest. Sources that
+        share a session get what the one that wants most rows gets.
     stall : float, optional
         Seconds without a row after which the board counts as stopped.
     clock : HostClock, optional
@@ -79,17 +79,19 @@ class BrainFlowSource(Managed):
         self._layout.require_rate(rate)
         self.channels, self.rate, self.name = channels, rate, self._layout.title
         params = dict(params or {})
+        startup = ""
         if self._layout.preset == "ancillary" and not config and "other_info" not in params:
-            startup = STARTUP.get(self._layout.board)
+            startup = STARTUP.get(self._layout.board, "")
             params.update({"other_info": startup} if startup else {})
         self._params = _input_params(self._shim, params)
         self._config = config
         self._ring = max(math.ceil(ring_seconds * rate), 1)
         self._stall = stall
         self._host = clock
-        self._factory = _session(self._shim) if factory is None else factory
-        self._board: Any = None
+        self._factory = factory
+        self._seat: shared.Seat | None = None
         self.sensor: str | None = f"{self._layout.board}/{self._layout.preset}"
+        self._wish, self._shared = self._ask(startup)
         self._clear()
 
     def _clear(self) -> None:
@@ -129,21 +131,25 @@ class BrainFlowSource(Managed):
         """
         self.close()
         self._clear()
-        self._open(self._layout.board_id, self._config)
+        self._open()
 
-    def _open(self, board_id: int, config: tuple[str, ...]) -> None:
-        """Prepare, configure and start a board."""
-        with boards.explained(self.name, _CURE):
-            board = self._factory(board_id, self._params)
-            board.prepare_session()
-            self._board = board
-            try:
-                for command in config:
-                    board.config_board(command)
-                board.start_stream(self._ring)
-            except BaseException:
-                self.close()
-                raise
+    def _ask(self, startup: str) -> tuple[shared.Wish, shared.SharedBoard]:
+        """Say what is wanted of the board, before anyone starts it."""
+        wish = self._make_wish(self._layout.board_id, self._config, startup)
+        if self._factory is not None:
+            return wish, shared.SharedBoard(self._factory)
+        board = shared.find(wish, session(self._shim))
+        board.wish(wish)
+        return wish, board
+
+    def _make_wish(self, board_id: int, config: tuple[str, ...], startup: str = "") -> shared.Wish:
+        """Write down what is wanted of a board."""
+        preset = self._layout.preset_id
+        return shared.Wish(self.name, board_id, preset, self._params, self._ring, config, startup)
+
+    def _open(self) -> None:
+        """Prepare, configure and start the board, or join those who read it."""
+        self._seat = self._shared.take(self._wish)
         self._heard = self._host.monotonic_ns()
 
     def read(self) -> Chunk | None:
@@ -153,10 +159,10 @@ class BrainFlowSource(Managed):
             return ready
         if self._failed is not None:
             raise self._failed
-        if self._board is None:
+        if self._seat is None:
             raise SourceError(f"{self.name} was not started: use it in a with statement")
         try:
-            arrived = self._fill()
+            arrived = self._fill(self._seat)
         except SourceError as error:
             # Rows that were held to be told apart come out first: they are the last.
             self._failed = error
@@ -167,49 +173,42 @@ class BrainFlowSource(Managed):
             return ready
         return self._reader.pop() or self._reader.empty(arrived)
 
-    def _fill(self) -> int:
+    def _fill(self, seat: shared.Seat) -> int:
         """Take what the board has into the reader; monotonic nanoseconds of the drain."""
-        rows = self._drain()
-        arrived = self._host.monotonic_ns()
-        if rows.shape[1]:
+        parts = self._drain(seat)
+        arrived = parts[-1].arrived
+        if any(part.rows.shape[1] for part in parts):
             self._heard = arrived
         elif arrived - self._heard > self._stall * 1e9:
+            seat.give_up()
             raise SourceError(
                 f"{self.name} gave nothing for {self._stall:g} s: it is out of reach, switched "
                 "off, or sends another preset than this one"
             )
-        self._reader.take(rows, arrived, overflow=rows.shape[1] >= self._ring)
+        for part in parts:
+            self._reader.take(part.rows, part.arrived, overflow=part.full)
         return arrived
 
-    def _drain(self) -> npt.NDArray[np.float64]:
+    def _drain(self, seat: shared.Seat) -> list[shared.Part]:
         """Take all rows out of BrainFlow's ring."""
-        with boards.explained(self.name, _CURE):
-            rows = self._board.get_board_data(preset=self._layout.preset_id)
-        return np.asarray(rows, np.float64)
+        return seat.drain(self._host)
 
     def close(self) -> None:
-        """Stop and release the board."""
-        board, self._board = self._board, None
-        if board is None:
-            return
-        for step in (board.stop_stream, board.release_session):
-            try:
-                step()
-            except Exception as error:
-                # What cannot be stopped any more is released all the same.
-                if type(error).__name__ != "BrainFlowError":
-                    raise
+        """Let go of the board; the last source of it stops and releases it."""
+        seat, self._seat = self._seat, None
+        if seat is not None:
+            seat.leave()
 
 
-def _session(shim: Any) -> Callable[[int, Any], Any]:
+def session(shim: Any) -> Callable[[int, Any], Any]:
     """Give BrainFlow's class for one board, without its finalizer.
 
     BrainFlow knows a session by its board and parameters. A board that could not be opened is an
     object that lives on in its error; when that goes, the finalizer would release whatever is
     streaming on the same port by then.
     """
-    session: type = type("Session", (shim.BoardShim,), {"__del__": lambda self: None})
-    return session
+    made: type = type("Session", (shim.BoardShim,), {"__del__": lambda self: None})
+    return made
 
 
 def _input_params(shim: Any, given: Mapping[str, str]) -> Any:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from bioxedge.errors import SourceError
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
-from bioxedge.runtime.sources import boards
-from bioxedge.runtime.sources.brainflow import BrainFlowSource
+from bioxedge.runtime.sources import boards, shared
+from bioxedge.runtime.sources.brainflow import BrainFlowSource, session
 from bioxedge.runtime.sources.counters import Pattern
 from bioxedge.runtime.sources.rows import RowReader
 from bioxedge.signals import Chunk, Recording
@@ -170,7 +170,8 @@ class PlaybackSource(BrainFlowSource):
             self._params = self._shim.BrainFlowInputParams()
             self._params.master_board = self._layout.board_id
             setattr(self._params, _FILE[self._layout.preset], str(path))
-            self._open(_PLAYBACK_BOARD, ("old_timestamps",))
+            self._wish = self._make_wish(_PLAYBACK_BOARD, ("old_timestamps",))
+            self._open()
         except BaseException:
             self.close()
             raise
@@ -191,16 +192,21 @@ class PlaybackSource(BrainFlowSource):
 
     def read(self) -> Chunk | None:
         """Drain the ring; None once every row has been read."""
-        if self._left == 0 and self._board is not None:
+        if self._left == 0 and self._seat is not None:
             self._reader.flush()
             return self._reader.pop()
         return super().read()
 
-    def _drain(self) -> npt.NDArray[np.float64]:
+    def _drain(self, seat: shared.Seat) -> list[shared.Part]:
         """Count what is left."""
-        rows = super()._drain()
-        self._left -= rows.shape[1]
-        return rows
+        parts = super()._drain(seat)
+        self._left -= sum(part.rows.shape[1] for part in parts)
+        return parts
+
+    def _ask(self, startup: str) -> tuple[shared.Wish, shared.SharedBoard]:
+        """Want nothing of the board that the file stands for, and share with nobody."""
+        wish = self._make_wish(_PLAYBACK_BOARD, ())
+        return wish, shared.SharedBoard(session(self._shim))
 
     def close(self) -> None:
         """Stop, release the board and remove the file."""
