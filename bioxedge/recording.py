@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bioxedge import recorded
 from bioxedge.errors import RecordingError
 from bioxedge.signals import Channel, Recording
 
@@ -85,11 +86,13 @@ def save(recording: Recording, folder: str | Path) -> Path:
 
 
 def load(folder: str | Path) -> Recording:
-    """Read a recording from its folder.
+    """Read a recording from its folder: a saved one, or one that a device wrote as it came.
 
     Parameters
     ----------
     folder : path
+        What :func:`save` wrote, or a stream's folder of ``bioxedge record`` or ``run --record``;
+        the folder of a whole session where there is one stream in it.
 
     Returns
     -------
@@ -102,6 +105,12 @@ def load(folder: str | Path) -> Recording:
         were written.
     """
     folder = Path(folder)
+    if not saved(folder):
+        inside = list(recorded.streams(folder).values())
+        if len(inside) == 1:
+            return recorded.load(inside[0])
+        if inside:
+            return recorded.load(folder)  # says which there are
     try:
         about: Any = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         number = about.get("format") if isinstance(about, dict) else None
@@ -130,6 +139,11 @@ def load(folder: str | Path) -> Recording:
         ) from error
     except Exception as error:  # json and NumPy fail in a dozen ways on damaged bytes
         raise RecordingError(f"{folder} cannot be read as a recording: {error}") from error
+
+
+def saved(folder: str | Path) -> bool:
+    """Tell whether a folder holds what :func:`save` wrote."""
+    return (Path(folder) / _ABOUT).exists()
 
 
 def _samples(folder: Path, about: dict[str, Any]) -> Path:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bioxedge.runtime.sources.wanted import Wanted
     from bioxedge.signals import Recording
 
+# Of what was recorded as it came.
+_OF_STREAMS = ("stream", "take", "start")
 # Of whatever can be lost and started again.
 _SUPERVISED = ("reconnect",)
 
@@ -47,10 +49,27 @@ class SourceKind:
 
 
 def _replay(spelled: Spelled, wanted: Wanted) -> Source:
-    from bioxedge import recording
+    from bioxedge import recorded, recording
     from bioxedge.runtime import ReplaySource
 
     speed = _speed(spelled.options.get("speed"))
+    if not recording.saved(spelled.what) and recorded.streams(spelled.what):
+        from bioxedge.runtime.sources.logreplay import LogReplay
+
+        take = spelled.options.get("take")
+        return LogReplay(
+            spelled.what,
+            channels=wanted.channels,
+            rate=wanted.rate,
+            stream=spelled.options.get("stream"),
+            speed=speed,
+            take=None if take is None else int(spelled.number("take", 1, least=1)),
+            start=spelled.number("start", 0.0),
+            clock=wanted.clock,
+        )
+    odd = [key for key in _OF_STREAMS if key in spelled.options]
+    if odd:
+        raise SourceError(f"{odd[0]} means nothing to {spelled.what}: it holds no streams")
     taken = recording.load(spelled.what)
     _check_rate(taken, wanted.rate)
     return ReplaySource(taken, channels=wanted.channels, speed=speed)
@@ -101,7 +120,7 @@ KINDS: dict[str, SourceKind] = {
     "brainflow": SourceKind(
         "brainflow:BOARD", True, ("preset", "command", *_SUPERVISED), _brainflow, parameters=True
     ),
-    "replay": SourceKind("replay:FOLDER", False, ("speed",), _replay),
+    "replay": SourceKind("replay:FOLDER", False, ("speed", *_OF_STREAMS), _replay),
     "playback": SourceKind("playback:FOLDER", False, ("speed", "board", "preset"), _playback),
 }
 """Every kind of source, by the word in front of the colon."""

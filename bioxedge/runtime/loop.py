@@ -21,6 +21,7 @@ import bioxedge
 from bioxedge import windows
 from bioxedge.bundle import Bundle
 from bioxedge.errors import SinkError, SourceError
+from bioxedge.runtime.clockwatch import ClockWatch
 from bioxedge.runtime.desk import Desk
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
@@ -35,8 +36,6 @@ from bioxedge.signals import Chunk
 
 __all__ = ["Late", "RunInfo", "Tally", "about", "run", "samples_needed"]
 
-# A wall clock that moves by more than this between two looks was set; slewing is slower.
-CLOCK_STEP = 0.5
 # Seconds that a source which can wait is held up by a sink that takes its time.
 SLOW = 60.0
 # Seconds of signal between two words about a model that cannot keep up.
@@ -170,7 +169,9 @@ class _Run:
         self._wait = Waiting()
         self._cost = 0.0  # seconds that an answer takes, lately
         self._said_late = -SAY_LATE
-        self._offset = self._wall_offset()
+        # What records, or gives a recording again, tells it where it belongs.
+        watched = getattr(source, "watches_clock", False)
+        self._watch = None if watched else ClockWatch(clock)
 
     def go(self) -> None:
         """Read until the source ends or enough signal was seen."""
@@ -267,21 +268,12 @@ class _Run:
         for event in events:
             self._desk.emit(event)
 
-    def _wall_offset(self) -> float:
-        return self._clock.time() - self._clock.monotonic_ns() / 1e9
-
     def _look_at_clock(self) -> None:
         """Notice that somebody set the wall clock."""
-        offset = self._wall_offset()
-        step = offset - self._offset
-        self._offset = offset
-        if abs(step) > CLOCK_STEP:
-            said = (
-                f"the host's clock was set by {step:+.1f} s: no window moves, "
-                "and times are right from here on"
-            )
-            t = self._tally.samples / self._source.rate
-            self._desk.emit(Event("clock_step", said, t, {"seconds": step}))
+        if self._watch is not None:
+            event = self._watch.look(self._tally.samples / self._source.rate)
+            if event is not None:
+                self._desk.emit(event)
 
 
 def _trim(chunk: Chunk, limit: int | None) -> Chunk:

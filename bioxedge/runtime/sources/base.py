@@ -79,6 +79,8 @@ class Managed:
     units: tuple[str, ...] | None = None
     sensor: str | None = None
     waits: bool = False
+    # Whether steps of the wall clock are among its events; whoever reads it looks else.
+    watches_clock: bool = False
 
     def take_events(self) -> list[Event]:
         """Nothing happened."""

@@ -41,6 +41,7 @@ class Scaled(Managed):
         self._gains = np.array([[gains.get(name, 1.0)] for name in source.channels])
         self.name, self.channels, self.rate = source.name, source.channels, source.rate
         self.sensor, self.waits = source.sensor, source.waits
+        self.watches_clock = getattr(source, "watches_clock", False)
         # What is multiplied has another unit, which only whoever said so knows.
         self.units = None if gains else source.units
 
