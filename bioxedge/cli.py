@@ -20,6 +20,7 @@ from bioxedge.commands.export import export
 from bioxedge.commands.models import models
 from bioxedge.commands.positions import positions
 from bioxedge.commands.profile import profile
+from bioxedge.commands.record import record
 from bioxedge.commands.run import run
 from bioxedge.commands.soak import soak
 from bioxedge.commands.verify import verify
@@ -35,7 +36,9 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for verb in (build, export, positions, profile, models, verify, run, soak, bench, doctor, boards):
+_DESKTOP = (build, export, positions, profile, models)
+_DEVICE = (verify, run, record, soak, bench, doctor, boards)
+for verb in (*_DESKTOP, *_DEVICE):
     cli.add_command(verb)
 
 
