@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioxedge import dsp, spec
+from bioxedge.datasets.alignment import Places
 from bioxedge.datasets.pair import Pair
 from bioxedge.errors import DatasetError
 from bioxedge.recipes import Recipe, Sensor, Side, Task
@@ -129,25 +130,30 @@ def _of_pair(pair: Pair, recipe: Recipe) -> PairedWindows:
     worn = as_worn(pair.source, source.sensor)
     cuts = cut(worn, source.sensor.input, stream_of(source), window_of(source))
     starts = [worn.t0 + float(window.start) / worn.rate for window in cuts]
+    places, begin = Places(pair.source), np.array(starts, np.float64)
     others = cut_at(
         as_worn(pair.target, target.sensor),
         target.sensor.input,
         stream_of(target),
         window_of(target),
-        starts,
+        places.on(pair.target, begin).tolist(),
     )
     seconds = float(cuts[0].end - cuts[0].start) / worn.rate if cuts else 0.0
+    referred = begin if pair.reference is None else places.on(pair.reference, begin)
     both = [
-        (window.samples, other, start)
-        for window, other, start in zip(cuts, others, starts, strict=True)
+        (window.samples, other, moment, place)
+        for window, other, moment, place in zip(
+            cuts, others, places.at(begin).tolist(), referred.tolist(), strict=True
+        )
         if other is not None
     ]
     n = len(both)
-    kept = np.array([start for _, _, start in both], dtype=np.float64)
+    kept = np.array([moment for _, _, moment, _ in both], dtype=np.float64)
+    known = np.array([place for _, _, _, place in both], dtype=np.float64)
     return PairedWindows(
-        source=np.array([window for window, _, _ in both], dtype=np.float32),
-        target=np.array([other for _, other, _ in both], dtype=np.float32),
-        value=_values(pair.reference, recipe.task, kept, seconds),
+        source=np.array([window for window, _, _, _ in both], dtype=np.float32),
+        target=np.array([other for _, other, _, _ in both], dtype=np.float32),
+        value=_values(pair.reference, recipe.task, known, seconds),
         person=np.full(n, pair.person),
         session=np.full(n, pair.name),
         start=kept,
