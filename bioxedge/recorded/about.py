@@ -89,7 +89,7 @@ class About:
                 said: Any = json.loads(file.read(_MOST))
         except FileNotFoundError as error:
             raise RecordingError(_nothing(folder)) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RecordingError(f"{path} cannot be read: {error}") from error
         if not isinstance(said, dict) or said.pop("kind", None) != _KIND:
             raise RecordingError(f"{path} is not of a bioxedge recording: name another folder")

@@ -171,8 +171,8 @@ class _Gathered:
             if slope > 0 and abs(1 / slope / self.rate - 1) < 0.5:
                 rate = float(1 / slope)
         first = np.array(self.anchors[self._runs[0][0] : self._runs[0][1]] or self.anchors)
-        if len(first) > 2:
-            first = first[first[:, 1] >= first[0, 1] + _SETTLED]
+        settled = first[first[:, 1] >= first[0, 1] + _SETTLED]
+        first = settled if len(settled) else first
         return float(np.median(first[:, 1] - first[:, 0] / rate)), rate
 
     def _span(self, begin: int, end: int) -> float:

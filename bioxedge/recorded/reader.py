@@ -182,7 +182,7 @@ def head_of(path: Path) -> Head | None:
         return Head(
             int(said["take"]), float(said["unix"]), int(said["monotonic_ns"]), str(said["boot"])
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise RecordingError(f"{path} does not say what it is: {error!r}") from error
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from bioxedge import atomic
 from bioxedge.errors import RecordingError
 from bioxedge.recorded.about import FORMAT, PART, STREAM, About, parts, write_all
-from bioxedge.recorded.frames import END, HEAD, READ, frame
+from bioxedge.recorded.frames import END, HEAD, READ, SIZE, frame
 from bioxedge.recorded.read import End, Read
 from bioxedge.recorded.reader import head_of
 
@@ -103,19 +103,21 @@ class Writer:
         RecordingError
             The limit is reached, or the disk is full or refuses: what was written before stands.
         """
-        raw = b"".join(self._frame(READ, read.pack(), ahead) for ahead, read in enumerate(reads))
-        if not raw:
+        payloads = [read.pack() for read in reads]
+        if not payloads:
             return
-        if self._limit is not None and self.bytes + len(raw) > self._limit:
+        size = sum(map(len, payloads)) + SIZE * len(payloads)
+        if self._limit is not None and self.bytes + size > self._limit:
             raise RecordingError(
                 f"{self.folder} has reached its limit of {self._limit / 1e6:g} MB: the recording "
                 "ends here"
             )
-        self._room(len(raw))
+        self._room(size)
         try:
-            if self._size + len(raw) > self._part_bytes:
+            if self._size + size > self._part_bytes:
                 self._next_part()
-            self._append(raw, len(reads))
+            frames = [self._frame(READ, one, ahead) for ahead, one in enumerate(payloads)]
+            self._append(b"".join(frames), len(frames))
         except OSError as error:
             raise self._error(error) from error
 
@@ -272,7 +274,7 @@ class Writer:
         free = about.f_bavail * about.f_frsize
         if free - more < self._keep:
             raise RecordingError(
-                f"{self.folder}: {free / 1e6:.0f} MB are free on its disk, {self._keep / 1e6:.0f} "
+                f"{self.folder}: {free / 1e6:.4g} MB are free on its disk, {self._keep / 1e6:.4g} "
                 "MB are kept free: the recording ends here; make room, or name another disk"
             )
 

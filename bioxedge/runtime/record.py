@@ -289,7 +289,10 @@ class _Log:
         self._put = self._got = 0  # bytes
         self._missed_reads = self._missed_samples = 0  # since it was last told
         self.left_out = self.samples = 0
+        self._last_at = 0  # of the last read that was written
+        self._last_loss: int | None = 0
         self.failed: BioxedgeError | None = None
+        self._refused: RecordingError | None = None  # by the disk, and not yet heeded
         self.ended: str | None = None
         self._end: End | None = None
         self._ending = threading.Event()
@@ -362,35 +365,45 @@ class _Log:
     def _write(self) -> None:
         """Write what waits; a disk that refuses ends the recording."""
         count = len(self._queue)
-        if not count or self.failed is not None:
+        if self.failed is not None:
+            return
+        if self._refused is not None:
+            self._fail(self._refused)
+            return
+        if not count:
             return
         batch = [self._queue.popleft() for _ in range(count)]
         try:
             self._writer.write([read for read, _ in batch])
         except RecordingError as error:
-            self._fail(error, batch[0][0])
+            self._fail(error)
             return
         for read, size in batch:
             self._got += size
             self.samples += read.chunk.samples.shape[1]
+            self._last_at, self._last_loss = read.at, read.loss
 
-    def _fail(self, error: RecordingError, first: Read) -> None:
+    def _fail(self, error: RecordingError) -> None:
+        """End the recording; whoever reads is told at the next read."""
         self.failed, self.ended = error, str(error)
         self._queue.clear()
-        self._writer.end(End(str(error), first.at, first.loss))
+        self._writer.end(End(str(error), self._last_at, self._last_loss))
 
     def _sync(self) -> None:
         """Have the disk keep what was written: beside the writing, which goes on meanwhile."""
         while not self._over.wait(SYNC):
             try:
                 self._writer.sync()
+                self._writer.look()
             except OSError as error:
                 why = error.strerror or str(error)
-                self.failed = RecordingError(
+                self._refused = RecordingError(
                     f"{self._writer.folder} cannot be recorded into: {why}; what was written "
                     "before stands"
                 )
-                self.ended = str(self.failed)
+                return
+            except RecordingError as error:
+                self._refused = error
                 return
 
 
