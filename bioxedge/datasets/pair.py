@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from bioxedge.datasets.alignment import Places
 from bioxedge.errors import DatasetError
 from bioxedge.signals import Recording
 
@@ -43,8 +46,10 @@ class Pair:
                     f"{self.name} pairs recordings of two people: "
                     f"{self.source.person} and {other.person}"
                 )
-        start = max(self.source.t0, self.target.t0)
-        end = min(self.source.t0 + self.source.seconds, self.target.t0 + self.target.seconds)
+        begin, over = self.target.t0, self.target.t0 + self.target.seconds
+        begin, over = Places(self.target).on(self.source, np.array([begin, over])).tolist()
+        start = max(self.source.t0, begin)
+        end = min(self.source.t0 + self.source.seconds, over)
         if end <= start:
             raise DatasetError(
                 f"{self.name}: source and target do not overlap in time "
