@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 
@@ -17,6 +18,12 @@ from bioxedge.runtime.supervise import Supervised
 pytest.importorskip("brainflow", reason="the library comes with pip install 'bioxedge[brainflow]'")
 
 PATIENCE = 30.0  # seconds until a test gives up
+
+
+@pytest.fixture(autouse=True)
+def alone():
+    """No source of another test lives, which would be one more that wants the board."""
+    gc.collect()
 
 
 def until(done, *sources, into=None):
@@ -171,6 +178,14 @@ def test_sources_made_before_the_start_merge_what_the_board_is_told():
         eeg._shared._factory = None
 
 
+def test_what_a_closed_source_wanted_is_told_no_more():
+    with synthetic(config=("first",), ring_seconds=600.0) as old:
+        assert old._shared._told == ("first",)
+    with synthetic(config=("second",)) as new:
+        assert new._shared is old._shared
+        assert (new._shared._told, new._shared._ring) == (("second",), 45_000)
+
+
 def test_a_board_that_streams_is_not_told_something_else():
     first = synthetic()
     with first:
@@ -182,7 +197,7 @@ def test_a_board_that_streams_is_not_told_something_else():
 
 def test_boards_connect_before_one_streams():
     one, other = synthetic(), synthetic("auxiliary", ("eda_1",))
-    with shared.connected():
+    with shared.connected([Supervised(one), other]):
         assert one._shared.session.is_prepared()
         one.start()
         other.start()
@@ -197,7 +212,7 @@ def test_what_cannot_connect_lets_go_of_the_others(tmp_path):
     gone = BrainFlowSource(
         "cyton", channels=("ecg_1",), rate=250.0, params={"serial_port": str(tmp_path / "none")}
     )
-    with pytest.raises(SourceError, match="cyton"), shared.connected():
+    with pytest.raises(SourceError, match="cyton"), shared.connected([one, gone]):
         pass
     assert one._shared.session is None and gone._shared.session is None
 

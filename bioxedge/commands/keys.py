@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import select
@@ -20,21 +21,21 @@ class Keys:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._rest = b""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
         self.typed: str | None = None
 
     def marks(self) -> list[str]:
         """Give the marks that were made since the last call; never waits."""
+        raw = b""
         while select.select([self._fd], [], [], 0)[0]:
             try:
-                raw = os.read(self._fd, 256)
+                more = os.read(self._fd, 256)
             except OSError:  # the terminal has gone
                 break
-            if not raw:
+            if not more:
                 break
-            self._rest += raw
-        text = self._rest.decode("utf-8", "ignore")
-        self._rest = b""
+            raw += more
+        text = self._decoder.decode(raw)
         return [mark for key in _keys(text) for mark in self._press(key)]
 
     def _press(self, key: str) -> list[str]:

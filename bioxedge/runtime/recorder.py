@@ -130,7 +130,7 @@ class Recorder:
             One cannot be recorded or started: then nothing was recorded of any.
         """
         try:
-            with shared.connected():
+            with shared.connected(track.source for track in self.tracks):
                 self._begin()
         except BaseException:
             for track in self.tracks:

@@ -133,6 +133,16 @@ class BrainFlowSource(Managed):
         self._clear()
         self._open()
 
+    def connect(self) -> Callable[[], None]:
+        """Connect the board without starting it; what is given lets go of it again.
+
+        Raises
+        ------
+        SourceError
+            What BrainFlow said.
+        """
+        return self._shared.hold(self._wish)
+
     def _ask(self, startup: str) -> tuple[shared.Wish, shared.SharedBoard]:
         """Say what is wanted of the board, before anyone starts it."""
         wish = self._make_wish(self._layout.board_id, self._config, startup)
@@ -149,6 +159,7 @@ class BrainFlowSource(Managed):
 
     def _open(self) -> None:
         """Prepare, configure and start the board, or join those who read it."""
+        self._shared.wish(self._wish)
         self._seat = self._shared.take(self._wish)
         self._heard = self._host.monotonic_ns()
 
@@ -196,8 +207,11 @@ class BrainFlowSource(Managed):
     def close(self) -> None:
         """Let go of the board; the last source of it stops and releases it."""
         seat, self._seat = self._seat, None
-        if seat is not None:
-            seat.leave()
+        if seat is None:
+            return
+        seat.leave()
+        if self._failed is None:  # one that failed will be started again
+            self._shared.forget(self._wish)
 
 
 def session(shim: Any) -> Callable[[int, Any], Any]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,9 +125,14 @@ class SharedBoard:
         self._failure: SourceError | None = None
 
     def wish(self, wish: Wish) -> None:
-        """Note what a source will want, for as long as the source lives."""
+        """Note what a source will want, until it is closed, or is no more."""
         with self._rows:
             self._wishes.add(wish)
+
+    def forget(self, wish: Wish) -> None:
+        """Tell a board no more what a source wanted that was closed."""
+        with self._rows:
+            self._wishes.discard(wish)
 
     @property
     def wishes(self) -> list[Wish]:
@@ -166,14 +171,14 @@ class SharedBoard:
                 self._seats.append(seat)
             return seat
 
-    def hold(self, wish: Wish) -> None:
-        """Connect without streaming, and stay so until :meth:`unhold`."""
+    def hold(self, wish: Wish) -> Callable[[], None]:
+        """Connect without streaming; what is given lets go again."""
         with self._lock:
             self._join(wish)
             self._holds += 1
+        return self._unhold
 
-    def unhold(self) -> None:
-        """Let go of what :meth:`hold` held."""
+    def _unhold(self) -> None:
         with self._lock:
             self._holds -= 1
             self._release_unused()
@@ -306,36 +311,34 @@ class _Boards:
         with self._lock:
             return self._known.setdefault(key, SharedBoard(factory))
 
-    def all(self) -> list[SharedBoard]:
-        with self._lock:
-            return list(self._known.values())
 
-
-_BOARDS = _Boards()
-find = _BOARDS.find
+find = _Boards().find
 """Find the board that a wish is about, known or not."""
 
 
 @contextmanager
-def connected() -> Iterator[None]:
-    """Connect every board that a source was made for; inside, start the sources.
+def connected(sources: Iterable[object]) -> Iterator[None]:
+    """Connect the boards of sources without starting them; inside, start the sources.
 
     One lock of BrainFlow's is held while a board connects (seconds over Bluetooth), and no other
     board can be read meanwhile. Here all connect before the first one streams.
+
+    Parameters
+    ----------
+    sources : iterable of Source
+        What they wrap (to supervise it, to scale it) is found; what has no board is left alone.
 
     Raises
     ------
     SourceError
         A board cannot be connected; all are let go.
     """
-    held: list[SharedBoard] = []
-    try:
-        for board in _BOARDS.all():
-            wish = next(iter(board.wishes), None)
-            if wish is not None:
-                board.hold(wish)
-                held.append(board)
+    with ExitStack() as stack:
+        for source in sources:
+            while source is not None:
+                connect = getattr(source, "connect", None)
+                if connect is not None:
+                    stack.callback(connect())
+                    break
+                source = getattr(source, "_source", None)
         yield
-    finally:
-        for board in held:
-            board.unhold()
