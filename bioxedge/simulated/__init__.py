@@ -1,0 +1,1 @@
+"""Simulated people: a heart, what it goes through, and what sensors make of it."""
