@@ -356,11 +356,11 @@ def test_a_source_that_fails_ends_its_recording_with_why(tmp_path):
 
 def run_beside(tested, folder, **options):
     """Run a bundle with a recording beside it; what the run said, and the recording."""
-    worn = recorded(pulse(1, 64 * 300, 64.0, 3))
+    worn = recorded(pulse(1, 64 * 900, 64.0, 3))
     source = Recorded(ReplaySource(worn, speed=MAX), folder, **options)
     sink = Keep()
     tally = loop.run(source, Stream(tested), [sink])
-    assert tally.windows == len(sink.predictions) > 290  # whatever happens to the recording
+    assert tally.windows == len(sink.predictions) > 890  # whatever happens to the recording
     return [event for event in sink.events if event.kind == "recording"], source.progress, worn
 
 

@@ -3,7 +3,7 @@ r"""Frames: a mark, a number, a length and a check sum before each, so that dama
 ::
 
     mark    4 bytes   b"\xb1oXE"
-    kind    1 byte    1 head, 2 read, 3 end
+    kind    1 byte    1 head, 2 reads, 3 end
     –       3 bytes   0
     number  uint32    of the frame, from 0 in each take
     length  uint32    of the payload

@@ -1,9 +1,10 @@
-"""One read of a source as it is recorded: the chunk, what was told with it, and when it was."""
+"""Reads of a source as they are recorded: the chunk, what was told with it, and when it was."""
 
 from __future__ import annotations
 
 import json
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from bioxedge.signals import Chunk
 
 # at, wall, loss, first, rate, t0, arrived, acquired, real_rate, flags, channels, samples, told
 _READ = struct.Struct("<qdqqddqqdBxHII")
+_FRONT = struct.Struct("<II")  # reads, bytes of what stands beside their samples
+MOST = 1 << 14
+"""Reads in a frame."""
 _LOSS_KNOWN, _LOSS = 1, 2  # of the chunk; whether the source's count is a number
 _FLOATS = np.dtype("<f8")
 
@@ -45,49 +49,71 @@ class Read:
     loss: int | None
     told: Sequence[Told] = ()
 
-    def pack(self) -> bytes:
-        """Write it as bytes."""
-        chunk = self.chunk
+
+def pack(reads: Sequence[Read]) -> bytes:
+    """Write reads, as many as :data:`MOST`, as bytes.
+
+    What stands beside the samples differs little from one read to the next: its bytes are laid
+    column by column and deflated, which leaves a quarter of them. Samples are as they are.
+    """
+    heads, bodies = bytearray(), []
+    for read in reads:
+        chunk = read.chunk
         told = b""
-        if self.told:
-            told = json.dumps(list(self.told), default=_plain, separators=(",", ":")).encode()
-        flags = _LOSS_KNOWN * chunk.loss_known | _LOSS * (self.loss is not None)
+        if read.told:
+            told = json.dumps(list(read.told), default=_plain, separators=(",", ":")).encode()
         channels, samples = chunk.samples.shape
-        front = _READ.pack(
-            self.at,
-            self.wall,
-            self.loss or 0,
+        heads += _READ.pack(
+            read.at,
+            read.wall,
+            read.loss or 0,
             chunk.first,
             chunk.rate,
             chunk.t0,
             chunk.arrived,
             chunk.acquired,
             chunk.real_rate,
-            flags,
+            _LOSS_KNOWN * chunk.loss_known | _LOSS * (read.loss is not None),
             channels,
             samples,
             len(told),
         )
-        return front + told + chunk.samples.astype(_FLOATS, copy=False).tobytes()
+        bodies += [told, chunk.samples.astype(_FLOATS, copy=False).tobytes()]
+    rows = np.frombuffer(heads, np.uint8).reshape(len(reads), _READ.size)
+    columns = zlib.compress(rows.T.tobytes(), 1)
+    return b"".join([_FRONT.pack(len(reads), len(columns)), columns, *bodies])
 
-    @classmethod
-    def unpack(cls, raw: memoryview) -> Read:
-        """Read it from bytes.
 
-        Raises
-        ------
-        ValueError
-            They are not of a read: the check sum was right, so another program wrote them.
-        """
-        if len(raw) < _READ.size:
-            raise ValueError(f"{len(raw)} bytes are no read")
-        at, wall, loss, first, rate, t0, arrived, acquired, real, flags, channels, samples, told = (
-            _READ.unpack_from(raw)
-        )
-        body = _READ.size + told
-        if len(raw) != body + channels * samples * _FLOATS.itemsize:
-            raise ValueError(f"{len(raw)} bytes are not {channels} channels of {samples} samples")
-        values = np.frombuffer(raw[body:], _FLOATS).astype(np.float64, copy=False)
+def unpack(raw: memoryview) -> list[Read]:
+    """Read reads from bytes.
+
+    Raises
+    ------
+    ValueError
+        They are not of reads: the check sum was right, so another program wrote them.
+    """
+    if len(raw) < _FRONT.size:
+        raise ValueError(f"{len(raw)} bytes are no reads")
+    count, size = _FRONT.unpack_from(raw)
+    at, wanted = _FRONT.size + size, count * _READ.size
+    if not 0 < count <= MOST or at > len(raw):
+        raise ValueError(f"it says that it holds {count} reads")
+    try:
+        columns = zlib.decompressobj().decompress(raw[_FRONT.size : at], wanted)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if len(columns) != wanted:
+        raise ValueError(f"it holds no {count} reads")
+    heads = np.frombuffer(columns, np.uint8).reshape(_READ.size, count).T.tobytes()
+    reads = []
+    for head in _READ.iter_unpack(heads):
+        when, wall, loss, first, rate, t0, arrived, acquired, real = head[:9]
+        flags, channels, samples, told = head[9:]
+        body = at + told
+        end = body + channels * samples * _FLOATS.itemsize
+        if end > len(raw):
+            raise ValueError(f"there are no {samples} samples of {channels} channels")
+        values = np.frombuffer(raw[body:end], _FLOATS).astype(np.float64, copy=False)
         chunk = Chunk(
             values.reshape(channels, samples),
             first,
@@ -98,8 +124,12 @@ class Read:
             real,
             bool(flags & _LOSS_KNOWN),
         )
-        events = _told(bytes(raw[_READ.size : body])) if told else ()
-        return cls(chunk, at, wall, loss if flags & _LOSS else None, events)
+        events = _told(bytes(raw[at:body])) if told else ()
+        reads.append(Read(chunk, when, wall, loss if flags & _LOSS else None, events))
+        at = end
+    if at != len(raw):
+        raise ValueError(f"{len(raw) - at} bytes are too many")
+    return reads
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from bioxedge.errors import RecordingError
 from bioxedge.recorded.about import FORMAT, About, parts
 from bioxedge.recorded.frames import END, HEAD, READ, Frame, scan
-from bioxedge.recorded.read import End, Read
+from bioxedge.recorded.read import End, Read, unpack
 
 _FIRST = 4096  # bytes in which a part says what it is
 
@@ -101,12 +101,7 @@ class Take:
                     continue
                 try:
                     if frame.kind == READ:
-                        read = Read.unpack(frame.payload)
-                        if read.chunk.first < end:  # of a take whose head is damaged
-                            yield self._missing(Lost(path.name, frame.begin, 1))
-                            continue
-                        end = read.chunk.end
-                        yield read
+                        reads = unpack(frame.payload)
                     elif frame.kind == END:
                         self.end = End.unpack(frame.payload)
                 except (ValueError, TypeError, RecursionError) as error:
@@ -114,6 +109,13 @@ class Take:
                         f"{path} holds a frame at byte {frame.begin} that this bioxedge cannot "
                         f"read: {error}"
                     ) from error
+                if frame.kind != READ:
+                    continue
+                if reads[0].chunk.first < end:  # of a take whose head is damaged
+                    yield self._missing(Lost(path.name, frame.begin, 1))
+                    continue
+                yield from reads
+                end = reads[-1].chunk.end
             if hurt is not None:
                 yield self._missing(Lost(path.name, hurt.begin, None))
 

@@ -12,20 +12,21 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bioxedge import atomic
 from bioxedge.errors import RecordingError
 from bioxedge.recorded.about import FORMAT, PART, STREAM, About, parts, write_all
 from bioxedge.recorded.frames import END, HEAD, READ, SIZE, frame
-from bioxedge.recorded.read import End, Read
+from bioxedge.recorded.read import MOST, End, Read, pack
 from bioxedge.recorded.reader import head_of
 
 PART_BYTES = 64_000_000
 """After which a new part is begun."""
 KEEP_FREE = 500_000_000
 """Bytes that are left free on a disk, or a twentieth of one that is small."""
+_PORTION = 1 << 20  # bytes of samples after which a frame is closed
 _LOOK = 1 << 20  # bytes after which the disk is looked at again
 
 
@@ -103,9 +104,9 @@ class Writer:
         RecordingError
             The limit is reached, or the disk is full or refuses: what was written before stands.
         """
-        payloads = [read.pack() for read in reads]
-        if not payloads:
+        if not reads:
             return
+        payloads = [pack(some) for some in _portions(reads)]
         size = sum(map(len, payloads)) + SIZE * len(payloads)
         if self._limit is not None and self.bytes + size > self._limit:
             raise RecordingError(
@@ -291,6 +292,17 @@ def boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+def _portions(reads: Sequence[Read]) -> Iterator[Sequence[Read]]:
+    """Cut reads into frames: what is damaged costs a frame."""
+    begin = size = 0
+    for at, read in enumerate(reads):
+        if at > begin and (size >= _PORTION or at - begin >= MOST):
+            yield reads[begin:at]
+            begin, size = at, 0
+        size += read.chunk.samples.nbytes
+    yield reads[begin:]
 
 
 def _takes(old: Sequence[Path]) -> int:
