@@ -122,7 +122,7 @@ class SharedBoard:
         self._told: tuple[str, ...] = ()
         self._heard: dict[int, bool] = {}  # by preset: rows since somebody last gave up
         self._attempts = 0
-        self._failure: SourceError | None = None
+        self._failure = ""  # of the last attempt: words only, since an error holds on to sources
 
     def wish(self, wish: Wish) -> None:
         """Note what a source will want, until it is closed, or is no more."""
@@ -152,9 +152,9 @@ class SharedBoard:
         """
         seen = self._attempts
         with self._lock:
-            if self.session is None and self._attempts != seen and self._failure is not None:
+            if self.session is None and self._attempts != seen and self._failure:
                 # Another one tried while this one waited for it.
-                raise SourceError(str(self._failure))
+                raise SourceError(self._failure)
             self._join(wish)
             seat = Seat(self, wish)
             try:
@@ -218,7 +218,7 @@ class SharedBoard:
         told = tuple(dict.fromkeys(command for one in wishes for command in one.config))
         wish.params.other_info, before = info, wish.params.other_info
         self._attempts += 1
-        self._failure = None
+        self._failure = ""
         try:
             with boards.explained(wish.name, CURE):
                 session = self._factory(wish.board_id, wish.params)
@@ -227,7 +227,7 @@ class SharedBoard:
                 for command in told:
                     session.config_board(command)
         except BaseException as error:
-            self._failure = error if isinstance(error, SourceError) else None
+            self._failure = str(error) if isinstance(error, SourceError) else ""
             self._release_unused()
             raise
         finally:
