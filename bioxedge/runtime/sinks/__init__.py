@@ -56,9 +56,16 @@ def _jsonl(spelled: Spelled, asked: Asked) -> BaseSink:
     return JsonLinesSink(path, rotate=rotate)
 
 
+def _mqtt(spelled: Spelled, asked: Asked) -> BaseSink:
+    from bioxedge.runtime.sinks.mqtt import make_mqtt
+
+    return make_mqtt(spelled, asked.client_id)
+
+
 KINDS: dict[str, tuple[str, Callable[[Spelled, Asked], BaseSink]]] = {
     "terminal": ("terminal", _terminal),
     "jsonl": ("jsonl[:PATH]", _jsonl),
+    "mqtt": ("mqtt:HOST[:PORT]", _mqtt),
 }
 """How each kind is written, and what makes it. What a kind needs is imported when it is made."""
 
