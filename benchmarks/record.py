@@ -23,7 +23,7 @@ import numpy as np
 from bioxedge.recorded import Read
 from bioxedge.recorded.frames import SIZE
 from bioxedge.recorded.read import pack
-from bioxedge.runtime import ReplaySource, Stream, loop, record
+from bioxedge.runtime import ReplaySource, Stream, loop, record, recordlog
 from bioxedge.runtime.faults import draw
 from bioxedge.signals import Chunk
 
@@ -103,7 +103,7 @@ def on_the_disk() -> None:
         samples = max(packet, math.floor(rate * LOOK))
         chance, each = np.random.default_rng(1), samples / rate
         reads = []
-        for number in range(round(record.EVERY / each)):
+        for number in range(round(recordlog.EVERY / each)):
             at = round((number * each + chance.exponential(0.002)) * 1e9) + 27_000_000_000_000
             t0, real = 1.7e9 + chance.normal(0, 1e-3), rate + chance.normal(0, 1e-3)
             wall = 1.7e9 + chance.normal(0, 1e-6)

@@ -17,7 +17,7 @@ from kills import Count, kill
 
 from bioxedge import recorded, recording
 from bioxedge.errors import RecordingError
-from bioxedge.runtime import record
+from bioxedge.runtime import record, recordlog
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.sources.base import Managed
 from bioxedge.signals import Chunk
@@ -56,7 +56,7 @@ class Counting(Managed):
 def write(folder, done, every=None, reads=2**40):
     """Record, until killed or for so many reads; threads are traced like the main one."""
     if every is not None:
-        record.EVERY = every
+        recordlog.EVERY = every
     if sys.gettrace() is not None:
         threading.settrace(sys.gettrace())
     done.set(0)

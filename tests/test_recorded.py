@@ -21,7 +21,7 @@ from test_runtime_stream import Keep
 from bioxedge import RecordingError, SourceError, Stream, recording
 from bioxedge.datasets import folder as sessions
 from bioxedge.recorded import About, End, Read, Reader, Writer
-from bioxedge.runtime import ReplaySource, loop, record
+from bioxedge.runtime import ReplaySource, loop, record, recordlog
 from bioxedge.runtime.hostclock import SimulatedClock
 from bioxedge.runtime.record import Recorded
 from bioxedge.runtime.sources.base import Managed
@@ -365,7 +365,7 @@ def run_beside(tested, folder, **options):
 
 
 def test_a_recording_ends_in_order_at_its_limit_and_the_run_goes_on(tested, tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "EVERY", 0.002)
+    monkeypatch.setattr(recordlog, "EVERY", 0.002)
     told, progress, worn = run_beside(tested, tmp_path / "s", limit_bytes=60_000, keep_free=0)
     assert len(told) == 1 and "has reached its limit of 0.06 MB" in told[0].message
     assert sum(path.stat().st_size for path in (tmp_path / "s/source").glob("part*")) < 62_000
@@ -377,7 +377,7 @@ def test_a_recording_ends_in_order_at_its_limit_and_the_run_goes_on(tested, tmp_
 
 
 def test_a_disk_that_fills_loses_nothing_that_was_written(tested, tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "EVERY", 0.002)
+    monkeypatch.setattr(recordlog, "EVERY", 0.002)
     with small_disk(tmp_path, kB=128) as disk:
         told, _, worn = run_beside(tested, disk / "s", keep_free=0)
         assert len(told) == 1 and "No space left on device" in told[0].message
@@ -388,8 +388,8 @@ def test_a_disk_that_fills_loses_nothing_that_was_written(tested, tmp_path, monk
 
 
 def test_a_disk_is_not_filled(tested, tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "EVERY", 0.002)
-    monkeypatch.setattr("bioxedge.recorded.writer._LOOK", 4096)
+    monkeypatch.setattr(recordlog, "EVERY", 0.002)
+    monkeypatch.setattr("bioxedge.recorded.disk.LOOK", 4096)
     with small_disk(tmp_path, kB=256) as disk:
         told, _, _ = run_beside(tested, disk / "s", keep_free=100_000)
         assert len(told) == 1 and "0.1 MB are kept free" in told[0].message
@@ -411,7 +411,7 @@ def test_a_disk_that_is_too_slow_delays_no_read_and_what_is_left_out_is_told(tmp
             super().write(reads)
 
     monkeypatch.setattr(record, "Writer", Slow)
-    monkeypatch.setattr(record, "HELD", 100_000)
+    monkeypatch.setattr(recordlog, "HELD", 100_000)
     clock = SimulatedClock(unix=T0)
     with Recorded(Worn(clock), tmp_path / "s", clock=clock, keep_free=0) as source:
         events = wear(source, 300, clock)  # nobody waits for the disk

@@ -18,16 +18,14 @@ from pathlib import Path
 from bioxedge import atomic
 from bioxedge.errors import RecordingError
 from bioxedge.recorded.about import FORMAT, PART, STREAM, About, parts, write_all
+from bioxedge.recorded.disk import Disk, boot
 from bioxedge.recorded.frames import END, HEAD, READ, SIZE, frame
 from bioxedge.recorded.read import MOST, End, Read, pack
 from bioxedge.recorded.reader import head_of
 
 PART_BYTES = 64_000_000
 """After which a new part is begun."""
-KEEP_FREE = 500_000_000
-"""Bytes that are left free on a disk, or a twentieth of one that is small."""
 _PORTION = 1 << 20  # bytes of samples after which a frame is closed
-_LOOK = 1 << 20  # bytes after which the disk is looked at again
 
 
 class Writer:
@@ -44,7 +42,7 @@ class Writer:
     limit_bytes : int, optional
         Of the whole folder.
     keep_free : int, optional
-        Bytes to leave free on the disk; :data:`KEEP_FREE`, or a twentieth of it if that is less.
+        Bytes to leave free on the disk: 500 MB, or a twentieth of it if that is less.
     part_bytes : int, optional
 
     Attributes
@@ -79,12 +77,12 @@ class Writer:
         self._began = about.unix, about.monotonic_ns
         self._fd: int | None = None
         self._lock: int | None = None
-        self._part = self._number = self._size = self._unlooked = self.bytes = 0
+        self._part = self._number = self._size = self.bytes = 0
         self._said_end = False
         try:
             self._make()
-            self._keep = self._least_free(keep_free)
-            self._room(0)
+            self._disk = Disk(self.folder, keep_free)
+            self._disk.look()
             self._go_on(fresh)
             self._next_part()
         except OSError as error:
@@ -113,7 +111,7 @@ class Writer:
                 f"{self.folder} has reached its limit of {self._limit / 1e6:g} MB: the recording "
                 "ends here"
             )
-        self._room(size)
+        self._disk.room(size)
         try:
             if self._size + size > self._part_bytes:
                 self._next_part()
@@ -249,49 +247,21 @@ class Writer:
         os.fsync(self._fd)
         atomic.sync(self.folder)
 
-    # -- the disk ---------------------------------------------------------------------------
-
-    def _least_free(self, asked: int | None) -> int:
-        about = os.statvfs(self.folder)
-        return min(KEEP_FREE, about.f_blocks * about.f_frsize // 20) if asked is None else asked
-
-    def _room(self, more: int) -> None:
-        """Look at the disk from time to time."""
-        self._unlooked += more
-        if 0 < self._unlooked < _LOOK and more:
-            return
-        self.look(more)
-
-    def look(self, more: int = 0) -> None:
-        """Look whether there is room on the disk.
+    def look(self) -> None:
+        """Look whether there is room on the disk; may be called from another thread.
 
         Raises
         ------
         RecordingError
             Less is free than is to be kept free.
         """
-        self._unlooked = 0
-        about = os.statvfs(self.folder)
-        free = about.f_bavail * about.f_frsize
-        if free - more < self._keep:
-            raise RecordingError(
-                f"{self.folder}: {free / 1e6:.4g} MB are free on its disk, {self._keep / 1e6:.4g} "
-                "MB are kept free: the recording ends here; make room, or name another disk"
-            )
+        self._disk.look()
 
     def _error(self, error: OSError) -> RecordingError:
         why = error.strerror or str(error)
         return RecordingError(
             f"{self.folder} cannot be recorded into: {why}; what was written before stands"
         )
-
-
-def boot() -> str:
-    """Name this start of the machine, by which monotonic times can be told apart."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def _portions(reads: Sequence[Read]) -> Iterator[Sequence[Read]]:
