@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from bioxedge.commands.ending import told_to_end
+from bioxedge.commands.fitting import check_sensor, check_units
 from bioxedge.commands.running import choose_engine, closing, opening, with_quality
 from bioxedge.commands.shared import FOLDER, pair, say
-from bioxedge.commands.sources import Asked, check_sensor, check_units
+from bioxedge.commands.sources import Asked
 from bioxedge.errors import SinkError
 
 

@@ -12,7 +12,6 @@ from bioxedge.errors import SourceError
 from bioxedge.spelled import Spelled
 
 if TYPE_CHECKING:
-    from bioxedge.manifest import Manifest
     from bioxedge.runtime import Source
     from bioxedge.runtime.sources.wanted import Wanted
     from bioxedge.signals import Recording
@@ -116,9 +115,38 @@ def _brainflow(spelled: Spelled, wanted: Wanted) -> Source:
     )
 
 
+def _synthetic(spelled: Spelled, wanted: Wanted) -> Source:
+    from bioxedge.runtime.sources.synthetic import simulated
+
+    if wanted.channels is not None and len(wanted.channels) != 1:
+        raise SourceError(
+            f"a simulated wearer has one channel, {', '.join(wanted.channels)} are wanted: "
+            "brainflow:synthetic has many, without meaning"
+        )
+    if wanted.modality and wanted.modality != spelled.what:
+        raise SourceError(
+            f"a simulated {spelled.what} where {wanted.modality} is wanted: write "
+            f"synthetic:{wanted.modality}"
+        )
+    minutes = spelled.number("minutes", math.inf) if "minutes" in spelled.options else math.inf
+    return simulated(
+        spelled.what,
+        channel=None if wanted.channels is None else wanted.channels[0],
+        rate=wanted.rate,
+        unit=None if wanted.units is None else wanted.units[0],
+        person=int(spelled.number("person", 1, least=1)),
+        seed=int(spelled.number("seed", 0)),
+        seconds=minutes * 60,
+        clock=wanted.clock,
+    )
+
+
 KINDS: dict[str, SourceKind] = {
     "brainflow": SourceKind(
         "brainflow:BOARD", True, ("preset", "command", *_SUPERVISED), _brainflow, parameters=True
+    ),
+    "synthetic": SourceKind(
+        "synthetic:ppg", True, ("person", "seed", "minutes", *_SUPERVISED), _synthetic
     ),
     "replay": SourceKind("replay:FOLDER", False, ("speed", *_OF_STREAMS), _replay),
     "playback": SourceKind("playback:FOLDER", False, ("speed", "board", "preset"), _playback),
@@ -223,67 +251,6 @@ class Asked:
         from bioxedge.runtime import faults
 
         return faults.wrap(source, text)
-
-
-def check_sensor(manifest: Manifest, source: Source, accepted: str | None) -> str | None:
-    """Hold a source against the sensors that the bundle was made for.
-
-    Returns
-    -------
-    str or None
-        Why it could not be checked; None where it was, or where the manifest says so itself.
-
-    Raises
-    ------
-    SourceError
-        It is another sensor, and nobody accepted it.
-    """
-    sensors, found = manifest.input.sensors, source.sensor
-    if accepted is not None and found is None:
-        raise SourceError(
-            f"--accept-sensor means nothing to {source.name}, which does not say what sensor it "
-            "is from: leave it out"
-        )
-    if not sensors or found in sensors:
-        return None
-    if found is None:
-        return f"a recording does not say which sensor it is from ({', '.join(sensors)} expected)"
-    if found == accepted:
-        return f"{found} was accepted for {', '.join(sensors)}"
-    raise SourceError(
-        f"{manifest.name} was trained on {', '.join(sensors)}, this is {found}: a channel of the "
-        f"same name may be another quantity; if you know that it is the same, say "
-        f"--accept-sensor {found}"
-    )
-
-
-def check_units(manifest: Manifest, source: Source) -> str | None:
-    """Hold a source's units against the bundle's.
-
-    Returns
-    -------
-    str or None
-        Why they could not be checked; None where they were, or nobody states any.
-
-    Raises
-    ------
-    SourceError
-        Another unit.
-    """
-    if source.units is None:
-        return None
-    unchecked = []
-    for channel, found in zip(manifest.input.channels, source.units, strict=True):
-        if "a.u." in (channel.unit, found):
-            unchecked.append(channel.name)
-        elif found != channel.unit:
-            raise SourceError(
-                f"{channel.name} comes in {found}, {manifest.name} takes {channel.unit}: "
-                f"say --scale {channel.name}=GAIN to convert it"
-            )
-    if not unchecked or all(unit == "a.u." for unit in source.units):
-        return None
-    return f"the unit of {', '.join(unchecked)} is arbitrary on one side"
 
 
 def _check_rate(taken: Recording, rate: float | None) -> None:

@@ -2,7 +2,7 @@
 
 from bioxedge.runtime.faults.marks import Mark, Session, spoil
 from bioxedge.runtime.faults.plan import KINDS, TRANSPORT, Fault, draw, parse
-from bioxedge.runtime.faults.source import FaultSource
+from bioxedge.runtime.faults.source import FaultSource, wrap
 
 __all__ = [
     "KINDS",
@@ -14,4 +14,5 @@ __all__ = [
     "draw",
     "parse",
     "spoil",
+    "wrap",
 ]

@@ -16,7 +16,7 @@ from bioxedge.errors import SourceError
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.faults.board import FaultyBoard
 from bioxedge.runtime.faults.marks import Mark, Session
-from bioxedge.runtime.faults.plan import Fault
+from bioxedge.runtime.faults.plan import Fault, parse
 from bioxedge.runtime.hostclock import SYSTEM, HostClock, SimulatedClock
 from bioxedge.runtime.sources.base import Managed, Source
 from bioxedge.runtime.sources.counters import BYTE, Pattern
@@ -79,9 +79,10 @@ class FaultSource(Managed):
         jitter: float = 0.002,
         reader: Callable[..., RowReader] = RowReader,
     ) -> None:
-        self.name = f"{source.name} with {len(faults)} fault{'' if len(faults) == 1 else 's'}"
+        some = f" with {len(faults)} fault{'' if len(faults) == 1 else 's'}" if faults else ""
+        self.name = source.name + some
         self.channels, self.rate = source.channels, source.rate
-        self.sensor = source.sensor
+        self.units, self.sensor = source.units, source.sensor
         self.waits = isinstance(clock, SimulatedClock)
         self._source, self._clock = source, clock
         self._pattern = pattern if told else None
@@ -92,6 +93,10 @@ class FaultSource(Managed):
         self._reader: RowReader | None = None
         self._over = False
         self._end = 0
+
+    def failing(self, faults: Sequence[Fault]) -> FaultSource:
+        """Give the same source with other faults, instead of one around it."""
+        return FaultSource(self._source, faults, clock=self._clock, reader=self._make_reader)
 
     @property
     def marks(self) -> list[Mark]:
@@ -178,3 +183,30 @@ class FaultSource(Managed):
     def close(self) -> None:
         """Let go of the source."""
         self._source.close()
+
+
+def wrap(source: Source, text: str) -> FaultSource:
+    """Let a live source fail as a text says, on this machine's clock.
+
+    Parameters
+    ----------
+    source : Source
+    text : str
+        See :func:`~bioxedge.runtime.faults.plan.parse`.
+
+    Raises
+    ------
+    SourceError
+        Text that says something else, no fault at all, a channel that is not there, or a fault
+        of the wall clock, which is this machine's own.
+    """
+    faults = parse(text)
+    if not faults:
+        raise SourceError(f"--faults {text!r} says nothing: write one such as loss:64@20s")
+    if any(fault.kind == "clock" for fault in faults):
+        raise SourceError(
+            "a clock fault would set this machine's clock: bioxedge soak has a simulated one"
+        )
+    return (
+        source.failing(faults) if isinstance(source, FaultSource) else FaultSource(source, faults)
+    )
