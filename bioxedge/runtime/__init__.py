@@ -2,10 +2,12 @@
 
 from bioxedge.runtime.engine import Engine
 from bioxedge.runtime.loop import Tally, run
+from bioxedge.runtime.record import Recorded
 from bioxedge.runtime.sinks import JsonLinesSink, Sink, TerminalSink, make_sink
 from bioxedge.runtime.sources.base import Source
 from bioxedge.runtime.sources.boards import channel_names
 from bioxedge.runtime.sources.brainflow import BrainFlowSource
+from bioxedge.runtime.sources.logreplay import LogReplay
 from bioxedge.runtime.sources.playback import PlaybackSource, write_playback
 from bioxedge.runtime.sources.replay import ReplaySource
 from bioxedge.runtime.stream import Prediction, Stream
@@ -15,9 +17,11 @@ __all__ = [
     "BrainFlowSource",
     "Engine",
     "JsonLinesSink",
+    "LogReplay",
     "PlaybackSource",
     "Prediction",
     "Proof",
+    "Recorded",
     "ReplaySource",
     "Report",
     "Sink",
