@@ -105,7 +105,7 @@ def test_faults_are_found_as_on_a_board(tested):
 def test_from_the_command_line(call, tested, tmp_path):
     out = tmp_path / "out.jsonl"
     code, said, err = call(
-        "run", str(tested.path), "--source", "synthetic:ppg,person=2,minutes=0.1",
+        "run", str(tested.path), "--source", "synthetic:ppg,person=2,minutes=0.13",
         "--sink", f"jsonl:{out}", "--faults", "loss:6@1s",
     )  # fmt: skip
     assert code == 0, err
