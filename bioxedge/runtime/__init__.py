@@ -9,6 +9,7 @@ from bioxedge.runtime.sources.boards import channel_names
 from bioxedge.runtime.sources.brainflow import BrainFlowSource
 from bioxedge.runtime.sources.logreplay import LogReplay
 from bioxedge.runtime.sources.playback import PlaybackSource, write_playback
+from bioxedge.runtime.sources.push import PushSource
 from bioxedge.runtime.sources.replay import ReplaySource
 from bioxedge.runtime.stream import Prediction, Stream
 from bioxedge.runtime.verify import Proof, Report, verify, verify_all
@@ -21,6 +22,7 @@ __all__ = [
     "PlaybackSource",
     "Prediction",
     "Proof",
+    "PushSource",
     "Recorded",
     "ReplaySource",
     "Report",

@@ -81,6 +81,17 @@ class SampleClock:
         """Samples missing so far; None where the counter cannot tell."""
         return self.journal.missing if self.counts else None
 
+    def use(self, pattern: Pattern) -> None:
+        """Go by another pattern from the next row on: whoever numbers them knows more, or less."""
+        self._numbering.use(pattern)
+        self._ended = False
+
+    def skip(self, samples: int, why: str) -> None:
+        """Leave out samples that are known to be gone, before the next row."""
+        self.journal.gap(samples, why, self.next, sure=True)
+        self.next += samples
+        self._ended = False
+
     # -- rows in, places out ---------------------------------------------------------------
 
     def take(

@@ -121,6 +121,11 @@ class Numbering:
         self._phase = following - learner.inside - 1
         return f"the counter was learnt: {self.pattern}"
 
+    def use(self, pattern: Pattern) -> None:
+        """Go by another pattern from the next row on."""
+        self.pattern, self._others, self._learner = pattern, (), None
+        self._phase, self._strange = None, []
+
     # -- row by row --------------------------------------------------------------------------
 
     def regular(self, numbers: Floats, following: int) -> int:

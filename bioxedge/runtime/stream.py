@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError, SignalError
 from bioxedge.quality import Judge, Verdict
+from bioxedge.runtime.due import Due
 from bioxedge.runtime.engine import Engine, Floats
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
 from bioxedge.runtime.notes import said
 from bioxedge.runtime.prediction import Prediction, Quality
+from bioxedge.runtime.sources.feed import Feed
 from bioxedge.signals import Chunk
 from bioxedge.windows import Window
 
@@ -23,34 +26,6 @@ from bioxedge.windows import Window
 LEAD = 0.5
 
 __all__ = ["Due", "Prediction", "Stream"]
-
-
-@dataclass(frozen=True)
-class Due:
-    """A window that waits for its answer, and what is known of its samples.
-
-    Attributes
-    ----------
-    window : Window
-    verdict : Verdict or None
-        What its channels look like; None where the bundle states no thresholds.
-    t0 : float
-        Unix time that its stream time counts from.
-    arrived, acquired : int
-        Monotonic nanoseconds at which its last sample was here, and was taken by the sensor.
-    rate : float
-        Estimated real rate in Hz; NaN when unknown.
-    loss_known : bool
-        Whether a loss in it would have been seen.
-    """
-
-    window: Window
-    verdict: Verdict | None
-    t0: float
-    arrived: int
-    acquired: int
-    rate: float
-    loss_known: bool
 
 
 class Stream:
@@ -100,6 +75,8 @@ class Stream:
         self._spoiled: str | None = None  # what was wrong with the window before
         self._bad_until = 0  # absolute sample one past the last bad window
         self._settled = 0  # the run whose start was looked at
+        channels = len(self.bundle.manifest.input.channels)
+        self._feed, self._chunked = Feed(channels, self._rate, clock=self._clock), False
 
     @property
     def gaps(self) -> dict[str, int]:
@@ -121,22 +98,54 @@ class Stream:
 
     def take_events(self) -> list[Event]:
         """Give what happened since the last call, and forget it."""
-        events, self._events = self._events, []
+        events, self._events = [*self._feed.take_events(), *self._events], []
         return events
 
-    def push(self, chunk: Chunk) -> list[Prediction]:
-        """Take a chunk; give a prediction for each window that it completes.
+    def push(
+        self,
+        samples: Chunk | npt.ArrayLike,
+        *,
+        stamps: npt.ArrayLike | None = None,
+        counter: npt.ArrayLike | None = None,
+    ) -> list[Prediction]:
+        """Take samples; give a prediction for each window that they complete.
+
+        Parameters
+        ----------
+        samples : Chunk, or array of shape [channels, n], or [n] for one channel
+            One stream takes one or the other. An array's place is told by what comes with it.
+        stamps : float or array of shape [n], optional
+            Seconds on the sender's own clock, of each sample or of the last.
+        counter : int or array of shape [n], optional
+            Rises by one a sample, or by one a packet. Without either, losses are not known.
 
         Raises
         ------
         SignalError
-            Another rate or number of channels, or samples that were pushed before: the stream
-            is left as it was. Or values that float32 cannot hold; or, before the first label, a
-            signal that cannot be what the bundle was trained on.
+            What does not fit, or was pushed before: the stream is left as it was. Or values that
+            float32 cannot hold; or, at first, a signal that the bundle cannot be for.
         BundleError
             The model failed, or answered with something that is no probability.
         """
-        return [self.answer(due) for due in self.take(chunk)]
+        if isinstance(samples, Chunk):
+            if self._feed.begun or stamps is not None or counter is not None:
+                raise SignalError("a chunk goes with no stamps, counter or arrays: reset before")
+            self._chunked = True
+            return [self.answer(due) for due in self.take(samples)]
+        if self._chunked:
+            raise SignalError("this stream took chunks so far, now an array: reset before")
+        now = self._clock.monotonic_ns()
+        self._feed.put(self._feed.intake.take(samples, stamps, counter, now))
+        return self._pushed()
+
+    def flush(self) -> list[Prediction]:
+        """Give what waits for the arrays after it: no more will come."""
+        self._feed.flush()
+        return self._pushed()
+
+    def _pushed(self) -> list[Prediction]:
+        chunks = self._feed.chunks()
+        return [self.answer(due) for chunk in chunks for due in self.take(chunk)]
 
     def take(self, chunk: Chunk) -> list[Due]:
         """Take a chunk; give the windows that it completes, to be answered or left out.

@@ -40,6 +40,8 @@ class RowReader:
         Index of the first sample.
     t0 : float, optional
         Unix time of sample 0 where that is known, as in a recording.
+    named : str, optional
+        What numbers the rows, for messages.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class RowReader:
         pace: float | None = None,
         start: int = 0,
         t0: float | None = None,
+        named: str = "the board's counter",
     ) -> None:
         self._rows, self._counter, self._stamp = list(rows), counter, stamp
         self._rate, self._host, self._t0 = rate, clock, t0
@@ -66,10 +69,10 @@ class RowReader:
         self._chunks: deque[Chunk] = deque()
         self._off = False
         if pattern is None:
-            said = "the board's counter has to be learnt: until then, losses are not known"
+            said = f"{named} has to be learnt: until then, losses are not known"
             self._clock.journal.counter(said, start)
         elif pattern.blind:
-            said = "the board's counter shows no loss: losses are not known"
+            said = f"{named} shows no loss: losses are not known"
             self._clock.journal.counter(said, start)
 
     @property
@@ -81,6 +84,11 @@ class RowReader:
     def loss(self) -> int | None:
         """Samples lost so far; None where the counter cannot tell."""
         return self._clock.loss
+
+    @property
+    def counts(self) -> bool:
+        """Whether the counter shows losses."""
+        return self._clock.counts
 
     @property
     def real_rate(self) -> float:
@@ -129,6 +137,21 @@ class RowReader:
     def flush(self) -> None:
         """Let held rows out: no more will come."""
         self._give(self._clock.flush())
+
+    def use(self, pattern: Pattern, said: str | None = None) -> None:
+        """Go by another pattern from the next row on, and say why."""
+        self.flush()
+        self._clock.use(pattern)
+        self._clock.journal.counter(said, self._clock.next)
+
+    def skip(self, samples: int, why: str) -> None:
+        """Leave out samples that are known to be gone, before the next row."""
+        self.flush()
+        self._clock.skip(samples, why)
+
+    def tell(self, message: str, **facts: object) -> None:
+        """Say that counter, stamps and arrival do not agree."""
+        self._clock.journal.tell("contradiction", message, self._clock.next, **facts)
 
     def pop(self) -> Chunk | None:
         """Give the next chunk; None where there is none."""

@@ -16,7 +16,7 @@ from collections import deque
 import numpy as np
 
 from bioxedge.runtime.line import Line
-from bioxedge.runtime.sources.counters import Floats
+from bioxedge.runtime.sources.counters import Floats, Ints
 
 _OFF = 0.05  # by how much of itself the real rate may differ from the nominal one
 _POINTS = 64  # stamps that the slope goes by
@@ -105,13 +105,14 @@ class Stamping:
         """
         rows = len(stamps)
         marks = np.flatnonzero(np.isfinite(stamps))
-        numbers = self._number + 1.0 + np.arange(rows)
+        numbers: Floats = self._number + np.arange(1, rows + 1, dtype=np.float64)
         if not rows:
             return numbers, np.empty(0)
         if not len(marks):
             self._number += rows
             self._rows += rows
-            return numbers, arrived - np.arange(rows)[::-1] * self._period
+            heard: Floats = arrived - np.arange(rows, dtype=np.float64)[::-1] * self._period
+            return numbers, heard
         begun = self._stamp
         sizes = np.diff(marks, prepend=-1)
         sizes[0] += self._rows
@@ -151,7 +152,7 @@ class Stamping:
         half = self._least * self._period / 2
         return half if self.counts else _JUMP
 
-    def _alike(self, numbers: Floats, stamps: Floats, sizes: np.ndarray) -> bool:
+    def _alike(self, numbers: Floats, stamps: Floats, sizes: Ints) -> bool:
         """Take many stamps at once, where all of them are where they should be."""
         if len(stamps) < 4 or not self._learnt or not self._near:
             return False
@@ -283,7 +284,7 @@ class Stamping:
         if math.isfinite(gone) and self._offset.known:
             early = self._offset.acquired(micros, math.inf) - arrived
             # Never early; and not late by what stamps went back.
-            if early > _STEP and gone - passed > _STEP or gone < -_STEP:
+            if (early > _STEP and gone - passed > _STEP) or gone < -_STEP:
                 self._offset.clear()
         self._offset.note(np.array([micros]), np.array([arrived]))
         self._offset.arrive(micros, arrived)
