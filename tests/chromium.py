@@ -89,6 +89,7 @@ class Browser:
         for fd in ours:
             os.close(fd)
         self._number, self._raw, self._session = 0, b"", None
+        self._loaded = False
         self.problems: list[str] = []
         self.requests: list[str] = []
         target = next(
@@ -118,9 +119,13 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     def go(self, address: str) -> None:
-        """Open an address."""
+        """Open an address, and wait until everything that it names is there."""
+        self._loaded = False
         answer = self.call("Page.navigate", url=address)
         assert "errorText" not in answer, answer["errorText"]
+        limit = time.monotonic() + PATIENCE
+        while not self._loaded:
+            self._note(self._next(limit))
 
     def ask(self, script: str) -> Any:
         """Evaluate JavaScript in the page; give what it gives."""
@@ -130,9 +135,11 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def until(self, script: str, good: Callable[[Any], bool] = bool) -> Any:
+    def until(
+        self, script: str, good: Callable[[Any], bool] = bool, *, patience: float = PATIENCE
+    ) -> Any:
         """Ask until the answer is good."""
-        limit = time.monotonic() + PATIENCE
+        limit = time.monotonic() + patience
         while not good(answer := self.ask(script)):
             assert time.monotonic() < limit, f"{script} stayed {answer!r}"
             select.select([self._read], [], [], 0.05)
@@ -177,6 +184,8 @@ class Browser:
                 self.problems.append(json.dumps(about["args"]))
             case "Log.entryAdded" if about["entry"]["level"] in ("error", "warning"):
                 self.problems.append(f"{about['entry']['text']} {about['entry'].get('url', '')}")
+            case "Page.loadEventFired":
+                self._loaded = True
             case "Network.requestWillBeSent":
                 self.requests.append(about["request"]["url"])
 

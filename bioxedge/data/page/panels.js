@@ -43,7 +43,7 @@ export function label(run, stale, link) {
 
 export function age(run, stale, seconds, words) {
   if (run.last === null) return;
-  const text = `${span(seconds)} old`;
+  const text = `${seconds < 10 ? `${seconds.toFixed(1)} s` : span(seconds)} old`;
   put(by("age"), stale ? `▲ stale, ${text}: ${words}` : text);
 }
 
@@ -100,7 +100,7 @@ function histogram(took) {
   const most = Math.max(...took.counts, 1);
   names.forEach((name, n) => {
     const [bar, under] = box.children[n].children;
-    bar.style.height = took.counts[n] ? `${Math.max(4, (took.counts[n] / most) * 70)}%` : "2px";
+    bar.style.height = took.counts[n] ? `${Math.max(4, (took.counts[n] / most) * 100)}%` : "2px";
     bar.className = took.counts[n] ? "" : "nil";
     put(under, n % 3 === 0 && n < names.length - 1 ? name.replace(" ", "\u202f") : "");
   });

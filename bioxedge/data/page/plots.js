@@ -142,31 +142,29 @@ export function drawChannel(canvas, ring, row, run, scale, axis) {
   const y = (v) => 6 + (1 - (v - scale.low) / room) * (bottom - 14);
 
   // columns that never had a value are gaps: hatched, with their length
-  let gap = -1;
-  const close = (end) => {
-    if (gap < 0) return;
-    const a = Math.max(x(gap * step), 0), b = Math.min(x(end * step), right);
-    if (b > a) {
-      hatch(g, a, 0, Math.max(b - a, 3), bottom, theme.hatch);
-      const long = `gap ${((end - gap) * step).toFixed(2)} s`;
-      notes.push([long, Math.min(a + 6, right - g.measureText(long).width - 6), bottom - 16, theme.ink, undefined]);
-    }
-    gap = -1;
-  };
+  const place = (c) => row * ring.size + (c % ring.size);
+  for (let c = start; c < ring.end; c++) {
+    if (!Number.isNaN(ring.low[place(c)])) continue;
+    const begun = c;
+    while (c < ring.end && Number.isNaN(ring.low[place(c)])) c++;
+    const a = Math.max(x(begun * step), 0), b = Math.min(x(c * step), right);
+    if (b <= a) continue;
+    hatch(g, a, 0, Math.max(b - a, 4), bottom, theme.hatch);
+    const long = `gap ${((c - begun) * step).toFixed(2)} s`;
+    notes.push([long, Math.max(Math.min(a + 6, right - g.measureText(long).width - 6), 4), bottom - 16, theme.ink, undefined]);
+  }
   g.strokeStyle = theme.wave; g.lineWidth = h < 70 ? 1.2 : 1.8; g.lineJoin = "round";
   g.beginPath();
   let down = false;
   for (let c = start; c < ring.end; c++) {
-    const at = row * ring.size + (c % ring.size), low = ring.low[at], high = ring.high[at];
-    if (Number.isNaN(low)) { if (gap < 0) gap = c; down = false; continue; }
-    close(c);
+    const at = place(c), low = ring.low[at], high = ring.high[at];
+    if (Number.isNaN(low)) { down = false; continue; }
     const px = x((c + 0.5) * step);
     if (!down) g.moveTo(px, y(high)); else g.lineTo(px, y(high));
     if (low !== high) g.lineTo(px, y(low));
     down = true;
     if (ring.missing[at]) { g.fillStyle = theme.warn; g.fillRect(px - 1, bottom - 6, 3, 6); }
   }
-  close(ring.end);
   g.stroke();
   if (now - ring.end * step > 0.3) {
     const a = Math.max(x(ring.end * step), 0);
@@ -195,7 +193,7 @@ export function drawPast(canvas, run, elapsed) {
   const [g, w, h] = ready(canvas);
   const history = run.history, labels = run.info.labels;
   const side = Math.min(Math.max(...labels.map((one) => g.measureText(one).width), 20) + 14, w * 0.3);
-  const left = 34, right = w - side, top = 4, bottom = h - 20;
+  const left = 42, right = w - side, top = 4, bottom = h - 20;
   const y = (p) => top + (1 - p) * (bottom - top);
   g.fillStyle = theme.soft; g.strokeStyle = theme.rule; g.lineWidth = 1; g.textBaseline = "middle";
   for (const p of [0, 0.5, 1]) {
@@ -207,11 +205,10 @@ export function drawPast(canvas, run, elapsed) {
   const span = [60, 120, 300].find((one) => now - history[0].t + hop <= one) || 300;
   const x = (t) => left + (1 - (now - t) / span) * (right - left);
   g.textBaseline = "alphabetic";
-  const ticks = w < 480 ? 3 : 6;
-  for (let n = 0; n < ticks; n++) {
-    const s = (span / (ticks - 1)) * n, at = x(now - s);
-    g.textAlign = n === 0 ? "right" : n === ticks - 1 ? "left" : "center";
-    g.fillText(n === 0 ? "now" : s % 60 === 0 ? `−${s / 60} min` : `−${Math.round(s)} s`, at, h - 4);
+  const step = w < 480 ? span / 2 : { 60: 10, 120: 30, 300: 60 }[span];
+  for (let s = 0; s <= span; s += step) {
+    g.textAlign = s === 0 ? "right" : s === span ? "left" : "center";
+    g.fillText(s === 0 ? "now" : s >= 60 && s % 30 === 0 ? `−${s / 60} min` : `−${s} s`, x(now - s), h - 4);
   }
   g.save();
   g.beginPath(); g.rect(left, 0, right - left, h); g.clip();
@@ -229,16 +226,13 @@ export function drawPast(canvas, run, elapsed) {
   }
   labels.forEach((label, n) => {
     g.strokeStyle = colour(n); g.lineWidth = 2.5; g.lineJoin = "round"; g.setLineDash(DASHES[n % DASHES.length]);
-    g.beginPath();
-    let before = null;
-    for (const one of history) {
-      if (!one.p.length) { before = null; continue; }
-      if (before === null || one.t - before > 1.5 * hop) g.moveTo(x(one.t - hop), y(one.p[n]));
-      else g.lineTo(x(one.t - hop / 2), y(one.p[n]));
-      g.lineTo(x(one.t), y(one.p[n]));
-      before = one.t;
+    for (const points of unbroken(history, hop)) {
+      g.beginPath();
+      for (const one of points) g.lineTo(x(one.t), y(one.p[n]));
+      g.stroke();
+      g.lineTo(x(points[points.length - 1].t), bottom); g.lineTo(x(points[0].t), bottom);
+      g.globalAlpha = 0.07; g.fillStyle = colour(n); g.fill(); g.globalAlpha = 1;
     }
-    g.stroke();
   });
   g.setLineDash([]);
   g.textBaseline = "middle"; g.textAlign = "left";
@@ -256,4 +250,18 @@ export function drawPast(canvas, run, elapsed) {
   for (let n = places.length - 1, limit = bottom - 2; n >= 0; n--) { places[n].at = Math.min(places[n].at, limit); limit = places[n].at - 16; }
   g.textBaseline = "middle"; g.textAlign = "left";
   for (const one of places) { g.fillStyle = colour(one.n); g.fillText(one.label, right + 8, one.at, side - 10); }
+}
+
+// Stretches of windows that the model answered; one alone is a hop wide.
+function unbroken(history, hop) {
+  const found = [];
+  let before = null;
+  for (const one of history) {
+    if (one.p.length) {
+      if (before === null || one.t - before.t > 1.5 * hop) found.push([{ ...one, t: one.t - hop }]);
+      found[found.length - 1].push(one);
+    }
+    before = one.p.length ? one : null;
+  }
+  return found;
 }

@@ -174,6 +174,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _head(self, status: int, kind: str, headers: dict[str, str]) -> None:
+        self.request_version = self.protocol_version  # whatever was asked in
         self.send_response(status)
         cookie = getattr(self, "_cookie", {})
         for key, value in {"Content-Type": kind, **_HEADERS, **headers, **cookie}.items():

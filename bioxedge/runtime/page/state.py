@@ -99,7 +99,9 @@ class RunState:
                 self._recent.popleft()
             if not looked_at:
                 self._columns = None
-            elif self._columns is not None:
+            elif self._columns is None:
+                self._columns = self._all()
+            else:
                 self._columns.push(chunk)
 
     def batch(self) -> dict[str, Any] | None:
@@ -113,13 +115,18 @@ class RunState:
         with self._lock:
             if not self._recent:
                 return None
-            columns = Columns(len(self._recent[0].samples), self._recent[0].rate)
-            for chunk in self._recent:
-                columns.push(chunk)
+            columns = self._all()
             taken = columns.take()
             if self._columns is None:  # the first who looks: live ones go on from here
                 self._columns = columns
             return None if taken is None else {"run": self.name, **packed(*taken)}
+
+    def _all(self) -> Columns:
+        """Give the columns of all that is shown."""
+        columns = Columns(len(self._recent[0].samples), self._recent[0].rate)
+        for chunk in self._recent:
+            columns.push(chunk)
+        return columns
 
     def emit(self, record: Prediction | Event) -> None:
         """Take a prediction or an event."""

@@ -1,0 +1,575 @@
+"""The page over HTTP: through the real run loop, bounded against whoever asks."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from fixtures_bundle import make_bundle, pulse
+from fixtures_signal import recorded, with_gaps
+from test_sinks import RUN
+
+from bioxedge import SinkError, Stream, spec
+from bioxedge.runtime import ReplaySource, loop
+from bioxedge.runtime.events import Event
+from bioxedge.runtime.page import Page, PageSink, make_page
+from bioxedge.runtime.page.access import parse_address
+from bioxedge.runtime.page.columns import SHOWN, Columns
+from bioxedge.runtime.page.server import CLIENTS, FOLLOWERS, HEAD
+from bioxedge.signals import Chunk
+
+MAX = float("inf")
+TOKEN = "correct-horse-battery"
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory):
+    return make_bundle(
+        tmp_path_factory.mktemp("bundles") / "b", quality=spec.QualitySpec()
+    )  # 4 s windows, every second
+
+
+def quiet(token=None, host="127.0.0.1"):
+    """A page on a free port, and what it said."""
+    said = []
+    return Page(host, 0, token, say=said.append), said
+
+
+def port_of(page):
+    return int(page.address.rstrip("/").rpartition(":")[2])
+
+
+def get(page, path, method="GET", **headers):
+    """Ask the page; give status, headers and body."""
+    port = port_of(page)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request(
+            method, path, headers={k.replace("_", "-"): v for k, v in headers.items()}
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def raw(page, sent, wait=True):
+    """Send bytes as they are; give all that comes back."""
+    port = port_of(page)
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(sent)
+        got = b""
+        while wait and (more := connection.recv(65536)):
+            got += more
+        return got.decode()
+
+
+def run(tested, page, recording=None, name=""):
+    """Run a recording as fast as it goes, with the page as its sink."""
+    recording = recorded(pulse(1, 64 * 30, 64.0, 3)) if recording is None else recording
+    source, stream = ReplaySource(recording, speed=MAX), Stream(tested)
+    info = replace(loop.about(source, stream), name=name)
+    return loop.run(source, stream, [page.sink()], info=info)
+
+
+# -- what it says ------------------------------------------------------------------------------
+
+
+def test_the_state_tells_what_the_run_said(tested):
+    page, said = quiet()
+    recording = with_gaps(recorded(pulse(1, 64 * 30, 64.0, 3)), (1000, 1005))
+    with page:
+        tally = run(tested, page, recording)
+        status, headers, body = get(page, "/state")
+    state = json.loads(body)
+    assert status == 200 and headers["Content-Type"] == "application/json"
+    assert said[0].startswith("page: http://127.0.0.1:") and "this machine only" in said[0]
+    (one,) = state["runs"]
+    assert one["running"] is False and one["stale"] is True
+    assert one["windows"] == tally.windows == len(one["history"]) > 20
+    assert one["labels"] == dict(tally.labels)
+    assert one["samples"] == tally.samples and one["missing"] == one["loss"] == 5
+    assert one["run"]["digest"] == tested.manifest.digest
+    assert one["label"] == one["history"][-1]["label"]
+    assert one["age"] >= one["last"]["age"]
+    assert one["quality"] == {"ppg_2": None}
+    assert sum(one["latency"]["counts"]) == tally.windows
+    assert [event["message"] for event in one["events"] if event["event"] == "missing"]
+
+
+def test_a_loss_that_nothing_can_show_is_unknown_and_not_zero():
+    page, _ = quiet()
+    with page:
+        sink = page.sink()
+        sink.open(replace(RUN, channels=("a",)))
+        sink.signal(Chunk(np.zeros((1, 64)), 0, 64.0, loss_known=False))
+        state = json.loads(get(page, "/state")[2])["runs"][0]
+        text = get(page, "/metrics")[2]
+        sink.close()
+    assert state["loss"] is None and state["missing"] == 0 and state["samples"] == 64
+    assert 'bioxedge_loss_known{run=""} 0' in text
+
+
+def test_metrics_keep_the_rules_of_the_format(tested):
+    page, _ = quiet()
+    with page:
+        tally = run(tested, page, name='home "1"\\')
+        run(tested, page, name="two")
+        status, headers, text = get(page, "/metrics")
+    assert status == 200 and headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    kinds, values = parse_metrics(text)
+    for name in kinds:
+        assert re.fullmatch(r"bioxedge_[a-z_]+", name)
+        assert name.endswith("_total") == (kinds[name] == "counter")
+    home = ("run", 'home "1"\\')
+    windows = [
+        n
+        for (name, labels), n in values.items()
+        if name == "bioxedge_windows_total" and home in labels
+    ]
+    assert sum(windows) == tally.windows
+    for name in ("bioxedge_latency_seconds", "bioxedge_age_seconds"):
+        assert kinds[name] == "histogram"
+        buckets = [
+            n for (one, labels), n in values.items() if one == f"{name}_bucket" and home in labels
+        ]
+        assert buckets == sorted(buckets)
+        assert buckets[-1] == values[f"{name}_count", (home,)] == tally.windows
+        assert values[f"{name}_sum", (home,)] > 0
+
+
+def parse_metrics(text):
+    """Parse Prometheus' text format strictly: types first, samples grouped, none twice."""
+    assert text.endswith("\n")
+    kinds, values, current = {}, {}, None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            continue
+        if line.startswith("# TYPE "):
+            _, _, current, kind = line.split(" ")
+            assert current not in kinds
+            kinds[current] = kind
+            continue
+        found = re.fullmatch(r"([a-z_:]+)(?:\{(.*)\})? (\S+)", line)
+        assert found, line
+        name, labels, value = found.groups()
+        suffixes = ("", "_bucket", "_sum", "_count") if kinds[current] == "histogram" else ("",)
+        assert name in [current + one for one in suffixes], (name, current)
+        pairs = re.findall(r'([a-z_]+)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)', labels or "")
+        assert ",".join(f'{k}="{v}"' for k, v in pairs) == (labels or "")
+        key = name, tuple((k, re.sub(r"\\(.)", r"\1", v)) for k, v in pairs)
+        assert key not in values
+        values[key] = float(value)
+    return kinds, values
+
+
+def test_health_is_told_by_a_status():
+    page, _ = quiet()
+    with page:
+        assert get(page, "/healthz")[0] == 503  # nothing runs
+        sink = page.sink()
+        sink.open(replace(RUN, hop=1000.0))
+        status, _, body = get(page, "/healthz")
+        assert status == 200 and json.loads(body) == {"runs": {"": "well"}}
+        sink.close()
+        assert get(page, "/healthz")[0] == 503
+
+
+# -- what happens, as it happens ---------------------------------------------------------------
+
+
+@contextmanager
+def following(page, path="/events", **headers):
+    """Follow the events; give a function that reads the next message."""
+    port = port_of(page)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    headers = {k.replace("_", "-"): v for k, v in headers.items()}
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/event-stream")
+
+    def read():
+        about = {}
+        while line := answer.fp.readline().decode().rstrip("\n"):
+            key, _, value = line.partition(": ")
+            about[key] = json.loads(value) if key == "data" else value
+        return about
+
+    assert read() == {"retry": "2000"}
+    try:
+        yield read
+    finally:
+        answer.close()
+        connection.close()
+
+
+def test_events_come_as_they_happen_and_go_on_where_a_client_left():
+    page, _ = quiet()
+    with page:
+        sink = page.sink()
+        sink.open(RUN)
+        with following(page) as read:
+            for number in range(4):
+                sink.emit(Event("gap", f"number {number}", 1.0, {"samples": number}))
+            got = [read() for _ in range(4)]
+        assert [one["event"] for one in got] == ["event"] * 4
+        assert [one["data"]["samples"] for one in got] == [0, 1, 2, 3]
+        assert got[0]["data"]["event"] == "gap" and got[0]["data"]["at"] > 1e9
+        with following(page, Last_Event_ID=got[1]["id"]) as read:
+            assert [read(), read()] == got[2:]
+            sink.emit(Event("stall", "later"))
+            assert read()["data"]["message"] == "later"
+        for odd in ("00000000-1", "x", f"{page.feed.epoch}-{'9' * 40}", f"{page.feed.epoch}-999"):
+            with following(page, Last_Event_ID=odd) as read:
+                assert read()["event"] == "missed"
+                assert read()["event"] == "run"  # and all that there is
+        with following(page) as read:
+            sink.close()
+            assert read()["event"] == "ended"
+
+
+def test_a_client_that_was_away_for_long_is_told_that_something_is_gone():
+    page, _ = quiet()
+    with page:
+        sink = page.sink()
+        sink.open(RUN)
+        first = f"{page.feed.epoch}-{page.feed.last}"
+        for number in range(3000):
+            sink.emit(Event("gap", f"number {number} {'x' * 4000}"))
+        with following(page, Last_Event_ID=first) as read:
+            assert "forgotten" in read()["data"]["message"]
+            assert read()["data"]["message"].startswith("number ")
+        assert sum(len(text) for _, text in page.feed._records) <= 4 << 20
+        sink.close()
+
+
+def test_the_end_of_a_run_ends_the_stream():
+    page, _ = quiet()
+    page.hold()
+    with following(page) as read:
+        ending = threading.Thread(target=page.release)
+        ending.start()
+        assert read()["event"] == "end"
+        ending.join(20)
+    assert not ending.is_alive()
+    with pytest.raises(OSError):
+        get(page, "/state")
+
+
+def test_the_signal_comes_only_to_those_who_look_and_says_what_is_missing():
+    page, _ = quiet()
+    samples = np.cumsum(np.ones((2, 64 * 12)), axis=1)
+    samples[1, 700] = np.nan
+    with page:
+        sink = page.sink()
+        sink.open(replace(RUN, channels=("a", "b"), rate=64.0))
+        sink.signal(Chunk(samples[:, :640], 0, 64.0))
+        assert page.feed.looking == 0 and not page.feed._batches
+        with following(page, "/events?signal=1") as read:
+            state = read()
+            assert state["event"] == "state" and state["data"]["runs"][0]["column"] == 1
+            whole = read()["data"]
+            assert floats(whole, "low").tolist() == samples[:, :640].tolist()
+            sink.signal(Chunk(samples[:, 640:704], 640, 64.0))
+            more = read()["data"]
+            assert more["first"] == 640 and more["n"] == 64
+            np.testing.assert_array_equal(floats(more, "low"), samples[:, 640:704].astype("f4"))
+            assert np.flatnonzero(np.frombuffer(base64.b64decode(more["missing"]), "u1")) == 124
+            sink.emit(Event("gap", "flushes what waits"))
+            sink._sent = 0.0
+            sink.signal(Chunk(samples[:, 736:], 736, 64.0))  # 32 are lost
+            while (more := read())["event"] != "signal":
+                pass
+            assert more["data"]["first"] == 704 and more["data"]["n"] == 64
+            assert np.isnan(floats(more["data"], "low")[:, :32]).all()
+        sink.close()
+
+
+def floats(batch, key):
+    """Give a batch's values [channels, n]."""
+    return np.frombuffer(base64.b64decode(batch[key]), "<f4").reshape(2, -1)
+
+
+@pytest.mark.parametrize("rate", [32.0, 250.0, 1000.0])
+def test_columns_hold_every_extreme_whatever_the_chunks(rate):
+    rng = np.random.default_rng(1)
+    samples = rng.standard_normal((3, int(rate * 4)))
+    samples[rng.random(samples.shape) < 0.05] = np.nan
+    samples[0, :200] = np.nan
+    columns, taken, at = Columns(3, rate), [], 0
+    while at < samples.shape[1]:
+        n = int(rng.integers(1, 90))
+        columns.push(Chunk(samples[:, at : at + n], at, rate))
+        taken.append(columns.take())
+        at += n
+    taken = [one for one in taken if one is not None]
+    assert [one[0] for one in taken] == np.cumsum([0, *(one[1].shape[1] for one in taken)])[
+        :-1
+    ].tolist()
+    whole = samples.shape[1] // columns.width
+    blocks = samples[:, : whole * columns.width].reshape(3, whole, -1)
+    for part, expected in (
+        (1, np.fmin.reduce(blocks, axis=2)),
+        (2, np.fmax.reduce(blocks, axis=2)),
+        (3, np.isnan(blocks).any(axis=2)),
+    ):
+        got = np.concatenate([one[part] for one in taken], axis=1)
+        np.testing.assert_array_equal(got, expected.astype(got.dtype))
+
+
+def test_a_long_pause_does_not_make_a_long_message():
+    columns = Columns(1, 64.0)
+    columns.push(Chunk(np.zeros((1, 64)), 0, 64.0))
+    columns.push(Chunk(np.ones((1, 64)), 10**12, 64.0))
+    first, low, _, _ = columns.take()
+    assert first == 10**12 and low.tolist() == [[1.0] * 64]
+    columns.push(Chunk(np.ones((1, 64 * 600)), 10**12 + 64, 64.0))
+    assert columns.take()[1].shape[1] <= 64 * SHOWN + 1
+
+
+# -- who asks ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def page():
+    page, _ = quiet()
+    with page:
+        yield page
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/page.css", "/page.js", "/plots.js", "/panels.js", "/icon.svg"]
+)
+def test_the_pages_own_files_are_served_and_nothing_from_elsewhere(page, path):
+    status, headers, body = get(page, path)
+    assert status == 200 and body
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "Access-Control-Allow-Origin" not in headers
+    foreign = [one for one in re.findall(r"https?://[^\"' )]*", body) if "www.w3.org" not in one]
+    assert not foreign
+    assert get(page, path, If_None_Match=headers["ETag"])[0] == 304
+    head = get(page, path, method="HEAD")
+    assert head[0] == 200 and head[2] == "" and head[1]["Content-Length"] == str(len(body.encode()))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../pyproject.toml",
+        "/..%2f..%2fetc/passwd",
+        "/%2e%2e/page.py",
+        "//etc/passwd",
+        "/page.py",
+        "/page.html",
+        "/page.css/",
+        "/./page.css",
+        "/page.css%00",
+        "/..\\page.css",
+        "/favicon.ico",
+    ],
+)
+def test_no_path_reaches_a_file_that_is_not_named(page, path):
+    status, _, body = get(page, path)
+    assert status == 404 and body.count("\n") == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"])
+def test_nothing_but_reading_is_answered(page, method):
+    status, _, body = get(page, "/state", method=method)
+    assert status == 501 and body == "only GET and HEAD are answered\n"
+
+
+def test_a_name_that_was_made_to_point_here_is_refused(page):
+    for host in ("evil.example", "evil.example:8765", "", "a@localhost", "localhost.evil.example"):
+        assert get(page, "/state", Host=host)[0] == 421
+    for host in ("localhost", "localhost:9000", "127.0.0.1:1", "[::1]:8765", "192.168.1.7:8765"):
+        assert get(page, "/state", Host=host)[0] == 200
+
+
+def test_another_sites_page_may_not_ask(page):
+    asked = {"Sec_Fetch_Site": "cross-site"}
+    assert get(page, "/state", **asked, Sec_Fetch_Mode="no-cors")[0] == 403
+    assert get(page, "/", **asked, Sec_Fetch_Mode="navigate")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /" + b"a" * HEAD + b" HTTP/1.1\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 3000 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 300 + b"\r\n", 431),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"GET / HTTP/9.9\r\n\r\n", 505),
+        (b"GET //[ HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"GET http://[/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /?" + b"&".join([b"a=1"] * 50) + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 421),
+        (b"GET /\r\n\r\n", 421),
+    ],
+)
+def test_what_is_no_decent_request_gets_one_line_or_nothing(page, sent, status):
+    try:
+        answer = raw(page, sent)
+    except ConnectionResetError:  # it was refused before all of it was read
+        return
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert answer.partition("\r\n\r\n")[2].count("\n") == 1
+
+
+def test_half_a_request_is_not_waited_for(page, monkeypatch):
+    monkeypatch.setattr("bioxedge.runtime.page.server.PATIENCE", 0.2)
+    assert raw(page, b"GET / HTTP/1.1\r\nHost: loc").startswith("HTTP/1.1 408 ")
+
+
+def test_there_is_room_for_so_many_and_no_more():
+    page, _ = quiet()
+    with page:
+        port = port_of(page)
+        idle = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(CLIENTS)]
+        limit = time.monotonic() + 20
+        while page._server.clients < CLIENTS and time.monotonic() < limit:
+            pass
+        assert raw(page, b"").startswith("HTTP/1.1 503 ")
+        for one in idle:
+            one.close()
+        while page._server.clients and time.monotonic() < limit:
+            pass
+        assert get(page, "/state")[0] == 200
+        following = []
+        for _ in range(FOLLOWERS):
+            one = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            one.request("GET", "/events")
+            following.append((one, one.getresponse()))
+        status, headers, body = get(page, "/events")
+        assert status == 503 and headers["Retry-After"] == "5" and "too many" in body
+        for one, answer in following:
+            answer.close()
+            one.close()
+
+
+def test_a_client_that_takes_nothing_is_let_go_and_holds_nothing(monkeypatch):
+    monkeypatch.setattr("bioxedge.runtime.page.server.STUCK", 0.3)
+    page, _ = quiet()
+    with page:
+        port = port_of(page)
+        sink = page.sink()
+        sink.open(RUN)
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as dead:
+            dead.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            limit = time.monotonic() + 30
+            while page._server.followers._value == FOLLOWERS and time.monotonic() < limit:
+                pass
+            while page._server.followers._value < FOLLOWERS and time.monotonic() < limit:
+                sink.emit(Event("gap", "x" * 10000))  # never waits
+            assert page._server.followers._value == FOLLOWERS
+        assert len(page.feed._records) <= 1024
+        sink.close()
+
+
+# -- from elsewhere ----------------------------------------------------------------------------
+
+
+def test_from_elsewhere_a_token_is_needed_and_kept_as_a_cookie():
+    page, said = quiet(TOKEN, "0.0.0.0")
+    with page:
+        assert "needs its token" in said[0] and TOKEN not in said[0]
+        for path in ("/", "/state", "/events", "/metrics", "/healthz", "/page.css", "/nothing"):
+            status, headers, body = get(page, path)
+            assert status == 401 and body.count("\n") == 1 and "Set-Cookie" not in headers
+            assert headers["WWW-Authenticate"].startswith("Bearer")
+        for wrong in (TOKEN[:-1], TOKEN + "x", "", "é", "%00"):
+            assert get(page, f"/state?token={quote(wrong)}")[0] == 401
+            assert (
+                get(page, "/state", Authorization=f"Bearer {wrong.encode().decode('latin-1')}")[0]
+                == 401
+            )
+        assert get(page, "/state", Authorization=f"Basic {TOKEN}")[0] == 401
+        assert get(page, "/state", Authorization=f"Bearer {TOKEN}")[0] == 200
+        status, headers, _ = get(page, f"/?token={TOKEN}")
+        assert status == 303 and headers["Location"] == "/"
+        cookie = headers["Set-Cookie"]
+        assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and TOKEN not in cookie
+        kept = cookie.partition(";")[0]
+        assert get(page, "/", Cookie=kept)[0] == 200
+        assert get(page, "/state", Cookie=kept[:-1] + "0x")[0] == 401
+        assert get(page, "/state", Cookie='"; = ,;;')[0] == 401
+
+
+def test_a_token_is_made_and_told_where_none_is_given():
+    page, said = quiet(host="0.0.0.0")
+    with page:
+        token = said[0].partition("?token=")[2]
+        assert len(token) >= 20
+        assert get(page, "/state")[0] == 401
+        assert get(page, f"/state?token={token}")[0] == 200
+
+
+def test_tokens_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
+    path = tmp_path / "token"
+    path.write_text(f"{TOKEN}\nmore\n")
+    assert make_page("0.0.0.0:0", path).page.access.token == TOKEN
+    monkeypatch.setenv("BIOXEDGE_PAGE_TOKEN", "from-the-environment")
+    assert make_page("0").page.access.token == "from-the-environment"
+    assert make_page("0", path).page.access.token == TOKEN
+    path.write_text("short\n")
+    with pytest.raises(SinkError, match=r"12 to 256 letters.*got 5"):
+        make_page("0", path)
+    with pytest.raises(SinkError, match="first line is the token"):
+        make_page("0", tmp_path / "none")
+
+
+@pytest.mark.parametrize("text", ["", "x", "127.0.0.1", "1:2:x", "70000", "-1", ":80", "١"])
+def test_an_address_that_is_none_is_one_line(text):
+    with pytest.raises(SinkError, match=r"--page takes \[HOST:\]PORT"):
+        parse_address(text)
+
+
+def test_a_port_that_is_taken_and_an_address_of_another_machine_are_one_line_each():
+    page, _ = quiet()
+    with page:
+        port = port_of(page)
+        with pytest.raises(SinkError, match=f"port {port} is taken: .* --page {port + 1}"):
+            PageSink(port=port).open(RUN)
+    with pytest.raises(SinkError, match="no such address"):
+        PageSink("192.0.2.1", 0, TOKEN).open(RUN)
+
+
+# -- several runs ------------------------------------------------------------------------------
+
+
+def test_several_runs_share_a_page_and_one_that_ends_leaves_the_others(tested):
+    page, _ = quiet()
+    with page:
+        for name in ("bed", "chair"):
+            run(tested, page, name=name)
+        still = page.sink()
+        still.open(replace(RUN, name="door", hop=1000.0))
+        runs = json.loads(get(page, "/state")[2])["runs"]
+        assert [one["name"] for one in runs] == ["bed", "chair", "door"]
+        assert [one["running"] for one in runs] == [False, False, True]
+        run(tested, page, name="bed")  # it is started again
+        assert len(json.loads(get(page, "/state")[2])["runs"]) == 3
+        still.close()
+
+
+def test_a_page_goes_with_its_last_run(tested):
+    page, _ = quiet()
+    run(tested, page)
+    with pytest.raises(OSError):
+        get(page, "/state")
+    tally = run(tested, page)  # and comes again with another
+    assert tally.windows and not tally.failures
