@@ -6,9 +6,11 @@ import json
 import os
 import random
 import re
+import struct
 import subprocess
 import sys
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +193,43 @@ def test_a_missing_part_is_said(tmp_path):
     found, take = numbers(tmp_path / "s")
     assert len(found) < 40 and len(take.lost) == 1
     assert take.lost[0].frames == 40 - len(found) + 1  # and what the part said of itself
+
+
+def test_the_format_is_as_it_is_documented(tmp_path):
+    """A reader made from docs/recording.md alone."""
+    clock = SimulatedClock(unix=T0)
+    with Recorded(Worn(clock), tmp_path / "s", clock=clock, keep_free=0) as source:
+        wear(source, 2, clock)
+        source.mark("here")
+        wear(source, 1, clock)
+    raw = (tmp_path / "s" / "source" / "part-000001.log").read_bytes()
+    at, count, kinds, values, told, heads = 0, 0, [], [], [], []
+    while at < len(raw):
+        mark, kind, number, length, crc = struct.unpack_from("<4sB3xIII", raw, at)
+        assert mark == bytes.fromhex("b16f5845") and number == count
+        payload = raw[at + 20 : at + 20 + length]
+        assert zlib.crc32(raw[at : at + 16] + payload) == crc
+        at, count, kinds = at + 20 + length, count + 1, [*kinds, kind]
+        if kind != 2:
+            said = json.loads(payload)
+            continue
+        many, size = struct.unpack_from("<II", payload)
+        columns = zlib.decompress(payload[8 : 8 + size])
+        body = 8 + size
+        for read in range(many):
+            head = struct.unpack("<qdqqddqqdBxHII", columns[read::many])
+            channels, samples, events = head[10:]
+            told += json.loads(payload[body : body + events] or "[]")
+            body += events
+            values.append(np.frombuffer(payload, "<f8", channels * samples, body))
+            body += channels * samples * 8
+            heads.append(head)
+        assert body == len(payload)
+    assert kinds[0] == 1 and kinds[-1] == 3 and said["why"] == "stopped" and said["loss"] == 0
+    first = np.concatenate([one.reshape(2, -1)[0] for one in values])
+    np.testing.assert_array_equal(first, np.arange(len(first)))
+    assert [one["message"] for one in told] == ["here"]
+    assert [head[3] for head in heads if head[11]] == [int(one[0]) for one in values if len(one)]
 
 
 # -- what a recording is as a Recording -------------------------------------------------------
