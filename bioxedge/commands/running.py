@@ -104,6 +104,8 @@ def closing(
                 "cut away",
                 err=True,
             )
+        if one.note:
+            say(one.note, err=True)
     # Where a sink is stuck in standard output, so would we be.
     blocked = any(one.stuck for one in outputs)
     needed = loop.samples_needed(bundle)

@@ -149,6 +149,11 @@ class BaseSink:
         """Bytes of half a line, from a run that was killed, that opening cut away."""
         return 0
 
+    @property
+    def note(self) -> str:
+        """One line for people once it is closed: what still waits, and where; empty for none."""
+        return ""
+
     def open(self, run: RunInfo) -> None:
         """Get ready."""
 
