@@ -141,12 +141,43 @@ def _synthetic(spelled: Spelled, wanted: Wanted) -> Source:
     )
 
 
+def _lsl(spelled: Spelled, wanted: Wanted) -> Source:
+    from bioxedge.runtime.sources.lsl import KEYS, LslSource
+
+    told_by = {key: spelled.options[key] for key in KEYS if key in spelled.options}
+    if spelled.what:
+        told_by["name"] = spelled.what
+    if not told_by:
+        raise SourceError(f"which LSL stream? Write lsl:NAME, or one of {', '.join(KEYS)} as KEY=")
+    names = {}
+    for part in filter(None, spelled.options.get("map", "").split("+")):
+        channel, _, label = part.partition(":")
+        if not (channel and label):
+            raise SourceError(f"map takes CHANNEL:LABEL, joined by +, got {part!r}")
+        names[channel] = label
+    return LslSource(
+        told_by,
+        channels=wanted.channels,
+        rate=wanted.rate,
+        units=wanted.units,
+        names=names,
+        timeout=spelled.number("timeout", 5.0, least=0.1),
+        clock=wanted.clock,
+    )
+
+
 KINDS: dict[str, SourceKind] = {
     "brainflow": SourceKind(
         "brainflow:BOARD", True, ("preset", "command", *_SUPERVISED), _brainflow, parameters=True
     ),
     "synthetic": SourceKind(
         "synthetic:ppg", True, ("person", "seed", "minutes", *_SUPERVISED), _synthetic
+    ),
+    "lsl": SourceKind(
+        "lsl:NAME",
+        True,
+        ("name", "type", "source_id", "hostname", "map", "timeout", *_SUPERVISED),
+        _lsl,
     ),
     "replay": SourceKind("replay:FOLDER", False, ("speed", *_OF_STREAMS), _replay),
     "playback": SourceKind("playback:FOLDER", False, ("speed", "board", "preset"), _playback),

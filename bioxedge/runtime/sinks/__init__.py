@@ -62,9 +62,17 @@ def _mqtt(spelled: Spelled, asked: Asked) -> BaseSink:
     return make_mqtt(spelled, asked.client_id)
 
 
+def _lsl(spelled: Spelled, asked: Asked) -> BaseSink:
+    from bioxedge.runtime.sinks.lsl import LslSink
+
+    spelled.only()
+    return LslSink(spelled.what)
+
+
 KINDS: dict[str, tuple[str, Callable[[Spelled, Asked], BaseSink]]] = {
     "terminal": ("terminal", _terminal),
     "jsonl": ("jsonl[:PATH]", _jsonl),
+    "lsl": ("lsl[:NAME]", _lsl),
     "mqtt": ("mqtt:HOST[:PORT]", _mqtt),
 }
 """How each kind is written, and what makes it. What a kind needs is imported when it is made."""

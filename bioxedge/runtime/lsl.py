@@ -1,0 +1,179 @@
+"""The Lab Streaming Layer's library, found where it lies, and what its streams say of themselves.
+
+pylsl's wheel for x86-64 Linux carries liblsl (1.18.6, measured), the one for 64-bit Arm does not;
+mne-lsl's wheels carry it for both. Nothing else of mne-lsl is used, and it is not imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bioxedge.errors import MissingExtraError, SourceError
+
+_CURE = (
+    "pip install --no-deps mne-lsl brings one (its Python package is not used), or set PYLSL_LIB "
+    "to a liblsl.so of your own"
+)
+# How people write units, and how we do.
+_UNITS = {
+    "microvolts": "uV", "microvolt": "uV", "uv": "uV", "µv": "uV", "μv": "uV",
+    "millivolts": "mV", "millivolt": "mV", "mv": "mV",
+    "volts": "V", "volt": "V", "v": "V",
+    "microsiemens": "uS", "us": "uS", "µs": "uS", "μs": "uS",
+    "g": "g", "bpm": "bpm", "celsius": "degC", "degc": "degC", "°c": "degC",
+    "a.u.": "a.u.", "au": "a.u.", "arbitrary": "a.u.", "none": "a.u.", "": "a.u.",
+}  # fmt: skip
+_VOLTS = {"uV": 1e-6, "mV": 1e-3, "V": 1.0}
+
+
+def load() -> Any:
+    """Import pylsl, with a liblsl from wherever there is one.
+
+    Raises
+    ------
+    MissingExtraError
+        pylsl is not installed.
+    SourceError
+        There is no liblsl, or it cannot be loaded here.
+    """
+    if importlib.util.find_spec("pylsl") is None:
+        raise MissingExtraError("pylsl", "lsl")
+    try:
+        return _pylsl()
+    except (RuntimeError, OSError) as first:
+        beside = None if "PYLSL_LIB" in os.environ else elsewhere()
+        if beside is None:
+            raise SourceError(f"pylsl finds no liblsl on this machine: {_CURE}") from first
+        os.environ["PYLSL_LIB"] = str(beside)
+        try:
+            return _pylsl()
+        except (RuntimeError, OSError) as error:
+            raise SourceError(f"{beside} cannot be loaded: {error}; {_CURE}") from error
+
+
+def _pylsl() -> Any:
+    import pylsl
+
+    return pylsl
+
+
+def elsewhere() -> Path | None:
+    """Find the liblsl of an installed mne-lsl, without importing it."""
+    spec = importlib.util.find_spec("mne_lsl")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for path in sorted((Path(folder) / "lsl" / "lib").glob("liblsl.so*")):
+            return path
+    return None
+
+
+def unit(text: str) -> str:
+    """Write a unit as we do; one that is not known, as it is written.
+
+    Examples
+    --------
+    >>> unit("microvolts"), unit(""), unit("furlong")
+    ('uV', 'a.u.', 'furlong')
+    """
+    return _UNITS.get(text.strip().lower(), text.strip())
+
+
+def gain(found: str, wanted: str) -> float | None:
+    """What values in one unit are multiplied by to be in another; None where they are not alike.
+
+    Examples
+    --------
+    >>> gain("V", "uV"), gain("uV", "bpm")
+    (1000000.0, None)
+    """
+    if found == wanted or "a.u." in (found, wanted):
+        return 1.0
+    if found in _VOLTS and wanted in _VOLTS:
+        return round(_VOLTS[found] / _VOLTS[wanted], 12)
+    return None
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a stream says of itself.
+
+    Attributes
+    ----------
+    name, type, source_id, host, uid : str
+    channels : tuple of str
+        Labels; ``channel_1`` … where it has none.
+    units : tuple of str
+    rate : float
+        Nominal, in Hz; 0 where it is irregular.
+    format : int
+        pylsl's.
+    drops : str
+        What it says of ``can_drop_samples``: ``true``, ``false`` or nothing.
+    """
+
+    name: str
+    type: str
+    source_id: str
+    host: str
+    uid: str
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    rate: float
+    format: int
+    drops: str
+
+    def __str__(self) -> str:
+        """Write it for people."""
+        rate = f"{self.rate:g} Hz" if self.rate else "irregular"
+        names = ", ".join(self.channels[:8]) + (" …" if len(self.channels) > 8 else "")
+        whose = f"source_id={self.source_id}" if self.source_id else f"host {self.host}"
+        return f"{self.name} ({self.type or 'no type'}, {rate}, {names}; {whose})"
+
+
+def header(info: Any) -> Header:
+    """Read a header, whole (from an inlet) or without its description (from a resolver)."""
+    count = int(info.channel_count())
+    labels: list[str] = []
+    units: list[str] = []
+    channel = info.desc().child("channels").child("channel")
+    while len(labels) < count and not channel.empty():
+        labels.append(channel.child_value("label")[:200])
+        units.append(unit(channel.child_value("unit")[:50]))
+        channel = channel.next_sibling("channel")
+    whole = len(labels) == count and all(labels) and len(set(labels)) == count
+    return Header(
+        name=info.name(),
+        type=info.type(),
+        source_id=info.source_id(),
+        host=info.hostname(),
+        uid=info.uid(),
+        channels=tuple(labels) if whole else tuple(f"channel_{k + 1}" for k in range(count)),
+        units=tuple(units) if whole else ("a.u.",) * count,
+        rate=float(info.nominal_srate()),
+        format=int(info.channel_format()),
+        drops=info.desc().child("synchronization").child_value("can_drop_samples").lower(),
+    )
+
+
+def resolve(pylsl: Any, fits: Callable[[Any], bool], timeout: float) -> tuple[list[Any], list[Any]]:
+    """Look for streams until one fits, and once more for others like it.
+
+    Returns
+    -------
+    tuple of list and list
+        Those that fit, and all that there are, each once.
+    """
+    waited, found, more = 0.0, {}, False
+    while True:
+        wait = min(0.5, max(timeout - waited, 0.1))
+        for info in pylsl.resolve_streams(wait_time=wait):
+            found[info.uid()] = info
+        waited += wait
+        fitting = [info for info in found.values() if fits(info)]
+        if (fitting and more) or waited >= timeout:
+            return fitting, list(found.values())
+        more = bool(fitting)

@@ -1,0 +1,134 @@
+"""Predictions as streams of the Lab Streaming Layer (docs/lsl.md)."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from bioxedge.errors import SinkError, SourceError
+from bioxedge.runtime import lsl
+from bioxedge.runtime.events import Event
+from bioxedge.runtime.prediction import Prediction
+from bioxedge.runtime.sinks.base import BaseSink, RunInfo
+from bioxedge.signals import Chunk
+
+BESIDE = ("real", "gap", "loss", "latency", "age")
+"""Channels behind the labels' probabilities."""
+
+_UNITS = {"real": "1", "gap": "samples", "loss": "samples", "latency": "s", "age": "s"}
+# Seconds that are held for a client that does not read; liblsl takes an irregular stream's for
+# hundreds of samples each.
+_BUFFER = 30
+# Seconds that clients have to fetch what was sent last.
+_LAST = 0.2
+
+
+class LslSink(BaseSink):
+    """Labels, probabilities and events, each a stream; stamps are those of the data.
+
+    Parameters
+    ----------
+    name : str, optional
+        Of the labels' stream; left out, ``bioxedge-`` and the run's or the bundle's name.
+
+    Raises
+    ------
+    MissingExtraError, SinkError
+        No pylsl, or no liblsl.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        try:
+            self._lsl = lsl.load()
+        except SourceError as error:
+            raise SinkError(str(error)) from error
+        self._given = name
+        self.name = f"LSL {name}" if name else "LSL"
+        self._outlets: list[Any] = []
+        self._run = RunInfo(())
+        self._seen = math.nan, 0.0  # when a sample was taken, and which
+
+    def open(self, run: RunInfo) -> None:
+        """Make the streams."""
+        self._run = run
+        base = self._given or f"bioxedge-{run.name or run.bundle}"
+        self.name = f"LSL {base}"
+        numbers = len(run.labels) + len(BESIDE)
+        self._outlets = [
+            self._outlet(base, "Markers", self._lsl.cf_string, ["label"], [""]),
+            self._outlet(
+                f"{base}-probabilities",
+                "Prediction",
+                self._lsl.cf_double64,
+                [*run.labels, *BESIDE],
+                ["1"] * len(run.labels) + [_UNITS[name] for name in BESIDE],
+            ),
+            self._outlet(f"{base}-events", "Markers", self._lsl.cf_string, ["event"], [""]),
+        ]
+        self._row = np.full(numbers, math.nan)
+
+    def _outlet(self, name: str, kind: str, form: int, labels: list[str], units: list[str]) -> Any:
+        """Make one stream, with a header that says what it is."""
+        run = self._run
+        # The same source comes back under the same id, so that clients find it again.
+        info = self._lsl.StreamInfo(
+            name, kind, len(labels), self._lsl.IRREGULAR_RATE, form, f"{name}-{run.digest[:16]}"
+        )
+        desc = info.desc()
+        facts = {
+            "manufacturer": "bioxedge", "version": run.versions.get("bioxedge", ""),
+            "bundle": run.bundle, "digest": run.digest, "source": run.source,
+            "sensor": run.sensor or "", "modality": run.modality, "labels": " ".join(run.labels),
+            "window": f"{run.window:g}", "hop": f"{run.hop:g}", "run": run.name,
+        }  # fmt: skip
+        for key, value in facts.items():
+            desc.append_child_value(key, value)
+        channels = desc.append_child("channels")
+        for label, unit in zip(labels, units, strict=True):
+            channel = channels.append_child("channel")
+            channel.append_child_value("label", label)
+            channel.append_child_value("unit", unit)
+            probability = kind == "Prediction" and label not in BESIDE
+            channel.append_child_value("type", "Probability" if probability else kind)
+        # A model that cannot keep up leaves windows out.
+        desc.append_child("synchronization").append_child_value("can_drop_samples", "true")
+        return self._lsl.StreamOutlet(info, max_buffered=_BUFFER)
+
+    def signal(self, chunk: Chunk) -> None:
+        """Note when samples were taken, to place events."""
+        self._seen = (chunk.acquired or chunk.arrived) / 1e9, chunk.end / chunk.rate
+
+    def emit(self, record: Prediction | Event) -> None:
+        """Send one window, or one event."""
+        labels, probabilities, events = self._outlets
+        if isinstance(record, Event):
+            events.push_sample([f"{record.kind}: {record.message}"], self._when(record))
+            return
+        when = record.acquired / 1e9  # LSL's clock is the monotonic one here
+        said = record.label if record.label is not None else f"no label: {record.reason}"
+        labels.push_sample([said], when)
+        row = self._row
+        row[:] = math.nan
+        for at, label in enumerate(self._run.labels):
+            row[at] = record.probabilities.get(label, math.nan)
+        loss = math.nan if record.loss is None else record.loss
+        row[len(self._run.labels) :] = (
+            record.quality.real, record.gap, loss, record.latency, record.age,
+        )  # fmt: skip
+        probabilities.push_sample(row.tolist(), when)
+
+    def _when(self, event: Event) -> float:
+        """When the sample at which something happened was taken."""
+        taken, at = self._seen
+        if event.t is None or not math.isfinite(taken):
+            return float(self._lsl.local_clock())
+        return taken + event.t - at
+
+    def close(self) -> None:
+        """End the streams, once clients had a moment to fetch what was sent last."""
+        outlets, self._outlets = self._outlets, []
+        if any(one.have_consumers() for one in outlets):
+            time.sleep(_LAST)
