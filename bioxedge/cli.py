@@ -14,6 +14,7 @@ from bioxedge import __version__
 from bioxedge.commands.bench import bench
 from bioxedge.commands.boards import boards
 from bioxedge.commands.build import build
+from bioxedge.commands.convert import convert
 from bioxedge.commands.doctor import doctor
 from bioxedge.commands.ending import Terminated
 from bioxedge.commands.export import export
@@ -37,7 +38,7 @@ def cli(context: click.Context) -> None:
 
 
 _DESKTOP = (build, export, positions, profile, models)
-_DEVICE = (verify, run, record, soak, bench, doctor, boards)
+_DEVICE = (verify, run, record, convert, soak, bench, doctor, boards)
 for verb in (*_DESKTOP, *_DEVICE):
     cli.add_command(verb)
 
