@@ -189,7 +189,8 @@ class Stamping:
             # What seemed lost was only late, and comes now: such stamps tell nothing.
             self._doubted = _BURST
         self._sizes.append(size)
-        if abs(off) >= bound:
+        # What is no whole number of samples is no loss alone: the clock was set, too.
+        if abs(off) >= bound or (lost and abs(off) > max(4 * self._scatter, 1e-4)):
             self.steps += 1
             self._anew()
             self._aside.clear()
