@@ -23,6 +23,8 @@ from test_runtime_stream import Keep
 from bioxedge import RecordingError, SourceError, Stream, recording
 from bioxedge.datasets import folder as sessions
 from bioxedge.recorded import About, End, Read, Reader, Writer
+from bioxedge.recorded.frames import HEAD, READ, frame
+from bioxedge.recorded.read import MOST, pack
 from bioxedge.runtime import ReplaySource, loop, record, recordlog
 from bioxedge.runtime.hostclock import SimulatedClock
 from bioxedge.runtime.record import Recorded
@@ -516,6 +518,37 @@ def test_a_damaged_description_is_one_line(tmp_path, raw):
     with pytest.raises(RecordingError) as error:
         recording.load(tmp_path / "s")
     assert "\n" not in str(error.value) and len(str(error.value)) < 300
+
+
+def test_what_was_changed_with_care_is_one_line_too(tmp_path):
+    """Frames whose check sum is right, and whose payload cannot be."""
+    good = pack([read_of(0)])
+    far = pack([Read(Chunk(np.zeros((2, 1)), 2**60, 100.0), 0, 0.0, 0)])
+    other = pack([Read(Chunk(np.zeros((3, 1)), 0, 100.0), 0, 0.0, 0)])
+    told = Read(chunk_of(0), 0, 0.0, 0, [{"kind": "gap"}])
+    bomb = struct.pack("<II", MOST, 50) + zlib.compress(bytes(10**7))[:50]
+    for payload, said in (
+        (b"", "cannot read: 0 bytes are no reads"),
+        (good[:-1], "there are no 7 samples of 2 channels"),
+        (good + b"x", "1 bytes are too many"),
+        (good[:4] + b"\xff\xff\xff\x7f" + good[8:], "it says that it holds 1 reads"),
+        (good[:8] + b"y" + good[9:], "incorrect header check"),
+        (bomb, "it holds no 16384 reads"),
+        (pack([told]), "these bytes are no events"),
+        (far, "GB as one recording, this machine has"),
+        (other, "holds 3 channels where 2 are expected"),
+    ):
+        folder = tmp_path / str(zlib.crc32(payload))
+        write(folder, 0, end=None)
+        with (folder / "part-000001.log").open("ab") as file:
+            file.write(frame(READ, 1, payload))
+        with pytest.raises(RecordingError, match=re.escape(said)) as error:
+            recording.load(folder)
+        assert "\n" not in str(error.value)
+    head = json.dumps({"format": 2, "take": 1, "unix": 0, "monotonic_ns": 0, "boot": ""}).encode()
+    (folder / "part-000001.log").write_bytes(frame(HEAD, 0, head))
+    with pytest.raises(RecordingError, match="is of format 2, this bioxedge reads 1: update it"):
+        LogReplay(folder)
 
 
 def test_the_command_line_says_in_one_line_what_cannot_be_replayed(tested, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter, deque
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ _ANCHOR = 10.0  # seconds from one anchor to the next
 _SETTLED = 5.0  # seconds after which a source knows well when a sample was taken
 _LINE = 30.0  # seconds of anchors that it takes to fit a line
 _FOREIGN = 1.0  # seconds between the host's clock and the samples' own, as in a replay
+_RUN = 4096  # reads that are made one piece
 _APART = 86400.0  # seconds between two takes that are still laid on one line
 
 
@@ -53,6 +55,7 @@ def load(folder: str | Path) -> Recording:
     about = reader.about
     if not gathered.pieces:
         raise RecordingError(f"{reader.folder} holds a recording without a sample")
+    _require_memory(reader.folder, len(about.channels), gathered.placer.end)
     t0, real_rate = gathered.line()
     missing = gathered.placer.end - sum(piece.shape[1] for _, piece in gathered.pieces)
     samples = _laid(gathered.pieces, len(about.channels), gathered.placer.end)
@@ -87,15 +90,25 @@ class _Gathered:
         self.pieces: deque[tuple[int, Samples]] = deque()
         self.anchors: list[list[float]] = []
         self.marks: list[dict[str, Any]] = []
-        self.steps: list[dict[str, float]] = []
+        self.steps: list[dict[str, Any]] = []
         self.events: Counter[str] = Counter()
         self.loss: int | None = 0
         self.loss_known = True
         self._pace = math.nan
         self._wall: float | None = None
         self._runs: list[tuple[int, int]] = []  # anchors of each take
+        self._run: list[Samples] = []  # reads that follow each other
+        self._run_end = 0
         for take in reader.takes:
             self._take(reader, take)
+        self._close_run()
+
+    def _close_run(self) -> None:
+        """Make one piece of many small ones, each of which keeps its whole part in memory."""
+        if self._run:
+            piece = np.concatenate(self._run, axis=1)
+            self.pieces.append((self._run_end - piece.shape[1], piece))
+            self._run = []
 
     def _take(self, reader: Reader, take: Any) -> None:
         self.placer.begin(take.head)
@@ -143,7 +156,11 @@ class _Gathered:
                 "which one recording cannot hold: move the parts of each into a folder of its "
                 "own, with a copy of stream.json"
             )
-        self.pieces.append((chunk.first + self.placer.offset, chunk.samples))
+        first = chunk.first + self.placer.offset
+        if self._run and (first != self._run_end or len(self._run) >= _RUN):
+            self._close_run()
+        self._run.append(chunk.samples)
+        self._run_end = first + chunk.samples.shape[1]
         self.loss_known &= chunk.loss_known
         if math.isfinite(chunk.real_rate):
             self._pace = chunk.real_rate
@@ -153,11 +170,12 @@ class _Gathered:
             kind, facts = event["kind"], event["facts"]
             self.events[kind] += 1
             t = event["t"]
-            index = None if t is None else round(t * self.rate) + self.placer.offset
+            known = t is not None and math.isfinite(t)
+            index = round(t * self.rate) + self.placer.offset if known else None
             if kind == "mark":
-                self.marks.append({"text": event["message"], "index": index, **facts})
+                self.marks.append({**facts, "text": event["message"], "index": index})
             elif kind == "clock_step":
-                self.steps.append({"index": index or 0, "seconds": facts.get("seconds", math.nan)})
+                self.steps.append({"index": index, "seconds": facts.get("seconds")})
 
     def line(self) -> tuple[float, float]:
         """Unix time of index 0, and the real rate in Hz."""
@@ -182,6 +200,17 @@ class _Gathered:
 def _said(chunk: Chunk) -> float:
     """Unix time of a chunk's last sample, as the source says; NaN where it does not."""
     return chunk.t0 + (chunk.end - 1) / chunk.rate
+
+
+def _require_memory(folder: Path, channels: int, end: int) -> None:
+    """Refuse what this machine cannot hold, before it tries."""
+    size, there = 8 * channels * end, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > there:
+        raise RecordingError(
+            f"{folder} takes {size / 1e9:.3g} GB as one recording, this machine has "
+            f"{there / 1e9:.3g} GB: replay it, or move some of its parts into a folder of their "
+            "own, with a copy of stream.json"
+        )
 
 
 def _laid(pieces: deque[tuple[int, Samples]], channels: int, end: int) -> Samples:
