@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import shutil
 import signal
@@ -50,6 +51,7 @@ class Broker:
             "max_queued_messages 0",
             "persistence true",  # what a listener has not heard yet outlives a restart
             f"persistence_location {folder}/",
+            f"user {getpass.getuser()}",  # as root it would become another one
             *lines,
         ]
         if password:
@@ -138,7 +140,11 @@ class Listener:
         return [json.loads(raw) for topic, raw, _ in list(self.heard) if topic.endswith("/" + last)]
 
     def status(self):
-        return [raw.decode() for topic, raw, _ in list(self.heard) if topic.endswith("/status")]
+        return [
+            raw.decode()
+            for topic, raw, _ in list(self.heard)
+            if topic.endswith("/status") and not topic.startswith("homeassistant/")
+        ]
 
     def numbered(self):
         """Give predictions and events in the order in which they came, each once.
@@ -157,7 +163,7 @@ class Listener:
 
 
 def certificates(folder: Path) -> Path:
-    """Make an authority, a server's certificate for localhost, a client's, and another authority."""
+    """Make an authority, certificates for localhost and for a client, and another authority."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: apt-get install openssl")
     folder.mkdir(parents=True, exist_ok=True)

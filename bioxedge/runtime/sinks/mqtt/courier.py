@@ -24,7 +24,7 @@ _SHORTEST = 0.5
 _TICK = 0.5  # seconds after which the thread looks around when nothing happens
 _GOODBYE = 1.0  # seconds for the last word
 _REFUSED_FOR_NOW = (128, 131, 151)  # reason codes of a message that may be taken later
-_SPREAD = 3.0  # seconds over which a fleet answers Home Assistant's birth
+_SPREAD = 2.0  # seconds over which a fleet answers Home Assistant's birth
 _BIRTHS = 10.0  # seconds between two answers to it
 
 
@@ -75,7 +75,7 @@ class Courier:
         self._listens = settings.homeassistant is not None
         self._away_since: float | None = None
         self._told = ""
-        self._birth = self._last_birth = float("inf")
+        self._birth, self._last_birth = float("inf"), -float("inf")
         self._refusals: set[int] = set()
         self._too_long = self._pause = 0
         self._link: Link | None = None
@@ -261,7 +261,7 @@ class Courier:
         if payload != homeassistant.BIRTH or topic != f"{self._settings.homeassistant}/status":
             return
         now = time.monotonic()
-        if self._birth == float("inf") and not now - self._last_birth < _BIRTHS:
+        if self._birth == float("inf") and now - self._last_birth >= _BIRTHS:
             self._last_birth = now
             self._birth = now + random.uniform(0.0, _SPREAD)
 

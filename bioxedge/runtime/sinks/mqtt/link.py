@@ -60,6 +60,19 @@ def _bounded() -> Any:
                 self.failure = error
                 raise
 
+        def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+            """Do paho's part of TLS; a connection that does not fit is closed, not left behind."""
+            made: ssl.SSLSocket = self._ssl_context.wrap_socket(
+                tcp_sock, server_hostname=self._host, do_handshake_on_connect=False
+            )
+            try:
+                made.settimeout(_OPENING)
+                made.do_handshake()
+            except BaseException:
+                made.close()
+                raise
+            return made
+
     return Bounded
 
 

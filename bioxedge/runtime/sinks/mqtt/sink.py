@@ -101,7 +101,7 @@ class MqttSink(BaseSink):
         self._courier.nudge()
         if self._spool.left_out and not self._left_out:
             self._courier.say(
-                f"the spool {self._spool.folder} is full: from here the oldest messages are left out",
+                f"the spool {self._spool.folder} is full: its oldest messages are left out",
                 left_out=self._spool.left_out,
             )
         self._left_out = self._spool.left_out

@@ -72,7 +72,7 @@ class Spool:
         self._fd: int | None = None
         self._synced = 0.0
         self._cursor = (self.folder, 0, 0)
-        self._dirty = self._full = False
+        self._dirty = False
         try:
             self._hold = Lock(self.folder)
         except OSError as error:
@@ -107,16 +107,10 @@ class Spool:
             while self._segments and self.taken + len(raw) > self._size:
                 self._leave_out()
             self.next += 1
-            if not self._write(raw):
-                while len(self._segments) > 1 and not self._full:
-                    self._leave_out()
-                    if self._write(raw):
-                        return number
-                self._full = True
+            if self._write(raw) or self._make_room(raw):
+                self.sync_if_due()
+            else:
                 self._lose(number)
-                return number
-            self._full = False
-            self.sync_if_due()
             return number
 
     def pending(self, after: int, most: int) -> list[Record]:
@@ -225,6 +219,17 @@ class Spool:
         one.end = self.next
         self._dirty = True
         return True
+
+    def _make_room(self, raw: bytes) -> bool:
+        """Find room for a record on a full disk; whether it was written."""
+        if self._segments and self._segments[0].end <= self._mark.done:
+            self._drop()  # all of it is done with
+            return self._write(raw)
+        while len(self._segments) > 1:
+            self._leave_out()
+            if self._write(raw):
+                return True
+        return False
 
     def _begin_part(self) -> None:
         self._end_part()
