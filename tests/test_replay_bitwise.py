@@ -236,6 +236,21 @@ def test_any_reads_come_again_exactly(tmp_path_factory, pieces):
         assert bool(one.acquired) == bool(two.acquired)
 
 
+@pytest.mark.parametrize("speed", [1.0, 4.0, 0.5])
+def test_a_replay_takes_its_time(tested, tmp_path, speed):
+    source, clock = failing(40, "stall:3s@20s")
+    live, _ = run(tested, Recorded(source, tmp_path / "s", clock=clock), clock)
+    clock = FieldClock()
+    began = clock.seconds
+    ages, sink = [], Lines()
+    sink.signal = lambda chunk: ages.append(chunk.arrived - chunk.acquired)
+    replay = LogReplay(tmp_path / "s", speed=speed, clock=clock)
+    loop.run(replay, Stream(tested, clock=clock), [sink], clock=clock)
+    assert clock.seconds - began == pytest.approx(40 / speed, abs=1)
+    assert sink.lines == live.lines
+    assert 0 < min(ages) and max(ages) / 1e9 < 0.5 / speed + 0.1  # moved to now, not to then
+
+
 def test_the_command_line_records_a_board_and_replays_it(tmp_path):
     """Through BrainFlow's own driver, with losses on the air."""
     pytest.importorskip("brainflow", reason="it comes with pip install 'bioxedge[brainflow]'")

@@ -19,6 +19,7 @@ from bioxedge.runtime.recordlog import PATIENCE, Log
 from bioxedge.runtime.sources.base import Managed, Source
 from bioxedge.signals import Channel, Chunk
 
+STOPPED, ENDED = "stopped", "the source ended"
 _TEXT = 1000  # characters of a mark
 
 
@@ -47,6 +48,17 @@ class Progress:
     left_out: int
     marks: int
     ended: str | None
+
+    def line(self) -> str:
+        """Say it in a line for people."""
+        said = f"recorded {self.samples} samples, {self.bytes / 1e6:.1f} MB, in {self.folder}"
+        if self.marks:
+            said += f"; {self.marks} mark{'s' if self.marks > 1 else ''}"
+        if self.left_out:
+            said += f"; {self.left_out} samples left out: the disk was too slow"
+        if self.ended not in (None, STOPPED, ENDED):
+            said += f"; it ended because {self.ended}"
+        return said
 
 
 class Recorded(Managed):
@@ -111,7 +123,7 @@ class Recorded(Managed):
         self._last: Chunk | None = None
         self._end = self._marked = 0
         self._loss: int | None = 0
-        self._why = "stopped"
+        self._why = STOPPED
         self._told_end = False
 
     @property
@@ -159,7 +171,7 @@ class Recorded(Managed):
             writer.discard()
             raise
         self._last, self._end, self._loss = None, 0, 0
-        self._events, self._why, self._told_end = [], "stopped", False
+        self._events, self._why, self._told_end = [], STOPPED, False
         self._watch = ClockWatch(self._clock)
         self._log = Log(writer, patience=PATIENCE if self.waits else 0.0)
 
@@ -178,7 +190,7 @@ class Recorded(Managed):
             self._note(None)
             raise
         if chunk is None:
-            self._why = "the source ended"
+            self._why = ENDED
         self._note(chunk)
         return chunk
 
