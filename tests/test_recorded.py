@@ -363,6 +363,15 @@ def test_nothing_that_is_there_is_ever_overwritten(tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
 
 
+def test_a_stream_is_no_session_and_a_file_is_no_folder(tmp_path):
+    write(tmp_path / "anna" / "source")
+    (tmp_path / "file").write_bytes(b"x")
+    for folder, said in ((tmp_path / "anna/source", "is a stream of a session: name the session"),
+                         (tmp_path / "file", "cannot be recorded into: Not a directory")):  # fmt: skip
+        with pytest.raises(RecordingError, match=said):
+            Recorded(Worn(SimulatedClock()), folder, keep_free=0).start()
+
+
 def test_two_do_not_record_into_one_folder(tmp_path):
     writer = Writer(tmp_path / "s", ABOUT, keep_free=0)
     with pytest.raises(RecordingError, match="being recorded into by another process"):

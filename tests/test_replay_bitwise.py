@@ -248,7 +248,7 @@ def test_a_replay_takes_its_time(tested, tmp_path, speed):
     loop.run(replay, Stream(tested, clock=clock), [sink], clock=clock)
     assert clock.seconds - began == pytest.approx(40 / speed, abs=1)
     assert sink.lines == live.lines
-    assert 0 < min(ages) and max(ages) / 1e9 < 0.5 / speed + 0.1  # moved to now, not to then
+    assert min(ages) > 0 and max(ages) / 1e9 < 0.5 / speed + 0.1  # moved to now, not to then
 
 
 def test_the_command_line_records_a_board_and_replays_it(tmp_path):

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import bioxedge
-from bioxedge.errors import SourceError
-from bioxedge.recorded import About, End, Read, Writer
+from bioxedge.errors import RecordingError, SourceError
+from bioxedge.recorded import STREAM, About, End, Read, Writer
 from bioxedge.runtime.clockwatch import ClockWatch
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
@@ -163,6 +163,11 @@ class Recorded(Managed):
             unix=self._clock.time(),
             monotonic_ns=self._clock.monotonic_ns(),
         )
+        session = self.folder.parent
+        if (session / STREAM).exists():
+            raise RecordingError(
+                f"{session} is a stream of a session: name the session, {session.parent}"
+            )
         limit, keep = self._limits
         writer = Writer(self.folder, about, fresh=self._fresh, limit_bytes=limit, keep_free=keep)
         try:
