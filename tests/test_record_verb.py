@@ -18,7 +18,7 @@ import pytest
 from cyton import Cyton, when
 from fixtures_disk import small_disk
 
-from bioxedge import recording
+from bioxedge import SourceError, recording
 from bioxedge.cli import main
 from bioxedge.commands.keys import Keys
 from bioxedge.commands.tracks import Wish, tracks
@@ -181,6 +181,20 @@ def test_one_that_does_not_start_leaves_nothing(call, tmp_path):
     assert not (tmp_path / "s").exists() and said == ""
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_that_fails_behind_its_connection_leaves_nothing_either(tmp_path, which):
+    made = tracks([HEAD, SKIN])
+
+    def fail():
+        raise SourceError("it does not begin")
+
+    made[which].source.start = fail
+    with pytest.raises(SourceError, match="does not begin"):
+        Recorder(tmp_path / "s", made).start()
+    assert not (tmp_path / "s").exists()
+    assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
+
+
 def test_what_fails_later_ends_alone(tmp_path):
     class Failing:
         """A source that breaks for good after a while."""
@@ -192,8 +206,6 @@ def test_what_fails_later_ends_alone(tmp_path):
             return getattr(self.source, name)
 
         def read(self):
-            from bioxedge import SourceError
-
             self.left -= 1
             if self.left < 0:
                 raise SourceError("the sensor is broken: get another")

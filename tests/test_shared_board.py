@@ -12,7 +12,7 @@ from cyton import Cyton, when
 
 from bioxedge import SourceError
 from bioxedge.runtime import BrainFlowSource
-from bioxedge.runtime.sources import shared
+from bioxedge.runtime.sources import shared, together
 from bioxedge.runtime.supervise import Supervised
 
 pytest.importorskip("brainflow", reason="the library comes with pip install 'bioxedge[brainflow]'")
@@ -197,7 +197,7 @@ def test_a_board_that_streams_is_not_told_something_else():
 
 def test_boards_connect_before_one_streams():
     one, other = synthetic(), synthetic("auxiliary", ("eda_1",))
-    with shared.connected([Supervised(one), other]):
+    with together.connected([Supervised(one), other]):
         assert one._shared.session.is_prepared()
         one.start()
         other.start()
@@ -212,7 +212,7 @@ def test_what_cannot_connect_lets_go_of_the_others(tmp_path):
     gone = BrainFlowSource(
         "cyton", channels=("ecg_1",), rate=250.0, params={"serial_port": str(tmp_path / "none")}
     )
-    with pytest.raises(SourceError, match="cyton"), shared.connected([one, gone]):
+    with pytest.raises(SourceError, match="cyton"), together.connected([one, gone]):
         pass
     assert one._shared.session is None and gone._shared.session is None
 

@@ -12,7 +12,7 @@ from bioxedge.errors import BioxedgeError, RecordingError
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
 from bioxedge.runtime.record import Recorded
-from bioxedge.runtime.sources import shared
+from bioxedge.runtime.sources import together
 from bioxedge.runtime.sources.base import Managed, Source
 from bioxedge.runtime.track import Track
 from bioxedge.signals import Chunk
@@ -20,12 +20,16 @@ from bioxedge.signals import Chunk
 __all__ = ["Recorder", "Track"]
 
 # Seconds between two looks at a source that has nothing new, and at what is recorded.
-POLL, LOOK = 0.005, 0.2
+POLL, LOOK = 0.01, 0.2
 _EVENTS = 1000  # that wait to be shown
 
 
 class _Linked(Managed):
-    """A source that starts when all recordings are open: if any fails, none is left."""
+    """A source that was started by the innermost of all recordings that are being opened.
+
+    Each recording opens its folder, then starts its source, which here is to open the next one:
+    so all folders are open before any board is asked, and if anything fails all are taken back.
+    """
 
     def __init__(self, source: Source, before: Callable[[], None]) -> None:
         self._source, self._before = source, before
@@ -38,9 +42,8 @@ class _Linked(Managed):
         return self._source.loss
 
     def start(self) -> None:
-        """Begin, after the others."""
+        """Open the next recording, or start all sources."""
         self._before()
-        self._source.start()
 
     def read(self) -> Chunk | None:
         """Give what the source gives."""
@@ -103,7 +106,7 @@ class Recorder:
         self._threads: list[threading.Thread] = []
         self._told: deque[tuple[str, Event]] = deque(maxlen=_EVENTS)
         self._began = self._size = 0
-        begin: Callable[[], None] = lambda: None  # noqa: E731
+        begin: Callable[[], None] = self._start_all
         for track in tracks:
             linked = _Linked(track.source, begin)
             track.recorded = Recorded(
@@ -129,19 +132,24 @@ class Recorder:
         RecordingError, SourceError
             One cannot be recorded or started: then nothing was recorded of any.
         """
-        try:
-            with shared.connected(track.source for track in self.tracks):
-                self._begin()
-        except BaseException:
-            for track in self.tracks:
-                track.source.close()
-            raise
+        self._begin()
         self._began = self._clock.monotonic_ns()
         for track in self.tracks:
             track.heard = self._began
             thread = threading.Thread(target=self._read, args=[track], name=f"of {track.role}")
             self._threads.append(thread)
             thread.start()
+
+    def _start_all(self) -> None:
+        """Connect all boards, then start all sources, or none."""
+        try:
+            with together.connected(track.source for track in self.tracks):
+                for track in self.tracks:
+                    track.source.start()
+        except BaseException:
+            for track in self.tracks:
+                track.source.close()
+            raise
 
     def wait(self, seconds: float) -> bool:
         """Wait for so long, or until nothing is recorded any more; give whether that is so."""

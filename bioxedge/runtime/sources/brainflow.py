@@ -12,7 +12,7 @@ from typing import Any
 from bioxedge.errors import SourceError
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
-from bioxedge.runtime.sources import boards, counters, shared
+from bioxedge.runtime.sources import boards, counters, shared, together
 from bioxedge.runtime.sources.base import Managed
 from bioxedge.runtime.sources.rows import RowReader
 from bioxedge.signals import Chunk
@@ -148,7 +148,7 @@ class BrainFlowSource(Managed):
         wish = self._make_wish(self._layout.board_id, self._config, startup)
         if self._factory is not None:
             return wish, shared.SharedBoard(self._factory)
-        board = shared.find(wish, session(self._shim))
+        board = together.find(wish, session(self._shim))
         board.wish(wish)
         return wish, board
 

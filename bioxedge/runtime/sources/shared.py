@@ -11,8 +11,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +23,6 @@ from bioxedge.runtime.hostclock import HostClock
 from bioxedge.runtime.sources import boards
 
 CURE = "is the board switched on, near, in nobody else's use, and does it need a --param?"
-# They say how a board is to be used, not which one it is.
-_NOT_IDENTITY = ("other_info", "timeout")
 
 
 @dataclass(eq=False)
@@ -293,52 +290,3 @@ class SharedBoard:
                 with boards.explained(seat.wish.name, CURE):
                     alive = any(self.session.get_board_data_count(one) for one in presets)
             self._gone = not alive
-
-
-class _Boards:
-    """Every board that this process reads, by what tells boards apart.
-
-    BrainFlow's sessions are the process's, so this must be, too.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[tuple[object, ...], SharedBoard] = {}
-
-    def find(self, wish: Wish, factory: Callable[[int, Any], Any]) -> SharedBoard:
-        given = {k: v for k, v in vars(wish.params).items() if k not in _NOT_IDENTITY}
-        key = (wish.board_id, *sorted(given.items()))
-        with self._lock:
-            return self._known.setdefault(key, SharedBoard(factory))
-
-
-find = _Boards().find
-"""Find the board that a wish is about, known or not."""
-
-
-@contextmanager
-def connected(sources: Iterable[object]) -> Iterator[None]:
-    """Connect the boards of sources without starting them; inside, start the sources.
-
-    One lock of BrainFlow's is held while a board connects (seconds over Bluetooth), and no other
-    board can be read meanwhile. Here all connect before the first one streams.
-
-    Parameters
-    ----------
-    sources : iterable of Source
-        What they wrap (to supervise it, to scale it) is found; what has no board is left alone.
-
-    Raises
-    ------
-    SourceError
-        A board cannot be connected; all are let go.
-    """
-    with ExitStack() as stack:
-        for source in sources:
-            while source is not None:
-                connect = getattr(source, "connect", None)
-                if connect is not None:
-                    stack.callback(connect())
-                    break
-                source = getattr(source, "_source", None)
-        yield
