@@ -27,15 +27,15 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import chromium  # noqa: E402
 from fixtures_bundle import make_bundle, pulse  # noqa: E402
-from fixtures_signal import recorded  # noqa: E402
 
+# Four windows a second, so that a minute has enough of them for a p99.
 SHAPES = {
-    "1 channel, 64 Hz": {"channels": ("ppg_2",), "rate": 64.0},
+    "1 channel, 64 Hz": {"channels": ("ppg_2",), "rate": 64.0, "hop": 16},
     "32 channels, 500 Hz": {
         "channels": tuple(f"c{n}" for n in range(32)),
         "rate": 500.0,
         "length": 2000,
-        "hop": 500,
+        "hop": 125,
     },
 }
 WAYS = ("without", "page", "looked at")
@@ -53,6 +53,7 @@ def child(folder: Path, way: str, seconds: float) -> None:
     from bioxedge.runtime.page import Page
     from bioxedge.runtime.prediction import Prediction
     from bioxedge.runtime.sinks.base import BaseSink
+    from bioxedge.signals import Channel, Recording
 
     class Counts(BaseSink):
         """Keeps the delays of windows after the start."""
@@ -80,7 +81,8 @@ def child(folder: Path, way: str, seconds: float) -> None:
         sinks.append(Page(port=0, say=lambda said: print(said.split()[1], flush=True)).sink())
     else:
         print("-", flush=True)
-    source = ReplaySource(recorded(signal, about.rate, about.names), speed=1.0)
+    rows = tuple(Channel(name) for name in about.names)
+    source = ReplaySource(Recording(signal, about.rate, rows, "ppg", "p1"), speed=1.0)
     loop.run(source, Stream(bundle), sinks, seconds=seconds + SETTLE)
     assert counts.began is not None
     cpu, wall = (
@@ -105,12 +107,14 @@ def measure(folder: Path, way: str, seconds: float) -> dict[str, float]:
         address = process.stdout.readline().strip()
         if way != "looked at":
             return json.loads(process.stdout.readline())
-        with tempfile.TemporaryDirectory() as scratch:
-            with chromium.browser(Path(scratch) / "p", size=(1280, 1180)) as tab:
-                tab.go(address)
-                figures = json.loads(process.stdout.readline())
-                figures["browser"] = _cpu(tab.pid) / (seconds + SETTLE)
-                assert not [one for one in tab.problems if "ERR_" not in one], tab.problems
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            chromium.browser(Path(scratch) / "p", size=(1280, 1180)) as tab,
+        ):
+            tab.go(address)
+            figures = json.loads(process.stdout.readline())
+            figures["browser"] = _cpu(tab.pid) / (seconds + SETTLE)
+            assert not [one for one in tab.problems if "ERR_" not in one], tab.problems
         return figures
 
 

@@ -6,7 +6,10 @@ import base64
 import http.client
 import json
 import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -19,7 +22,7 @@ from fixtures_bundle import make_bundle, pulse
 from fixtures_signal import recorded, with_gaps
 from test_sinks import RUN
 
-from bioxedge import SinkError, Stream, spec
+from bioxedge import SinkError, Stream, cli, recording, spec
 from bioxedge.runtime import ReplaySource, loop
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.page import Page, PageSink, make_page
@@ -573,3 +576,70 @@ def test_a_page_goes_with_its_last_run(tested):
         get(page, "/state")
     tally = run(tested, page)  # and comes again with another
     assert tally.windows and not tally.failures
+
+
+# -- the command -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """A folder with a bundle ``b`` and a recording ``rec``."""
+    folder = tmp_path_factory.mktemp("page")
+    make_bundle(folder / "b")
+    recording.save(recorded(pulse(1, 64 * 600, 64.0)), folder / "rec")
+    return folder
+
+
+def test_a_run_tells_its_address_and_shows_itself_until_it_ends(here):
+    command = [sys.executable, "-m", "bioxedge", "run", "b", "--source", "replay:rec"]
+    with subprocess.Popen(
+        [*command, "--speed", "20", "--page", "0"],
+        cwd=here,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            address = process.stderr.readline().split()[1]
+            port = int(address.rstrip("/").rpartition(":")[2])
+            limit = time.monotonic() + 30
+            while time.monotonic() < limit:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+                connection.request("GET", "/state")
+                state = json.loads(connection.getresponse().read())
+                connection.close()
+                if state["runs"] and state["runs"][0]["windows"] > 3:
+                    break
+            (one,) = state["runs"]
+            assert one["label"] in ("rest", "stress") and one["running"] and not one["stale"]
+            assert one["samples"] > 64 * 4 and one["run"]["source"] == "replay of p1"
+        finally:
+            process.send_signal(signal.SIGINT)
+            errors = process.communicate(timeout=30)[1]
+    assert "Traceback" not in errors and "Warning" not in errors
+    assert process.returncode == 130
+
+
+def call(here, monkeypatch, capsys, *arguments):
+    monkeypatch.chdir(here)
+    run = ("run", "b", "--source", "replay:rec", "--speed", "max", "--seconds", "10")
+    monkeypatch.setattr(sys, "argv", ["bioxedge", *run, *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return end.value.code, capsys.readouterr().err
+
+
+def test_what_is_wrong_is_one_line(here, monkeypatch, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, said = call(here, monkeypatch, capsys, "--page", str(port))
+        assert code == 2 and said.startswith(f"error: port {port} is taken: ")
+        assert said.count("\n") == 1
+    for arguments in (
+        ["--page", "x"],
+        ["--page-token", "rec"],
+        ["--page", "0", "--page-token", "-"],
+    ):
+        code, said = call(here, monkeypatch, capsys, *arguments)
+        assert code == 2 and ("error: --page" in said or "first line" in said)
+        assert said.count("\n") == 1
