@@ -25,12 +25,12 @@ RATE, PACKET = 250.0, 10
 REAL = 249.3
 SCRIPTS = {
     "nothing": {},
-    "100 lost": {"lost": (5000, 5100)},
-    "40 and 10 lost": {"lost": (5000, 5040), "again": (9000, 9010)},
-    "a stall of 2 s": {"stall": (20.0, 2.0)},
-    "a clock step of an hour": {"step": (20.0, 3600.0)},
-    "a clock step back": {"step": (20.0, -3600.0)},
-    "all of it": {"lost": (5000, 5100), "stall": (30.0, 1.0), "step": (40.0, 5.0)},
+    "100 lost": {"lost": (2500, 2600)},
+    "40 and 10 lost": {"lost": (2500, 2540), "again": (4000, 4010)},
+    "a stall of 2 s": {"stall": (12.0, 2.0)},
+    "a clock step of an hour": {"step": (12.0, 3600.0)},
+    "a clock step back": {"step": (12.0, -3600.0)},
+    "all of it": {"lost": (2000, 2100), "stall": (13.0, 1.0), "step": (18.0, 5.0)},
 }
 
 
@@ -38,7 +38,7 @@ def signal(index):
     return np.sin(index * 0.05) * 100 + np.sin(index * 0.011) * 30
 
 
-def packets(seconds=60.0, lost=(0, 0), again=(0, 0), stall=(0.0, 0.0), step=None, seed=0):
+def packets(seconds=24.0, lost=(0, 0), again=(0, 0), stall=(0.0, 0.0), step=None, seed=0):
     """Whole packets as they reach the host: (at, indices, number)."""
     rng = np.random.default_rng(seed)
     out, before = [], 0.0
@@ -105,7 +105,7 @@ def by_board(tested, script):
     sent = packets(**about)
     index = np.concatenate([i for _, i, _ in sent])
     at = np.concatenate([np.full(PACKET, when) for when, _, _ in sent])
-    clock = FieldClock(steps=[about["step"]] if "step" in about else ())
+    clock = FieldClock((0.02,), steps=[about["step"]] if "step" in about else ())
     board = Script(index, index % 256.0, at, shapes={1: signal(index)})
     source = ScriptedSource(board, board="cyton", clock=clock)
     source.channels = ("x",)
@@ -126,7 +126,7 @@ def test_the_ledger_is_that_of_a_board(tested, script):
         "stamps a sample",
         "stamp a packet",
     ):
-        clock = FieldClock()
+        clock = FieldClock((0.02,))
         source = Played(packets(**about), how, clock, about.get("step"))
         ours, seen, same, sink = ledger(tested, source, clock)
         assert (ours.loss, ours.gaps, seen) == (tally.loss, tally.gaps, gaps), how
@@ -136,14 +136,14 @@ def test_the_ledger_is_that_of_a_board(tested, script):
 
 
 def test_without_stamps_and_counter_losses_are_unknown_and_long_holes_found(tested):
-    about = {"lost": (5000, 5120)}
+    about = {"lost": (2500, 2620)}
     tally, gaps, _, sink = ledger(
-        tested, Played(packets(**about), "neither", clock := FieldClock()), clock
+        tested, Played(packets(**about), "neither", clock := FieldClock((0.02,))), clock
     )
     assert tally.loss is None and sink.predictions[-1].loss is None
     assert len(gaps) == 1 and abs(gaps[0] - 120) <= 3  # by arrival
     short = packets(**SCRIPTS["40 and 10 lost"])
-    _, gaps, _, sink = ledger(tested, Played(short, "neither", clock := FieldClock()), clock)
+    _, gaps, _, sink = ledger(tested, Played(short, "neither", clock := FieldClock((0.02,))), clock)
     assert gaps == [] and sink.predictions[-1].loss is None
 
 

@@ -1,5 +1,6 @@
 """The device leaf: from a sensor, through a bundle, to predictions. Never imports torch."""
 
+from bioxedge.runtime.checking import check_sink, check_source
 from bioxedge.runtime.engine import Engine
 from bioxedge.runtime.loop import Tally, run
 from bioxedge.runtime.record import Recorded
@@ -32,6 +33,8 @@ __all__ = [
     "Tally",
     "TerminalSink",
     "channel_names",
+    "check_sink",
+    "check_source",
     "make_sink",
     "run",
     "verify",
