@@ -134,6 +134,13 @@ def test_one_side_that_says_is_laid_on_the_unix_time_of_the_other():
     assert np.allclose(Places(other).on(slow, moments), times, atol=1e-6)
 
 
+def test_what_was_recorded_of_a_fast_replay_is_taken_at_its_nominal_rate():
+    facts = {"anchors": [[0, 100.0, 5.0], [6400, 100.4, 5.4]], "boot": "x", "real_rate": 64.0}
+    one = Recording(np.zeros((1, 6400)), 64.0, (Channel("x"),), "ppg", "anna", 100.0, facts)
+    times = np.array([100.0, 150.0])
+    assert Places(one).at(times) is times and Places(one).on(one, times) is times
+
+
 def test_an_anchor_that_is_late_is_not_believed():
     anchors = [[640.0 * k, 10.0 * k, 10.0 * k] for k in range(40)]
     anchors[20][1] += 4.0

@@ -17,12 +17,20 @@ Floats = npt.NDArray[np.float64]
 
 _SETTLED = 5.0  # seconds after which a source knows well when a sample was taken
 _MIDDLE = 5  # anchors of which the middle one is believed: 50 s
+_FAR = 0.1  # share by which no sensor's rate is off
 _SAME = 1e-3  # seconds by which one clock may seem to differ from itself
 
 
 def anchored(recording: Recording) -> bool:
-    """Whether a recording says when its samples were taken."""
-    return len(recording.facts.get("anchors", ())) > 1
+    """Whether a recording says when its samples were taken.
+
+    What was recorded of a replay that ran faster than time says when it was replayed.
+    """
+    anchors = recording.facts.get("anchors", ())
+    if len(anchors) < 2:
+        return False
+    (first, begin), (last, end) = anchors[0][:2], anchors[-1][:2]
+    return bool(abs((end - begin) * recording.rate - (last - first)) < _FAR * (last - first))
 
 
 class Places:
