@@ -178,11 +178,12 @@ def pictures(out: Path) -> None:
         address = process.stderr.readline().split()[1]
         with chromium.browser(Path(scratch) / "p", size=(1280, 1330)) as tab:
             tab.go(address)
+            time.sleep(MOMENT - 10)  # asking costs what the picture shows
             tab.until(
                 "fetch('/state').then((one) => one.json())"
                 ".then((all) => all.runs.length ? all.runs[0].samples / all.runs[0].run.rate : 0)",
                 lambda seconds: seconds > MOMENT,
-                patience=MOMENT + 60,
+                patience=60.0,
             )
             views = (
                 ("page-light", (1280, 1330), False, 1.0),

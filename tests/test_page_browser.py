@@ -94,12 +94,12 @@ def test_the_label_stands_there_in_large_letters_with_its_age_and_probabilities(
     tab.until(text("label"), lambda got: got == "stress")
     size = tab.ask("parseFloat(getComputedStyle(document.getElementById('label')).fontSize)")
     assert size >= 96  # CSS pixels: an inch, to be read from two metres
-    tab.until(text("age"), lambda got: got.endswith(" s old"))
+    tab.until(text("age"), lambda got: got.endswith("\u00a0s old"))
     assert tab.ask("document.title") == "stress · demo"
     assert tab.ask(text("shares")) == "rest13 %stress87 %"
     assert tab.ask("document.getElementById('said').getAttribute('aria-live')") == "polite"
     tab.until(text("windows"), lambda got: got == "1")
-    assert tab.ask(text("latency")) == "2 ms"
+    assert tab.ask(text("latency")) == "2\u00a0ms"
     assert tab.ask(text("rate")) == "63.90 Hz"
     assert not tab.problems
     assert all(address.startswith("http://127.0.0.1:") for address in tab.requests)

@@ -11,13 +11,14 @@ export function make(kind, about = {}, ...inside) {
   return node;
 }
 
+// A duration in two digits or so; what stands between number and unit does not break.
 export function span(seconds) {
   if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return "–";
-  if (seconds < 0.0995) return `${(seconds * 1000).toPrecision(2)} ms`.replace(/\.0 /, " ");
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  if (seconds < 120) return `${Math.round(seconds)} s`;
-  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
-  return `${Math.floor(seconds / 3600)} h`;
+  if (seconds < 0.0995) return `${(seconds * 1000).toPrecision(2).replace(/\.0$/, "")}\u00a0ms`;
+  if (seconds < 10) return `${seconds.toFixed(1).replace(/\.0$/, "")}\u00a0s`;
+  if (seconds < 120) return `${Math.round(seconds)}\u00a0s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)}\u00a0min`;
+  return `${Math.floor(seconds / 3600)}\u00a0h`;
 }
 const milli = (ms) => (ms === undefined ? "–" : span(ms / 1000));
 const count = (n) => n.toLocaleString("en-GB");
@@ -43,7 +44,7 @@ export function label(run, stale, link) {
 
 export function age(run, stale, seconds, words) {
   if (run.last === null) return;
-  const text = `${seconds < 10 ? `${seconds.toFixed(1)} s` : span(seconds)} old`;
+  const text = `${seconds < 10 ? `${seconds.toFixed(1)}\u00a0s` : span(seconds)} old`;
   put(by("age"), stale ? `▲ stale, ${text}: ${words}` : text);
 }
 
@@ -74,9 +75,9 @@ export function figures(run) {
   if (!now) return;
   const latency = now.latency.ms, ages = now.age_of_labels.ms;
   put(by("latency"), latency ? milli(latency.median) : "–");
-  put(by("latency-more"), latency ? `median; 95 % within ${milli(latency.p95)}, longest ${milli(latency.max)}` : "no window yet");
+  put(by("latency-more"), latency ? `median; 95\u00a0% within ${milli(latency.p95)}, longest ${milli(latency.max)}` : "no window yet");
   put(by("ages"), ages ? milli(ages.median) : "–");
-  put(by("ages-more"), ages ? `when said; 95 % within ${milli(ages.p95)}` : "");
+  put(by("ages-more"), ages ? `when said; 95\u00a0% within ${milli(ages.p95)}` : "");
   const rate = now.rate;
   put(by("rate"), typeof rate === "number" ? `${rate.toFixed(rate < 100 ? 2 : 1)} Hz` : "unknown");
   put(by("rate-more"), `nominal ${run.info.rate} Hz`);
@@ -102,7 +103,7 @@ function histogram(took) {
     const [bar, under] = box.children[n].children;
     bar.style.height = took.counts[n] ? `${Math.max(4, (took.counts[n] / most) * 100)}%` : "2px";
     bar.className = took.counts[n] ? "" : "nil";
-    put(under, n % 3 === 0 && n < names.length - 1 ? name.replace(" ", "\u202f") : "");
+    put(under, n % 3 === 0 && n < names.length - 1 ? name.replace("\u00a0", "\u202f") : "");
   });
   box.setAttribute("aria-label", `Windows by latency: ${names.map((name, n) => [name, took.counts[n]]).filter(([, n]) => n).map(([name, n]) => `up to ${name}: ${n}`).join(", ") || "none yet"}`);
 }

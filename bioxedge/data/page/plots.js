@@ -202,10 +202,10 @@ export function drawPast(canvas, run, elapsed) {
   }
   if (!history.length) return;
   const last = history[history.length - 1], now = last.t + elapsed, hop = run.info.hop || 1;
-  const span = [60, 120, 300].find((one) => now - history[0].t + hop <= one) || 300;
+  const span = [60, 120, 180, 240, 300].find((one) => now - history[0].t + hop <= one) || 300;
   const x = (t) => left + (1 - (now - t) / span) * (right - left);
   g.textBaseline = "alphabetic";
-  const step = w < 480 ? span / 2 : { 60: 10, 120: 30, 300: 60 }[span];
+  const step = w < 480 ? span / 2 : { 60: 10, 120: 30, 180: 30, 240: 60, 300: 60 }[span];
   for (let s = 0; s <= span; s += step) {
     g.textAlign = s === 0 ? "right" : s === span ? "left" : "center";
     g.fillText(s === 0 ? "now" : s >= 60 && s % 30 === 0 ? `−${s / 60} min` : `−${s} s`, x(now - s), h - 4);

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -177,8 +178,11 @@ class Page:
 
     def metrics(self) -> str:
         """Give the text for Prometheus."""
-        server = self._server
-        return exposition(self.runs, 0 if server is None else server.clients)
+        server, runs = self._server, self.runs
+        with ExitStack() as stack:
+            for run in runs:
+                stack.enter_context(run.lock)
+            return exposition(runs, 0 if server is None else server.clients)
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Tell whether every run goes on and its label is fresh."""

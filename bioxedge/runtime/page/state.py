@@ -59,6 +59,11 @@ class RunState:
     info : RunInfo
     clock : HostClock, optional
         The run's.
+
+    Attributes
+    ----------
+    lock : RLock
+        Held by whoever reads several of these at once.
     """
 
     def __init__(self, info: RunInfo, clock: HostClock = SYSTEM) -> None:
@@ -73,7 +78,7 @@ class RunState:
         self.last: Prediction | None = None
         self.running = True
         self._clock = clock
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._windows: deque[dict[str, Any]] = deque(maxlen=WINDOWS)
         self._told: deque[dict[str, Any]] = deque(maxlen=EVENTS)
         self._recent: deque[Chunk] = deque()  # what is shown, as it came
@@ -86,7 +91,7 @@ class RunState:
 
     def signal(self, chunk: Chunk, *, looked_at: bool) -> None:
         """Take samples; they are made into columns only while somebody looks."""
-        with self._lock:
+        with self.lock:
             if self._first is None:
                 self._first = self._end = chunk.first
             self.missing += max(chunk.first - self._end, 0)
@@ -106,13 +111,13 @@ class RunState:
 
     def batch(self) -> dict[str, Any] | None:
         """Give the columns that are new since the last call; None where there are none."""
-        with self._lock:
+        with self.lock:
             taken = None if self._columns is None else self._columns.take()
             return None if taken is None else {"run": self.name, **packed(*taken)}
 
     def shown(self) -> dict[str, Any] | None:
         """Give all that is shown, for somebody who begins to look; batches go on behind it."""
-        with self._lock:
+        with self.lock:
             if not self._recent:
                 return None
             columns = self._all()
@@ -130,7 +135,7 @@ class RunState:
 
     def emit(self, record: Prediction | Event) -> None:
         """Take a prediction or an event."""
-        with self._lock:
+        with self.lock:
             if isinstance(record, Event):
                 self.events[record.kind] += 1
                 self._told.append(told(record, self._clock))
@@ -153,7 +158,7 @@ class RunState:
 
     def end(self) -> None:
         """Note that nothing more comes."""
-        with self._lock:
+        with self.lock:
             self.running = False
 
     # -- what is asked ----------------------------------------------------------------------
@@ -183,7 +188,7 @@ class RunState:
 
     def figures(self) -> dict[str, Any]:
         """Give what is counted and measured, as JSON values."""
-        with self._lock:
+        with self.lock:
             return {
                 "windows": self.latency.durations.count,
                 "labels": dict(self.labels),
@@ -198,7 +203,7 @@ class RunState:
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values for JSON (docs/page.md)."""
-        with self._lock:
+        with self.lock:
             last, info = self.last, self.info.to_dict()
             return {
                 "name": self.name,
