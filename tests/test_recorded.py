@@ -366,10 +366,12 @@ def test_nothing_that_is_there_is_ever_overwritten(tmp_path):
 def test_a_stream_is_no_session_and_a_file_is_no_folder(tmp_path):
     write(tmp_path / "anna" / "source")
     (tmp_path / "file").write_bytes(b"x")
-    for folder, said in ((tmp_path / "anna/source", "is a stream of a session: name the session"),
-                         (tmp_path / "file", "cannot be recorded into: Not a directory")):  # fmt: skip
+    for folder, said in (
+        ("anna/source", "is a stream of a session: name the session"),
+        ("file", "cannot be recorded into: Not a directory"),
+    ):
         with pytest.raises(RecordingError, match=said):
-            Recorded(Worn(SimulatedClock()), folder, keep_free=0).start()
+            Recorded(Worn(SimulatedClock()), tmp_path / folder, keep_free=0).start()
 
 
 def test_two_do_not_record_into_one_folder(tmp_path):
