@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ from test_sinks import RUN
 from bioxedge import cli, recording
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.sinks import SinkRunner, make_sink
+from bioxedge.runtime.sinks.mqtt import sink as mqtt_sink
 from bioxedge.runtime.sinks.mqtt import topics
 from bioxedge.runtime.sinks.mqtt.secret import PASSWORD as IN_PASSWORD
 from bioxedge.runtime.sinks.mqtt.secret import USERNAME as IN_USERNAME
@@ -397,23 +400,62 @@ def test_two_runs_of_one_device_on_one_spool_are_told(call, tmp_path):
         first.close()
 
 
-def test_what_speaks_no_mqtt_is_one_line(call, tmp_path):
+@contextlib.contextmanager
+def answering(answer):
+    """Listen on loopback, say something to whoever comes, and hang up on them."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        import threading
 
-        def hang_up():
+        def serve():
             while True:
                 try:
-                    server.accept()[0].close()
+                    one, _ = server.accept()
                 except OSError:
                     return
+                with one, contextlib.suppress(OSError):
+                    if answer:
+                        one.recv(1000)
+                        one.sendall(answer)
+                        one.settimeout(5)
+                        while one.recv(1000):
+                            pass
 
-        thread = threading.Thread(target=hang_up, daemon=True)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        text = f"mqtt:127.0.0.1:{server.getsockname()[1]},spool={tmp_path}/s"
-        assert "does it speak MQTT 5 there" in refused(call, text)
+        yield server.getsockname()[1]
         server.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(10)
+
+
+def test_what_speaks_no_mqtt_is_one_line(call, tmp_path):
+    with answering(b"") as port:
+        text = f"mqtt:127.0.0.1:{port},spool={tmp_path}/s"
+        assert "does it speak MQTT 5 there" in refused(call, text)
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b"\x30\xff\xff\xff\xff\xff",  # a length that never ends
+        b"\x30\xff\xff\xff\x7f" + bytes(100),  # a message of 256 MB
+        b"\x30\x03\x00\xff\x00",  # a topic longer than its message
+        b"\x40\x01\x00",  # half an acknowledgement
+        b"\x40\x02\x00\x63" * 50,  # acknowledgements of what was never sent
+        b"\xf0\x00" + bytes(range(256)),
+    ],
+)
+@VERSIONS
+def test_rubbish_from_a_broker_is_told_and_the_run_goes_on(tmp_path, monkeypatch, rubbish, version):
+    monkeypatch.setattr(mqtt_sink, "_PATIENCE", 0.1)
+    hello = b"\x20\x03\x00\x00\x00" if version == "5" else b"\x20\x02\x00\x00"
+    with answering(hello + rubbish) as port:
+        sink = make_sink(f"mqtt:127.0.0.1:{port},spool={tmp_path}/s,version={version}")
+        sink.open(RUN)
+        for number in range(20):
+            sink.emit(Event("gap", str(number)))
+        if rubbish[0] != 0x40 or len(rubbish) < 10:  # those are no reason to leave
+            until(lambda: any(event.facts.get("away") for event in sink.take_events()))
+        sink.close()
+        assert sink.note.startswith(f"mqtt 127.0.0.1:{port}: 20 messages wait in")
 
 
 def test_a_damaged_spool_is_said_in_the_run(call, tmp_path):

@@ -7,21 +7,22 @@ import os
 import random
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 
-from bioxedge.runtime.events import Event
 from bioxedge.runtime.sinks.mqtt import homeassistant
 from bioxedge.runtime.sinks.mqtt.link import Link
 from bioxedge.runtime.sinks.mqtt.reasons import Away
 from bioxedge.runtime.sinks.mqtt.settings import Settings
 from bioxedge.runtime.sinks.mqtt.spool import Spool
+from bioxedge.runtime.sinks.mqtt.telling import Telling
 from bioxedge.runtime.sinks.mqtt.topics import Topics
 
 LONGEST = 30.0
 """Seconds between two attempts, at most."""
 _SHORTEST = 0.5
 _TICK = 0.5  # seconds after which the thread looks around when nothing happens
+_SILENCE = 60.0  # seconds without an acknowledgement, after which a connection is of no use
 _GOODBYE = 1.0  # seconds for the last word
 _REFUSED_FOR_NOW = (128, 131, 151)  # reason codes of a message that may be taken later
 _SPREAD = 2.0  # seconds over which a fleet answers Home Assistant's birth
@@ -41,6 +42,8 @@ class Courier:
     left_out : callable
         Makes the payload that says how many messages were left out: takes the last one's number
         and the count.
+    telling : Telling
+        Is told what happens.
 
     Attributes
     ----------
@@ -57,14 +60,14 @@ class Courier:
         kinds: tuple[str, ...],
         spool: Spool,
         left_out: Callable[[int, int], bytes],
+        telling: Telling,
     ) -> None:
         self._settings, self._topics, self._kinds = settings, topics, kinds
         self._spool, self._left_out = spool, left_out
-        self.name = f"mqtt {settings.address}"
+        self._telling = telling
         self.first = threading.Event()
         self.refused: Away | None = None
         self._guard = threading.Lock()
-        self._said: deque[Event] = deque(maxlen=64)
         self._retained: dict[str, bytes] = {}
         self._due: OrderedDict[str, None] = OrderedDict()
         self._end: float | None = None  # when to give up sending at the end
@@ -73,15 +76,14 @@ class Courier:
         for descriptor in self._wake:
             os.set_blocking(descriptor, False)
         self._listens = settings.homeassistant is not None
-        self._away_since: float | None = None
-        self._told = ""
         self._birth, self._last_birth = float("inf"), -float("inf")
         self._refusals: set[int] = set()
         self._too_long = self._pause = 0
+        self._heard_at = 0.0
         self._link: Link | None = None
         self._sent = -1
         self._moving: OrderedDict[int, tuple[str, int, int]] = OrderedDict()
-        self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+        self._thread = threading.Thread(target=self._work, name="mqtt", daemon=True)
 
     # -- for the sink's thread ----------------------------------------------------------
 
@@ -100,18 +102,6 @@ class Courier:
         """Tell the thread that there is something to carry."""
         with contextlib.suppress(BlockingIOError, OSError):
             os.write(self._wake[1], b".")
-
-    def say(self, message: str, **facts: object) -> None:
-        """Have the other sinks told."""
-        with self._guard:
-            self._said.append(Event("output", message, facts={"sink": self.name, **facts}))
-
-    def take_events(self) -> list[Event]:
-        """Give what there is to tell, once."""
-        with self._guard:
-            said = list(self._said)
-            self._said.clear()
-            return said
 
     def close(self, patience: float) -> bool:
         """Send what waits while the broker takes it, and say goodbye; whether the thread ended."""
@@ -137,8 +127,10 @@ class Courier:
             try:
                 self._carry()
             except Away as away:
-                self.refused = away
                 self._away(away)
+            except Exception as error:  # whatever a broker sends: it is told, and tried again
+                what = f"{type(error).__name__}: {error}"
+                self._away(Away(f"{self._settings.address} sent what cannot be read ({what})"))
             finally:
                 if self._link is not None:
                     self._link.close(politely=self._end is not None)
@@ -150,12 +142,20 @@ class Courier:
             longest = min(LONGEST, _SHORTEST * 2 ** min(failures, 10))
             self._asleep.wait(random.uniform(longest / 4, longest))
 
+    def _away(self, away: Away) -> None:
+        self.refused = away
+        if away.unwanted:
+            self._listens = False
+        if self._end is None:
+            self._telling.away(away, self._spool.folder, len(self._spool))
+
     def _carry(self) -> None:
         """Connect, and carry until the connection or the run ends."""
         settings = self._settings
         self._moving.clear()
         self._sent = -1
         self._pause = 0
+        self._heard_at = time.monotonic()
         self._link = link = Link(
             settings, self._topics.client_id, self._topics["status"], self._acked, self._heard
         )
@@ -164,13 +164,18 @@ class Courier:
             self._due = OrderedDict.fromkeys(self._retained)
         if self._listens:
             link.subscribe(f"{settings.homeassistant}/status")
-        self._back()
+        self.refused = None
+        self._telling.back(settings.address, len(self._spool))
         self.first.set()
         while not self._ended():
             self._fill(link)
             link.step(_TICK, self._wake[0])
             self._drain_wake()
             self._spool.sync_if_due()
+            if not self._moving:
+                self._heard_at = time.monotonic()
+            elif time.monotonic() - self._heard_at > _SILENCE:
+                raise Away(f"{settings.address} has acknowledged nothing for {_SILENCE:.0f} s")
             if self._pause:
                 raise Away(f"{settings.address} takes no messages now (code {self._pause})")
             if time.monotonic() >= self._birth:
@@ -219,6 +224,7 @@ class Courier:
         moving = self._moving.get(handle)
         if moving is None:
             return
+        self._heard_at = time.monotonic()
         topic, number, missing = moving
         if code in _REFUSED_FOR_NOW:
             self._pause = code  # it stays on its way: sent again over the next connection
@@ -226,7 +232,7 @@ class Courier:
         if code >= 128 and code not in self._refusals:
             self._refusals.add(code)
             what = topic or self._topics["…"]
-            self.say(
+            self._telling.say(
                 f"the broker refuses messages to {what} with code {code}: may this user publish "
                 "there? they are left out",
                 code=code,
@@ -237,6 +243,10 @@ class Courier:
             del self._moving[handle]
             return
         self._moving[handle] = ("", number, -1)  # done; older ones may not be
+        self._take_out()
+
+    def _take_out(self) -> None:
+        """Let go of what is done, up to the first message that is not."""
         for one, (_, other, state) in list(self._moving.items()):
             if other < 0:
                 continue
@@ -248,13 +258,13 @@ class Courier:
     def _refuse_long(self, number: int, length: int, most: int) -> None:
         """Leave out a message that the broker would end the connection for."""
         if not self._too_long:
-            self.say(
+            self._telling.say(
                 f"a message of {length} bytes is left out: the broker takes {most} at most",
                 bytes=length,
             )
         self._too_long += 1
-        if not any(other >= 0 for _, other, _ in self._moving.values()):
-            self._spool.acknowledge(number)
+        self._moving[-1 - number] = ("", number, -1)  # no handle of paho's is negative
+        self._take_out()
 
     def _heard(self, topic: str, payload: bytes) -> None:
         """Heed Home Assistant's birth, and nothing else."""
@@ -280,34 +290,3 @@ class Courier:
         with contextlib.suppress(BlockingIOError):
             while len(os.read(self._wake[0], 4096)) == 4096:
                 pass
-
-    def _away(self, away: Away) -> None:
-        """Tell of a connection that ended or could not be had; each reason once."""
-        if self._end is not None:
-            return
-        if away.unwanted:
-            self._listens = False
-        if self._away_since is None:
-            self._away_since = time.monotonic()
-        if str(away) != self._told:
-            self._told = str(away)
-            self.say(
-                f"{away}; messages wait in {self._spool.folder}",
-                waiting=len(self._spool),
-                away=True,
-            )
-
-    def _back(self) -> None:
-        """Tell that the broker is there again, if it was told to be away."""
-        self.refused = None
-        if self._away_since is None:
-            return
-        seconds = time.monotonic() - self._away_since
-        self._away_since, self._told = None, ""
-        waiting = len(self._spool)
-        self.say(
-            f"{self._settings.address} is back after {seconds:.1f} s: {waiting} messages waited",
-            waiting=waiting,
-            seconds=seconds,
-            away=False,
-        )

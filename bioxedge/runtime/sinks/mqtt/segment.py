@@ -15,12 +15,14 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 HEADER = b"bioxedge-spool 1\n"
 _MARKER = b"\xf5BX\xf6"
 _HEAD = struct.Struct("<4sIQBI")
 _SUMMED = struct.Struct("<IQB")
+_BLOCK = 1 << 16  # bytes read at once
 MOST = 1 << 20
 """Bytes that a payload may have; a longer one is damage."""
 
@@ -90,3 +92,38 @@ def whole(raw: bytes) -> int:
     while (found := at(raw, place)) is not None:
         place += size_of(found.payload)
     return place
+
+
+def read(path: Path, place: int, end: int, first: int, most: int) -> tuple[list[Record], int]:
+    """Read some records of a file, and give where the next one begins.
+
+    Parameters
+    ----------
+    path : path
+    place, end : int
+        Where to begin, between two records, and where the file ends.
+    first : int
+        Only records with this number or a larger one.
+    most : int
+        How many.
+    """
+    found: list[Record] = []
+    block = _BLOCK
+    try:
+        with path.open("rb") as file:
+            while len(found) < most and place < end:
+                file.seek(place)
+                ended = 0
+                for where, record in scan(file.read(block)):
+                    ended = where
+                    if record.number >= first:
+                        found.append(record)
+                        if len(found) == most:
+                            break
+                if not ended and block > _BLOCK:
+                    break  # damaged since it was opened
+                block = _BLOCK if ended else _BLOCK + MOST
+                place += ended
+    except OSError:  # what cannot be read now is read later, or left out when there is no room
+        return found, place
+    return found, place

@@ -15,6 +15,7 @@ from bioxedge.runtime.sinks.mqtt.courier import Courier
 from bioxedge.runtime.sinks.mqtt.link import load
 from bioxedge.runtime.sinks.mqtt.settings import Settings
 from bioxedge.runtime.sinks.mqtt.spool import Spool
+from bioxedge.runtime.sinks.mqtt.telling import Telling
 from bioxedge.runtime.sinks.mqtt.topics import Topics, default_client_id
 
 _KINDS = ("prediction", "event")
@@ -48,6 +49,7 @@ class MqttSink(BaseSink):
         self._writer = secrets.token_hex(8)  # a number is one message's only together with this
         self._t0 = math.nan
         self._left_out = 0
+        self._telling = Telling(self.name)
         self._spool: Spool | None = None
         self._courier: Courier | None = None
         self._waiting = self._state_topic = ""
@@ -71,9 +73,11 @@ class MqttSink(BaseSink):
         client_id = settings.client_id or default_client_id(run.bundle, run.name)
         topics = Topics(settings.prefix, client_id)
         self._spool = Spool(settings.spool_for(client_id), settings.spool_size)
-        self._courier = courier = Courier(settings, topics, _KINDS, self._spool, self._notice)
+        self._courier = courier = Courier(
+            settings, topics, _KINDS, self._spool, self._notice, self._telling
+        )
         for line in self._spool.said:
-            courier.say(line, damaged=True)
+            self._telling.say(line, damaged=True)
         courier.retain(topics["run"], payloads.run(run, client_id, self._writer))
         if settings.homeassistant is not None:
             config = homeassistant.config(run, topics)
@@ -100,7 +104,7 @@ class MqttSink(BaseSink):
             self._courier.retain(self._state_topic, payloads.state(record, now))
         self._courier.nudge()
         if self._spool.left_out and not self._left_out:
-            self._courier.say(
+            self._telling.say(
                 f"the spool {self._spool.folder} is full: its oldest messages are left out",
                 left_out=self._spool.left_out,
             )
@@ -108,7 +112,7 @@ class MqttSink(BaseSink):
 
     def take_events(self) -> list[Event]:
         """Give what happened to the broker and the spool since the last call."""
-        return [] if self._courier is None else self._courier.take_events()
+        return self._telling.take()
 
     def close(self) -> None:
         """Send what the broker still takes; the rest waits on disk for the next run."""

@@ -30,7 +30,6 @@ SMALLEST = 64_000
 _PARTS = 16  # segments in a full spool: what is left out at once is one of them
 _LARGEST = 1 << 22  # bytes in a segment
 _EVERY = 1.0  # seconds between two calls of fsync
-_BLOCK = 1 << 16  # bytes read at once
 
 
 @dataclass
@@ -283,23 +282,7 @@ class Spool:
         path, number, place = self._cursor
         if path != one.path or number > first:
             place = len(segment.HEADER)
-        found: list[Record] = []
-        block = _BLOCK
-        with contextlib.suppress(OSError), one.path.open("rb") as file:
-            while len(found) < most and place < one.size:
-                file.seek(place)
-                raw = file.read(block)
-                ended = 0
-                for end, record in segment.scan(raw):
-                    ended = end
-                    if record.number >= first:
-                        found.append(record)
-                        if len(found) == most:
-                            break
-                if not ended and block > _BLOCK:
-                    break  # damaged since it was opened
-                block = _BLOCK if ended else _BLOCK + segment.MOST
-                place += ended
+        found, place = segment.read(one.path, place, one.size, first, most)
         if found:
             self._cursor = (one.path, found[-1].number + 1, place)
         return found
