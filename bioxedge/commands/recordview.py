@@ -142,6 +142,7 @@ class TableView(View):
 
     def _table(self, typed: str | None) -> Table:
         from rich.table import Table
+        from rich.text import Text
 
         one = self._recorder
         table = Table(
@@ -156,10 +157,10 @@ class TableView(View):
         table.add_column("")
         for track in one.tracks:
             size = 0 if track.recorded is None else track.recorded.progress.bytes
-            state = _state(track, one).lstrip(", ")
+            state, told = _state(track, one).lstrip(", "), f"{size / 1e6:.2f} MB"
             table.add_row(
-                track.role, str(track.samples), _rate(track), _lost(track), f"{size / 1e6:.2f} MB",
-                f"[red]{state}[/red]" if state else "[green]●[/green]",
+                track.role, str(track.samples), _rate(track), _missing(track), told,
+                Text(state, style="red") if state else Text("●", style="green"),
             )  # fmt: skip
         return table
 
@@ -232,6 +233,10 @@ def _rate(track: Track) -> str:
     if not math.isfinite(real):
         return "rate not known yet"
     return f"{real:.2f} Hz ({real / track.source.rate - 1:+.2%})"
+
+
+def _missing(track: Track) -> str:
+    return "not known" if track.loss is None else str(track.loss)
 
 
 def _lost(track: Track) -> str:
