@@ -49,8 +49,9 @@ def record(
     --source target=brainflow:cyton,serial_port=/dev/ttyUSB0,unit=uV
 
     A role in front names the stream, and its folder in DIR. Without one the first is the source
-    and the second the target, which is what build reads as a pair. Of every source of run; behind
-    a source: channels=A+B, name=ROLE, unit=U, modality=M, and what else it takes.
+    and the second the target, which is what build reads as a pair. Every source of bioxedge run
+    can be recorded; behind it stand channels=A+B, name=ROLE, unit=U, modality=M, and what else it
+    takes.
 
     At a terminal any key marks the moment with its name, Enter begins a text of your own.
     What was recorded plays with run --source replay:DIR/ROLE (docs/recording.md).
