@@ -22,6 +22,8 @@ from bioxedge.runtime import (
     check_source,
 )
 from bioxedge.runtime.events import Event
+from bioxedge.runtime.faults import FaultSource, parse
+from bioxedge.runtime.hostclock import SYSTEM
 from bioxedge.runtime.record import Recorded
 from bioxedge.runtime.sources.base import Managed
 from bioxedge.runtime.sources.logreplay import LogReplay
@@ -96,6 +98,11 @@ def test_a_supervised_source_holds():
     assert check_source(Supervised(replay()), seconds=20).looked
 
 
+def test_a_source_with_faults_holds():
+    source = FaultSource(replay(speed=1.0), parse("loss:9@0.1s"), clock=SYSTEM)
+    assert "gaps: 9 samples" in check_source(source, seconds=0.6).looked
+
+
 # -- broken ones --------------------------------------------------------------------------------
 
 
@@ -103,7 +110,7 @@ class Good(Managed):
     """A source that holds: 10 samples a read, 50 in all."""
 
     name, channels, rate = "mine", ("x",), 100.0
-    size, last = 10, 5
+    size, last, kept = 10, 5, 0
 
     def __init__(self):
         self.at = None
@@ -154,11 +161,11 @@ def ends_twice(self):
 
 
 def goes_on(self):
-    self.at = getattr(self, "kept", 0)
+    self.at = self.kept
 
 
 def keeps(self):
-    self.kept, self.at = self.at or 0, None
+    self.kept, self.at = self.kept if self.at is None else self.at, None
 
 
 class Rewriting(Good):

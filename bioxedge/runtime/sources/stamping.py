@@ -25,6 +25,7 @@ _FEW = 8
 _SPAN = 1.5  # seconds that the slope must go by
 _NEAR = 9  # stamps whose median says where the line is
 _LOOK = 128  # stamps that tell how far they scatter
+_EVERY = 8  # packets from one look at the scatter to the next, where there is nothing odd
 _OWN = 0.003  # seconds that stamps may scatter which are a clock's of the sensor
 _MOVED = 3  # stamps in a row, all as far off, that show that the line moved
 _BURST = 256  # stamps for which a sender that caught up is not believed
@@ -73,6 +74,7 @@ class Stamping:
         self._sizes: deque[int] = deque(maxlen=_LOOK)
         self._doubted = 0  # stamps that are not believed yet
         self._since_loss = _LOOK
+        self._looks = 0
         self._learnt = False
         self._scatter = math.inf
         self._offset = Line(_MICRO)
@@ -137,8 +139,9 @@ class Stamping:
     def _due(self, number: int) -> float:
         """When a sample should be stamped."""
         base = self._near[-1][0]
-        offs = [stamp - (at - base) * self._period for at, stamp in self._near]
-        return float(np.median(offs)) + (number - base) * self._period
+        offs = sorted(stamp - (at - base) * self._period for at, stamp in self._near)
+        middle = (offs[(len(offs) - 1) // 2] + offs[len(offs) // 2]) / 2
+        return middle + (number - base) * self._period
 
     @property
     def _least(self) -> int:
@@ -203,7 +206,7 @@ class Stamping:
         """Take how far a stamp was off for scatter, unless the line moved for good."""
         usual = math.inf
         if self._learnt and len(self._off) >= 4:
-            usual = 5 * float(np.median(self._off)) + 1e-6
+            usual = 5 * sorted(self._off)[len(self._off) // 2] + 1e-6
         aside = self._aside
         if abs(off) <= usual:
             self._off.extend([*(abs(other) for other in aside), abs(off)])
@@ -256,7 +259,11 @@ class Stamping:
 
     def _judge(self) -> None:
         """Say whether a loss would show."""
+        self._looks += 1
         if not self._learnt or len(self._off) < 4:
+            return
+        settled = len(self._off) == _LOOK and self.counts and not self._doubted
+        if settled and self._looks % _EVERY:
             return
         off = np.array(self._off)
         self._scatter = float(np.quantile(off, 0.95))
