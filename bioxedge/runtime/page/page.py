@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,7 +33,8 @@ FIGURES = 1.0
 
 
 def _print(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    with suppress(OSError, ValueError):  # nobody may read it; the page is there all the same
+        print(text, file=sys.stderr, flush=True)
 
 
 class Page:

@@ -239,6 +239,7 @@ def told(event: Event, clock: HostClock = SYSTEM) -> dict[str, Any]:
 
 def brief(record: Prediction) -> dict[str, Any]:
     """Give of a window what a history needs."""
+    found = faults(record)
     return {
         "t": record.t_end,
         "start": record.t_start,
@@ -246,7 +247,7 @@ def brief(record: Prediction) -> dict[str, Any]:
         "reason": record.reason,
         "p": [round(value, 4) for value in record.probabilities.values()],
         "gap": record.gap,
-        "faults": faults(record),
+        "faults": None if found is None else {one: why for one, why in found.items() if why},
     }
 
 
