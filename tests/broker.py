@@ -55,11 +55,8 @@ class Broker:
             *lines,
         ]
         if password:
-            passwords = folder / "passwords"
-            passwords.touch(mode=0o600)
-            tool = ["mosquitto_passwd", "-b", str(passwords), USER, PASSWORD]
-            subprocess.run(tool, check=True, capture_output=True)
-            config.append(f"password_file {passwords}")
+            self.know(PASSWORD)
+            config.append(f"password_file {folder / 'passwords'}")
         if tls is not None:
             config += [
                 f"cafile {tls / 'ca.pem'}", f"certfile {tls / 'server.pem'}",
@@ -76,6 +73,13 @@ class Broker:
         )
         until(self._listens, what="the broker")
         return self
+
+    def know(self, password):
+        """Have this be the user's password from the next start on."""
+        path = self.folder / "passwords"
+        path.touch(mode=0o600)
+        tool = ["mosquitto_passwd", "-b", str(path), USER, password]
+        subprocess.run(tool, check=True, capture_output=True)
 
     def _listens(self):
         assert self.process.poll() is None, "mosquitto ended at once"

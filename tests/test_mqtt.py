@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,16 +26,19 @@ from broker import (
 )
 from fixtures_bundle import make_bundle, pulse
 from fixtures_signal import recorded, with_gaps
+from test_runtime_stream import Keep
 from test_sinks import RUN
 
-from bioxedge import cli, recording
+from bioxedge import Bundle, Stream, cli, recording
+from bioxedge.runtime import ReplaySource, loop
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.sinks import SinkRunner, make_sink
+from bioxedge.runtime.sinks.mqtt import homeassistant, payloads, topics
 from bioxedge.runtime.sinks.mqtt import sink as mqtt_sink
-from bioxedge.runtime.sinks.mqtt import topics
 from bioxedge.runtime.sinks.mqtt.secret import PASSWORD as IN_PASSWORD
 from bioxedge.runtime.sinks.mqtt.secret import USERNAME as IN_USERNAME
 
+pytest.importorskip("paho.mqtt", reason="paho is not installed: pip install 'bioxedge[mqtt]'")
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = pytest.mark.parametrize("version", ["3.1.1", "5"])
 
@@ -281,6 +285,64 @@ def test_the_right_password_opens_the_wrong_one_is_one_line(call, tmp_path, vers
         assert len({one["writer"] for one in listener.of("run")}) == 3
 
 
+@needs_mosquitto
+@VERSIONS
+def test_a_password_that_is_refused_later_is_told_and_nothing_is_lost(tmp_path, version):
+    broker = Broker(tmp_path / "broker", password=True)
+    file = credentials(tmp_path / "good")
+    text = f"mqtt:127.0.0.1:{broker.port},spool={tmp_path}/s,version={version},credentials={file}"
+    told = []
+
+    def hears(words):
+        told.extend(event.message for event in sink.take_events())
+        return any(words in one for one in told)
+
+    with broker, Listener(broker) as listener:
+        sink = make_sink(text)
+        sink.open(RUN)
+        broker.stop()
+        broker.know("another one")
+        broker.start()
+        sink.emit(Event("gap", "while we are not let in"))
+        until(lambda: hears("write credentials=FILE"), what="the refusal")
+        broker.stop()
+        broker.know(PASSWORD)
+        broker.start()
+        until(lambda: hears("is back after"), what="the way back")
+        until(lambda: listener.of("event"), what="the event")
+        sink.close()
+
+
+@needs_mosquitto
+def test_two_devices_of_one_client_id_are_told(tmp_path):
+    with Broker(tmp_path / "broker") as broker:
+        both = [
+            make_sink(f"mqtt:127.0.0.1:{broker.port},spool={tmp_path}/{name},client_id=same")
+            for name in "ab"
+        ]
+        for sink in both:
+            sink.open(RUN)
+        words = "our client id to somebody else: give each device its own --client-id"
+        until(lambda: any(words in event.message for event in both[0].take_events()))
+        for sink in both:
+            sink.close()
+
+
+def test_without_paho_the_extra_is_named():
+    program = (
+        "import sys; sys.modules['paho'] = None; sys.argv = ['bioxedge', 'run', '.', '--source', "
+        "'replay:x', '--sink', 'mqtt:host']; from bioxedge import cli; cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert (
+        done.stderr == "error: paho is not installed: it comes with pip install 'bioxedge[mqtt]'\n"
+    )
+
+
 def test_a_password_is_taken_from_nowhere_where_others_see_it(call, tmp_path, monkeypatch):
     for text in ("mqtt:anna:secret@host", "mqtt:host,password=secret", "mqtt:host,user=anna"):
         line = refused(call, text)
@@ -490,6 +552,15 @@ def test_home_assistant_is_told_once_there_and_again_on_its_birth(tmp_path, vers
         assert parts["label"]["options"] == list(RUN.labels)
         assert about["origin"]["name"] == "bioxedge"
         assert about["device"]["name"] == "anna's left"
+        # Home Assistant refuses the whole description for a key that it does not know.
+        assert set(about) <= {"device", "origin", "components", "qos"}
+        assert set(about["device"]) <= {
+            "identifiers",
+            "name",
+            "manufacturer",
+            "model",
+            "sw_version",
+        }
         assert len({part["unique_id"] for part in parts.values()}) == len(parts)
         for part in parts.values():
             assert part["platform"] in ("sensor", "binary_sensor")
@@ -507,3 +578,35 @@ def test_home_assistant_is_told_once_there_and_again_on_its_birth(tmp_path, vers
         sink.emit(Event("gap", "it goes on"))
         until(lambda: listener.of("event"), what="an event after that")
         sink.close()
+
+
+def test_home_assistants_templates_find_what_the_state_says(here):
+    jinja2 = pytest.importorskip("jinja2", reason="Jinja reads the templates: pip install jinja2")
+    kept = Keep()
+    stream = Stream(Bundle.open(here / "b"))
+    loop.run(ReplaySource(recording.load(here / "rec"), speed=float("inf")), stream, [kept])
+    spoken = next(one for one in kept.predictions if one.label)
+    silent = replace(spoken, label=None, probabilities={}, reason="ppg_2 is flat")
+    about = json.loads(homeassistant.config(RUN, topics.Topics("bioxedge", "anna")))
+    environment = jinja2.Environment()
+    environment.filters["tojson"] = json.dumps
+    shown = []
+    for record in (spoken, silent):
+        state = json.loads(payloads.state(record, 0.0))
+        shown.append(
+            {
+                name: environment.from_string(part["value_template"]).render(value_json=state)
+                for name, part in about["components"].items()
+            }
+        )
+        attributes = about["components"]["problem"]["json_attributes_template"]
+        known = json.loads(environment.from_string(attributes).render(value_json=state))
+        assert known == {"reason": record.reason, "faults": {}}
+    first, second = shown
+    assert first["label"] == spoken.label and first["problem"] == "OFF"
+    assert float(first["probability"]) == round(100 * max(spoken.probabilities.values()), 1)
+    for place, share in enumerate(spoken.probabilities.values()):
+        assert float(first[f"probability_{place}"]) == round(100 * share, 1)
+    assert float(first["quality"]) == 100 and float(first["age"]) >= 0
+    assert second["label"] == second["probability"] == second["probability_0"] == "None"
+    assert second["problem"] == "ON"

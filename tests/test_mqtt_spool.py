@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -224,19 +225,33 @@ def test_a_full_disk_leaves_out_and_goes_on_when_there_is_room(tmp_path):
 # -- kills --------------------------------------------------------------------------------
 
 
+def killing(*arguments):
+    """Run the program that kills, and give what it found."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "kills_mqtt.py"), *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_writer_that_dies_at_any_line_loses_nothing_and_damages_nothing(tmp_path):
+    assert killing("spool", tmp_path / "s")["kills"] > 60
+
+
 @needs_mosquitto
+@pytest.mark.skipif(
+    importlib.util.find_spec("paho") is None,
+    reason="paho is not installed: pip install 'bioxedge[mqtt]'",
+)
 def test_whoever_is_killed_while_it_spools_every_message_comes_at_least_once_and_in_order(tmp_path):
     with Broker(tmp_path / "broker") as broker, Listener(broker) as listener:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [
-                sys.executable, str(ROOT / "tests" / "kills_mqtt.py"), str(tmp_path),
-                str(broker.port), str(KILLS), "7",
-            ],
-            env=environment, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
+        found = killing(tmp_path, broker.port, KILLS, 7)
         assert found["kills"] == KILLS and found["written"] > KILLS
 
         def numbers():
