@@ -108,7 +108,7 @@ def test_on_a_clock_of_its_own_every_loss_is_found(
 @settings(max_examples=15, deadline=None)
 @given(
     off=st.floats(-0.02, 0.02),
-    jitter=st.floats(0, 0.0009),
+    jitter=st.floats(0, 0.00025),
     lose=st.floats(0, 0.1),
     seed=st.integers(0, 2**31),
 )
@@ -139,6 +139,20 @@ def test_where_stamps_scatter_nothing_is_made_up(off, jitter, size, stalls, seed
 def test_stamps_that_are_made_on_arrival_tell_no_more_than_arrival(delay, stalls, seed):
     sent = Sent(delay=delay, stalls=stalls, made=True, seed=seed)
     assert sent.right and not any(sent.counts)
+
+
+def test_clean_stamps_of_a_host_that_stalls_are_believed_ever_less():
+    rng = np.random.default_rng(0)
+    stamping, off = Stamping(250.0), []
+    for packet in range(6000):
+        stamp = (packet + 1) * 0.04 + rng.exponential(1e-4)
+        if 900 < packet % 1000 <= 920:  # it comes to itself after 1 s, and has all of them
+            stamp = (packet - packet % 1000 + 925) * 0.04
+        stamps = np.full(10, np.nan)
+        stamps[-1] = stamp
+        numbers, _ = stamping.take(stamps, stamp + 0.01 + rng.exponential(0.005))
+        off.append(int(numbers[0]) - packet * 10)
+    assert np.count_nonzero(np.diff(off)) <= 2
 
 
 @pytest.mark.parametrize("off", [-1e-5, 0.02])

@@ -26,7 +26,7 @@ _SPAN = 1.5  # seconds that the slope must go by
 _NEAR = 9  # stamps whose median says where the line is
 _LOOK = 128  # stamps that tell how far they scatter
 _EVERY = 8  # packets from one look at the scatter to the next, where there is nothing odd
-_OWN = 0.003  # seconds that stamps may scatter which are a clock's of the sensor
+_OWN = 0.001  # seconds that stamps may scatter which are a clock's of the sensor
 _MOVED = 3  # stamps in a row, all as far off, that show that the line moved
 _BURST = 256  # stamps for which a sender that caught up is not believed
 _JUMP = 1.0  # seconds by which stamps that count nothing may be off before the line begins anew
@@ -74,7 +74,7 @@ class Stamping:
         self._sizes: deque[int] = deque(maxlen=_LOOK)
         self._doubted = 0  # stamps that are not believed yet
         self._since_loss = _LOOK
-        self._looks = 0
+        self._looks = self._late = 0
         self._learnt = False
         self._scatter = math.inf
         self._offset = Line(_MICRO)
@@ -190,7 +190,8 @@ class Stamping:
             self._since_loss = 0
         elif self.counts and off <= -bound and self._since_loss < _NEAR:
             # What seemed lost was only late, and comes now: such stamps tell nothing.
-            self._doubted = _BURST
+            self._late += 1
+            self._doubted = _BURST * 16 ** min(self._late - 1, 8)
         self._sizes.append(size)
         # What is no whole number of samples is no loss alone: the clock was set, too.
         if abs(off) >= bound or (lost and abs(off) > max(4 * self._scatter, 1e-4)):
