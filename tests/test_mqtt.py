@@ -322,7 +322,7 @@ def test_two_devices_of_one_client_id_are_told(tmp_path):
         ]
         for sink in both:
             sink.open(RUN)
-        words = "our client id to somebody else: give each device its own --client-id"
+        words = "our client id same? give each its own --client-id"
         until(lambda: any(words in event.message for event in both[0].take_events()))
         for sink in both:
             sink.close()

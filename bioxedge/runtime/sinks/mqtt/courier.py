@@ -23,6 +23,7 @@ LONGEST = 30.0
 _SHORTEST = 0.5
 _TICK = 0.5  # seconds after which the thread looks around when nothing happens
 _SILENCE = 60.0  # seconds without an acknowledgement, after which a connection is of no use
+_SHORT = 15.0  # seconds below which a connection did not last
 _GOODBYE = 1.0  # seconds for the last word
 _REFUSED_FOR_NOW = (128, 131, 151)  # reason codes of a message that may be taken later
 _SPREAD = 2.0  # seconds over which a fleet answers Home Assistant's birth
@@ -79,7 +80,8 @@ class Courier:
         self._birth, self._last_birth = float("inf"), -float("inf")
         self._refusals: set[int] = set()
         self._too_long = self._pause = 0
-        self._heard_at = 0.0
+        self._heard_at = self._begun = 0.0
+        self._shorts = 0  # connections in a row that did not last
         self._link: Link | None = None
         self._sent = -1
         self._moving: OrderedDict[int, tuple[str, int, int]] = OrderedDict()
@@ -143,6 +145,14 @@ class Courier:
             self._asleep.wait(random.uniform(longest / 4, longest))
 
     def _away(self, away: Away) -> None:
+        short = self._begun and time.monotonic() - self._begun < _SHORT
+        self._shorts = self._shorts + 1 if short else 0
+        if self._shorts >= 3 and not away.fatal and not away.unwanted:
+            # Few brokers say it: mosquitto 2.0 just ends the older connection.
+            away = Away(
+                f"{self._settings.address} ends each connection soon after it began: does another "
+                f"device use our client id {self._topics.client_id}? give each its own --client-id"
+            )
         self.refused = away
         if away.unwanted:
             self._listens = False
@@ -155,6 +165,7 @@ class Courier:
         self._moving.clear()
         self._sent = -1
         self._pause = 0
+        self._begun = 0.0
         self._heard_at = time.monotonic()
         self._link = link = Link(
             settings, self._topics.client_id, self._topics["status"], self._acked, self._heard
@@ -165,6 +176,7 @@ class Courier:
         if self._listens:
             link.subscribe(f"{settings.homeassistant}/status")
         self.refused = None
+        self._begun = time.monotonic()
         self._telling.back(settings.address, len(self._spool))
         self.first.set()
         while not self._ended():

@@ -239,7 +239,8 @@ class Link:
             self.most = getattr(properties, "MaximumPacketSize", None)
 
     def _disconnected(self, _c: Any, _u: Any, flags: Any, code: Any, _p: Any) -> None:
-        self._ended = code.value if flags.is_disconnect_packet_from_server else 0
+        if not self._ended:  # paho tells twice, the second time without the reason
+            self._ended = code.value if flags.is_disconnect_packet_from_server else 0
 
     def _gone(self) -> Away:
         """Say why there is no connection any more."""
