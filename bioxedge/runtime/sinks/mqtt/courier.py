@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import threading
 import time
@@ -17,6 +16,7 @@ from bioxedge.runtime.sinks.mqtt.settings import Settings
 from bioxedge.runtime.sinks.mqtt.spool import Spool
 from bioxedge.runtime.sinks.mqtt.telling import Telling
 from bioxedge.runtime.sinks.mqtt.topics import Topics
+from bioxedge.runtime.sinks.mqtt.waking import Wake
 
 LONGEST = 30.0
 """Seconds between two attempts, at most."""
@@ -73,9 +73,7 @@ class Courier:
         self._due: OrderedDict[str, None] = OrderedDict()
         self._end: float | None = None  # when to give up sending at the end
         self._asleep = threading.Event()  # set to end a wait between two attempts
-        self._wake = os.pipe()
-        for descriptor in self._wake:
-            os.set_blocking(descriptor, False)
+        self._wake = Wake()
         self._listens = settings.homeassistant is not None
         self._birth, self._last_birth = float("inf"), -float("inf")
         self._refusals: set[int] = set()
@@ -102,8 +100,7 @@ class Courier:
 
     def nudge(self) -> None:
         """Tell the thread that there is something to carry."""
-        with contextlib.suppress(BlockingIOError, OSError):
-            os.write(self._wake[1], b".")
+        self._wake.ring()
 
     def close(self, patience: float) -> bool:
         """Send what waits while the broker takes it, and say goodbye; whether the thread ended."""
@@ -112,13 +109,10 @@ class Courier:
         self.nudge()
         if self._thread.is_alive():
             self._thread.join(patience + 2 * _GOODBYE)
-        if not self._thread.is_alive():
-            for descriptor in self._wake:
-                with contextlib.suppress(OSError):
-                    os.close(descriptor)
-            self._wake = (-1, -1)
-            return True
-        return False
+        if self._thread.is_alive():
+            return False
+        self._wake.close()
+        return True
 
     # -- the thread ---------------------------------------------------------------------
 
@@ -170,7 +164,7 @@ class Courier:
         self._link = link = Link(
             settings, self._topics.client_id, self._topics["status"], self._acked, self._heard
         )
-        link.open(self._wake[0], lambda: self._end is None)
+        link.open(self._wake.descriptor, lambda: self._end is None)
         with self._guard:
             self._due = OrderedDict.fromkeys(self._retained)
         if self._listens:
@@ -181,8 +175,8 @@ class Courier:
         self.first.set()
         while not self._ended():
             self._fill(link)
-            link.step(_TICK, self._wake[0])
-            self._drain_wake()
+            link.step(_TICK, self._wake.descriptor)
+            self._wake.heard()
             self._spool.sync_if_due()
             if not self._moving:
                 self._heard_at = time.monotonic()
@@ -295,10 +289,5 @@ class Courier:
             self._moving[link.publish(topic, b"offline", retain=True)] = (topic, -1, 0)
             limit = time.monotonic() + _GOODBYE
             while self._moving and time.monotonic() < limit:
-                link.step(0.1, self._wake[0])
-                self._drain_wake()
-
-    def _drain_wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while len(os.read(self._wake[0], 4096)) == 4096:
-                pass
+                link.step(0.1, self._wake.descriptor)
+                self._wake.heard()
