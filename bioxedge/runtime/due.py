@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from bioxedge.quality import Verdict
+from bioxedge.signals import Chunk
 from bioxedge.windows import Window
 
 
@@ -34,3 +36,33 @@ class Due:
     acquired: int
     rate: float
     loss_known: bool
+
+
+def told(
+    window: Window, verdict: Verdict | None, chunk: Chunk, arrived: int, *, known: bool
+) -> Due:
+    """Put beside a window what the chunk that completed it tells.
+
+    Parameters
+    ----------
+    window : Window
+    verdict : Verdict or None
+    chunk : Chunk
+    arrived : int
+        Monotonic nanoseconds at which the chunk was here.
+    known : bool
+        Whether a loss in the window would have been seen.
+    """
+    rate = chunk.real_rate if math.isfinite(chunk.real_rate) else chunk.rate
+    behind = float(chunk.end - window.end)  # samples that came after the window's last
+    since = behind / rate
+    return Due(
+        window=window,
+        verdict=verdict,
+        # Index over nominal rate is not the time on a sensor that is slower or faster.
+        t0=chunk.t0 + (behind / chunk.rate - since),
+        arrived=arrived,
+        acquired=(chunk.acquired or arrived) - round(since * 1e9),
+        rate=chunk.real_rate,
+        loss_known=known,
+    )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError, SignalError
 from bioxedge.quality import Judge, Verdict
-from bioxedge.runtime.due import Due
+from bioxedge.runtime.due import Due, told
 from bioxedge.runtime.engine import Engine, Floats
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
@@ -215,20 +215,7 @@ class Stream:
     def _due(self, window: Window, verdict: Verdict | None, chunk: Chunk) -> Due:
         """Put beside a window what is known of it now."""
         arrived = chunk.arrived or self._clock.monotonic_ns()
-        rate = chunk.real_rate if math.isfinite(chunk.real_rate) else self._rate
-        behind = float(chunk.end - window.end)  # samples that came after the window's last
-        since = behind / rate
-        # Index over nominal rate is not the time on a sensor that is slower or faster.
-        t0 = chunk.t0 + (behind / self._rate - since)
-        return Due(
-            window=window,
-            verdict=verdict,
-            t0=t0,
-            arrived=arrived,
-            acquired=(chunk.acquired or arrived) - round(since * 1e9),
-            rate=chunk.real_rate,
-            loss_known=window.start >= self._blind_until,
-        )
+        return told(window, verdict, chunk, arrived, known=window.start >= self._blind_until)
 
     def answer(self, due: Due) -> Prediction:
         """Ask the model about one window, unless it is worth no question.
