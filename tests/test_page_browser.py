@@ -8,7 +8,7 @@ from dataclasses import replace
 import chromium
 import numpy as np
 import pytest
-from test_page import TOKEN, port_of, quiet
+from fixtures_page import TOKEN, port_of, quiet
 from test_sinks import RUN
 
 from bioxedge.quality import ChannelVerdict, Verdict
