@@ -10,6 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# The Lab Streaming Layer looks for its streams by multicast: from tests, nothing leaves the machine.
+os.environ["LSLAPICFG"] = str(ROOT / "tests" / "lsl_api.cfg")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ _UNITS = {
     "g": "g", "bpm": "bpm", "celsius": "degC", "degc": "degC", "°c": "degC",
     "a.u.": "a.u.", "au": "a.u.", "arbitrary": "a.u.", "none": "a.u.", "": "a.u.",
 }  # fmt: skip
+OTHERS = 0.7
+"""Seconds that are waited for another stream like the one that was found."""
+
 _VOLTS = {"uV": 1e-6, "mV": 1e-3, "V": 1.0}
 
 
@@ -59,7 +63,29 @@ def load() -> Any:
 def _pylsl() -> Any:
     import pylsl
 
+    _hush(pylsl)
     return pylsl
+
+
+def _hush(pylsl: Any) -> None:
+    """Keep liblsl's log off standard error, where our own lines stand and say what matters.
+
+    It has to be told before anything else is asked of it, along with whatever its user configured.
+    """
+    if getattr(pylsl, "_bioxedge_hushed", False) or not hasattr(pylsl, "set_config_content"):
+        return
+    config = ""
+    for place in (
+        os.environ.get("LSLAPICFG", ""), "lsl_api.cfg", "~/lsl_api/lsl_api.cfg",
+        "/etc/lsl_api/lsl_api.cfg",
+    ):  # fmt: skip
+        path = Path(place).expanduser()
+        if place and path.is_file():
+            config = path.read_text(encoding="utf-8", errors="replace")
+            break
+    if "[log]" not in config:
+        pylsl.set_config_content(f"{config}\n[log]\nlevel = -3\n")
+    pylsl._bioxedge_hushed = True
 
 
 def elsewhere() -> Path | None:
@@ -160,20 +186,25 @@ def header(info: Any) -> Header:
 
 
 def resolve(pylsl: Any, fits: Callable[[Any], bool], timeout: float) -> tuple[list[Any], list[Any]]:
-    """Look for streams until one fits, and once more for others like it.
+    """Look for streams until one fits, and a little longer for others like it.
 
     Returns
     -------
     tuple of list and list
         Those that fit, and all that there are, each once.
     """
-    waited, found, more = 0.0, {}, False
+    # One resolver for the whole time: it asks in waves, by multicast and then each known peer, and
+    # one that is made anew begins with the first.
+    resolver = pylsl.ContinuousResolver(forget_after=timeout + 60.0)
+    limit = time.monotonic() + timeout
+    found: dict[str, Any] = {}
     while True:
-        wait = min(0.5, max(timeout - waited, 0.1))
-        for info in pylsl.resolve_streams(wait_time=wait):
+        for info in resolver.results():
             found[info.uid()] = info
-        waited += wait
         fitting = [info for info in found.values() if fits(info)]
-        if (fitting and more) or waited >= timeout:
+        now = time.monotonic()
+        if now >= limit:
             return fitting, list(found.values())
-        more = bool(fitting)
+        if fitting:  # others like it would have answered about as soon
+            limit = min(limit, now + OTHERS)
+        time.sleep(0.02)

@@ -24,6 +24,8 @@ class Feed:
         Nominal rate in Hz.
     pattern : Pattern, optional
     clock : HostClock, optional
+    named : str, optional
+        What numbers the samples, for messages.
     """
 
     def __init__(
@@ -33,8 +35,10 @@ class Feed:
         *,
         pattern: Pattern | None = None,
         clock: HostClock = SYSTEM,
+        named: str = "what is pushed",
     ) -> None:
         self._channels, self._rate, self._host = channels, rate, clock
+        self._named = named
         self.intake = Intake(channels, rate, pattern)
         self._reader: RowReader | None = None
 
@@ -111,6 +115,6 @@ class Feed:
                 rate=self._rate,
                 pattern=self.intake.pattern(packet.counts),
                 clock=self._host,
-                named="what is pushed",
+                named=self._named,
             )
         return self._reader

@@ -78,7 +78,7 @@ class LslSource(Managed):
         self._told_by, self._timeout = dict(told_by), timeout
         self._stall, self._buffer, self._host = stall, buffer, clock
         self._inlet: Any = None
-        info, found = self._look()
+        _, found = self._look()
         self._found = found
         self._rows, self.channels = _picked(found, channels, names or {})
         wanted = units or tuple(found.units[row] for row in self._rows)
@@ -97,11 +97,12 @@ class LslSource(Managed):
         self.sensor: str | None = None
         self.name = f"the LSL stream {found.name}"
         self._clear()
-        del info
 
     def _clear(self) -> None:
         """Stand before the first sample."""
-        self._feed = Feed(len(self.channels), self.rate, clock=self._host)
+        self._feed = Feed(
+            len(self.channels), self.rate, clock=self._host, named="the stamps of the stream"
+        )
         self._stamps: deque[Floats] = deque()  # of the samples that the feed holds
         self._events: list[Event] = []
         self._heard = self._asked = 0
