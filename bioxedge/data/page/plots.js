@@ -151,7 +151,7 @@ export function drawChannel(canvas, ring, row, run, scale, axis) {
     if (b <= a) continue;
     hatch(g, a, 0, Math.max(b - a, 4), bottom, theme.hatch);
     const long = `gap ${((c - begun) * step).toFixed(2)} s`;
-    notes.push([long, Math.max(Math.min(a + 6, right - g.measureText(long).width - 6), 4), bottom - 16, theme.ink, undefined]);
+    notes.push([long, Math.max(Math.min(a + 6, right - g.measureText(long).width - 6), 4), bottom - 16, theme.ink, h < 70 ? b - a : undefined]);
   }
   g.strokeStyle = theme.wave; g.lineWidth = h < 70 ? 1.2 : 1.8; g.lineJoin = "round";
   g.beginPath();
