@@ -84,7 +84,7 @@ def main(folder: str, port: str, kills: str, seed: str) -> None:
         for number in range(int(kills)):
             there = port if number % 2 else closed
             text = f"mqtt:127.0.0.1:{there},spool={folder}/spool"
-            kill(lambda text=text: send(text, done), done, chance.uniform(0, 0.008))
+            kill(lambda text=text: send(text, done), done, chance.uniform(0, 0.004))
     written = done.get()
     send(f"mqtt:127.0.0.1:{port},spool={folder}/spool", done, events=3)
     print(json.dumps({"kills": int(kills), "written": written + 3}))
