@@ -315,3 +315,17 @@ def test_a_run_from_lsl_to_lsl_by_the_command(tested, tmp_path):
     said = [line["message"] for line in found if line["kind"] == "event"]
     assert any("says that it may drop samples" in text for text in said)
     assert sum(line["kind"] == "prediction" for line in found) > 5
+
+
+def test_the_doctor_says_whether_it_can_be_used_and_the_cure(call, monkeypatch, tmp_path):
+    code, out, _ = call("doctor", "--json")
+    (found,) = [one for one in json.loads(out)["findings"] if one["check"] == "lsl"]
+    assert found["state"] == "ok" and found["seen"].startswith("liblsl 1.")
+    # A wheel without a library, as for 64-bit Arm: what lies in mne-lsl's is looked for next.
+    (tmp_path / "no.so").write_bytes(b"no library")
+    monkeypatch.setenv("PYLSL_LIB", str(tmp_path / "no.so"))
+    code, out, _ = call("doctor", "--json")
+    (found,) = [one for one in json.loads(out)["findings"] if one["check"] == "lsl"]
+    assert found["state"] in ("problem", "ok")
+    if found["state"] == "problem":
+        assert code == 1 and "mne-lsl" in found["cure"]

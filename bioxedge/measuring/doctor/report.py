@@ -19,6 +19,7 @@ from bioxedge.measuring.doctor import (
     runtime,
     serial,
     storage,
+    streaming,
 )
 from bioxedge.measuring.doctor.finding import Finding, Host
 
@@ -26,6 +27,7 @@ Check = Callable[[Host], Iterable[Finding]]
 CHECKS: dict[str, Check] = {
     "runtime": runtime.check,
     "brainflow": library.check,
+    "lsl": streaming.check,
     "bluetooth": bluetooth.check,
     "serial": serial.check,
     "power": power.check,
