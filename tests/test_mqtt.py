@@ -130,11 +130,9 @@ def test_a_run_is_sent_whole_as_its_lines_say_and_stays_there_for_who_comes_late
         (run,) = listener.of("run")
         assert run["bundle"] == "test bundle" and run["labels"] == ["rest", "stress"]
         assert run["digest"] == lines[0]["digest"] and run["client_id"] == "anna"
-    late = Broker.start(broker)
-    with Listener(late, "home/+/anna/state") as listener:
+    with broker, Listener(broker, "home/+/anna/state") as listener:
         until(lambda: listener.heard, what="the state")
         state = listener.of("state")[-1]
-    broker.stop()
     last = [one for one in lines if one["kind"] == "prediction"][-1]
     assert state["label"] == last["label"] and state["time"] == last["t0"] + last["t_end"]
     assert state["probabilities"] == last["probabilities"] and state["faults"] == {}
