@@ -95,7 +95,7 @@ def closing(
     for_programs: bool,
 ) -> None:
     """Say what was done, or why there was nothing."""
-    from bioxedge.runtime import loop
+    from bioxedge.runtime import Recorded, loop
 
     for one in outputs:
         if one.cut:
@@ -106,6 +106,8 @@ def closing(
             )
         if one.note:
             say(one.note, err=True)
+    if isinstance(source, Recorded):
+        say(source.progress.line(), err=True)
     # Where a sink is stuck in standard output, so would we be.
     blocked = any(one.stuck for one in outputs)
     needed = loop.samples_needed(bundle)

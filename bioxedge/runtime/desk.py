@@ -41,7 +41,7 @@ class Desk:
             one.signal(chunk)
 
     def look(self) -> None:
-        """Tell the other sinks of one that failed, or has something to say.
+        """Wake who wants samples; tell the sinks of one that failed, or has something to say.
 
         Raises
         ------
@@ -49,6 +49,7 @@ class Desk:
             None is left.
         """
         for one in list(self._runners):
+            one.wake()
             for event in one.take_events():
                 self.emit(event)
             failure = one.take_failure()
@@ -64,6 +65,8 @@ class Desk:
         """Let every sink finish what it was given, within a bound."""
         runner.close(self._runners)
         for one in self._runners:
+            for event in one.take_events():  # said at the very end: nobody else takes it any more
+                self.tally.add(event)
             if one.failed is not None:
                 self.failures.append(str(one.failed))
             elif one.left_out:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from bioxedge.errors import MissingExtraError, SourceError
 
@@ -208,3 +211,39 @@ def resolve(pylsl: Any, fits: Callable[[Any], bool], timeout: float) -> tuple[li
         if fitting:  # others like it would have answered about as soon
             limit = min(limit, now + OTHERS)
         time.sleep(0.02)
+
+
+def picked(
+    found: Header, wanted: tuple[str, ...] | None, names: Mapping[str, str]
+) -> tuple[list[int], tuple[str, ...]]:
+    """Find the rows of the channels wanted, in order."""
+    if wanted is None:
+        return list(range(len(found.channels))), found.channels
+    rows = []
+    for name in wanted:
+        label = names.get(name, name)
+        if label in found.channels:
+            rows.append(found.channels.index(label))
+        elif label.isdigit() and 1 <= int(label) <= len(found.channels):
+            rows.append(int(label) - 1)
+        else:
+            raise SourceError(
+                f"the LSL stream {found.name} has no channel {label}: it has "
+                f"{', '.join(found.channels)}; say map={name}:LABEL where it has another name"
+            )
+    return rows, wanted
+
+
+def gains(
+    found: Header, rows: list[int], names: tuple[str, ...], wanted: tuple[str, ...]
+) -> npt.NDArray[np.float64]:
+    """What each channel is multiplied by to be in the unit wanted, shape [channels, 1]."""
+    gains = []
+    for row, name, unit in zip(rows, names, wanted, strict=True):
+        by = gain(found.units[row], unit)
+        if by is None:
+            raise SourceError(
+                f"{name} of the LSL stream {found.name} is in {found.units[row]}, {unit} is wanted"
+            )
+        gains.append([by])
+    return np.array(gains)

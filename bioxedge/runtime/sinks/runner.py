@@ -128,7 +128,8 @@ class SinkRunner:
     def signal(self, chunk: Chunk) -> None:
         """Queue samples for a sink that wants them; where there is no room, they are left out.
 
-        What is said of the signal matters more than the signal: it takes no record's place.
+        What is said of the signal matters more than the signal: it takes no record's place, and
+        the sink is woken by :meth:`wake`, or by a record, once the window was answered.
         """
         if self._signal is None:
             return
@@ -136,6 +137,11 @@ class SinkRunner:
             if self.failed is None and self._values + chunk.samples.size <= SIGNAL:
                 self._values += chunk.samples.size
                 self._queue.append(chunk)
+
+    def wake(self) -> None:
+        """Let the sink take samples that wait."""
+        if self._signal is not None and self._values:
+            with self._changed:
                 self._changed.notify_all()
 
     def take_events(self) -> list[Event]:

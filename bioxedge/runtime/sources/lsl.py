@@ -80,9 +80,9 @@ class LslSource(Managed):
         self._inlet: Any = None
         _, found = self._look()
         self._found = found
-        self._rows, self.channels = _picked(found, channels, names or {})
+        self._rows, self.channels = lsl.picked(found, channels, names or {})
         wanted = units or tuple(found.units[row] for row in self._rows)
-        self._gains = _gains(found, self._rows, self.channels, wanted)
+        self._gains = lsl.gains(found, self._rows, self.channels, wanted)
         self.rate = found.rate
         if rate is not None and not math.isclose(found.rate, rate, rel_tol=1e-3):
             raise SourceError(
@@ -272,39 +272,3 @@ class LslSource(Managed):
 
     def _fits(self, info: Any) -> bool:
         return all(getattr(info, key)() == value for key, value in self._told_by.items())
-
-
-def _picked(
-    found: lsl.Header, wanted: tuple[str, ...] | None, names: Mapping[str, str]
-) -> tuple[list[int], tuple[str, ...]]:
-    """Find the rows of the channels wanted, in order."""
-    if wanted is None:
-        return list(range(len(found.channels))), found.channels
-    rows = []
-    for name in wanted:
-        label = names.get(name, name)
-        if label in found.channels:
-            rows.append(found.channels.index(label))
-        elif label.isdigit() and 1 <= int(label) <= len(found.channels):
-            rows.append(int(label) - 1)
-        else:
-            raise SourceError(
-                f"the LSL stream {found.name} has no channel {label}: it has "
-                f"{', '.join(found.channels)}; say map={name}:LABEL where it has another name"
-            )
-    return rows, wanted
-
-
-def _gains(
-    found: lsl.Header, rows: list[int], names: tuple[str, ...], wanted: tuple[str, ...]
-) -> Floats:
-    """What each channel is multiplied by to be in the unit wanted, shape [channels, 1]."""
-    gains = []
-    for row, name, unit in zip(rows, names, wanted, strict=True):
-        by = lsl.gain(found.units[row], unit)
-        if by is None:
-            raise SourceError(
-                f"{name} of the LSL stream {found.name} is in {found.units[row]}, {unit} is wanted"
-            )
-        gains.append([by])
-    return np.array(gains)
