@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures_bundle import make_bundle
+from fixtures_bundle import make_bundle, pulse
 from scripted import FieldClock, Script, ScriptedSource, truth
 from test_runtime_stream import Keep, Spy
 
@@ -360,3 +360,26 @@ def test_an_h10s_frames_come_to_predictions_with_the_right_gaps(shared, script, 
     assert tally.gaps == {"filled": 0, "lost": 219, "restarts": 2}
     assert len(sink.predictions) > 60 and sink.predictions[-1].loss == 0
     assert list(receive.ignored) and "acceleration" in next(iter(receive.ignored))
+
+
+@pytest.mark.parametrize(
+    "witness",
+    [
+        {"counter": lambda f: f // 16},
+        {"counter": lambda f: np.arange(f, f + 16) % 256},
+        {"stamps": lambda f: 5.0 + (f + 16) / 64},
+    ],
+)
+@pytest.mark.parametrize("gap", [(960, 976), (1600, 1760)])
+def test_where_samples_come_faster_than_they_were_taken_numbers_testify(tmp_path, witness, gap):
+    """Out of a file: no time goes by, and what is lost is lost all the same."""
+    bundle = make_bundle(tmp_path / "b")
+    stream, samples, given = Stream(bundle), pulse(1, 64 * 60, 64.0), []
+    for first in range(0, samples.shape[1], 16):
+        if not gap[0] <= first < gap[1]:
+            said = {name: numbers(first) for name, numbers in witness.items()}
+            given += stream.push(samples[:, first : first + 16], **said)
+    given += stream.flush()
+    assert stream.gaps == {"filled": 0, "lost": gap[1] - gap[0], "restarts": 1}
+    assert "contradiction" not in {event.kind for event in stream.take_events()}
+    assert given and all(p.loss == 0 and 0 <= p.latency <= p.age < 1 for p in given)

@@ -10,6 +10,7 @@ from bioxedge.runtime.events import Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
 from bioxedge.runtime.sources.counters import Pattern
 from bioxedge.runtime.sources.intake import BLIND, COUNTED, Intake, Packet
+from bioxedge.runtime.sources.pace import Pace
 from bioxedge.runtime.sources.rows import RowReader
 from bioxedge.signals import Chunk
 
@@ -41,6 +42,7 @@ class Feed:
         self._named = named
         self.intake = Intake(channels, rate, pattern)
         self._reader: RowReader | None = None
+        self._pace = Pace(rate)
 
     @property
     def begun(self) -> bool:
@@ -63,7 +65,7 @@ class Feed:
         n = packet.samples.shape[1]
         table = np.empty((self._channels + 2, n))
         table[:-2], table[-2], table[-1] = packet.samples, packet.numbers, math.nan
-        reader.take(table, packet.arrived)
+        reader.take(table, self._pace.when(packet, self.intake.pattern(packet.counts)))
         if turned and not packet.counts:
             reader.use(BLIND, "the sender's stamps scatter too much: losses are not known")
 
@@ -88,7 +90,7 @@ class Feed:
 
     def pop(self) -> Chunk | None:
         """Give the next chunk; None where there is none."""
-        return None if self._reader is None else self._reader.pop()
+        return None if self._reader is None else self._pace.real(self._reader.pop())
 
     def chunks(self) -> list[Chunk]:
         """Give all chunks that are there."""
