@@ -37,6 +37,10 @@ bench: $(DESKTOP)/ready  ## the figures of the documents: hours (real recordings
 	$(DESKTOP)/bin/python benchmarks/quality.py --out out/quality
 	$(DESKTOP)/bin/python benchmarks/runtime.py --out out/runtime
 	$(DESKTOP)/bin/python benchmarks/soak.py --out out/soak
+	$(DESKTOP)/bin/python benchmarks/sinks.py --out out/sinks
+	$(DESKTOP)/bin/python benchmarks/page.py --out out/page
+	$(DESKTOP)/bin/python benchmarks/record.py
+	$(DESKTOP)/bin/python benchmarks/fleet.py --out out/fleet
 
 # The desktop: training, export, tests. Editable, so that a change needs no install.
 $(DESKTOP)/ready: pyproject.toml
