@@ -11,7 +11,9 @@ device/install.sh [--wheels DIR] [--prefix DIR] [--python PYTHON] [--without-bra
 device/install.sh --list                    what is installed
 device/install.sh --back                    make the version before this one the current one
 device/install.sh --service NAME --bundle DIR --source SOURCE [--options 'OPTIONS OF RUN']
-    as root: start "bioxedge run" as the systemd service bioxedge@NAME
+device/install.sh --service NAME --config SITE.toml
+    as root: start "bioxedge run" as the systemd service bioxedge@NAME; a site's file and
+    bundles stay where they are, and must not lie in a home directory
 device/install.sh --remove                  remove every version (services and labels stay)
 
 As root it installs into /opt/bioxedge for everybody, else into ~/.local/share/bioxedge.
@@ -28,7 +30,7 @@ else
   prefix=${XDG_DATA_HOME:-$HOME/.local/share}/bioxedge commands=$HOME/.local/bin
 fi
 python=python3 wheels='' extra='[brainflow]' what=install
-service='' bundle='' source='' options=''
+service='' bundle='' source='' options='' config=''
 
 value() { if [ $# -lt 2 ] || [ -z "$2" ]; then die "$1 wants a value; see device/install.sh --help"; fi; }
 while [ $# -gt 0 ]; do
@@ -42,6 +44,7 @@ while [ $# -gt 0 ]; do
     --bundle) value "$@"; bundle=$2; shift ;;
     --source) value "$@"; source=$2; shift ;;
     --options) value "$@"; options=$2; shift ;;
+    --config) value "$@"; config=$2; shift ;;
     -h | --help) usage; exit 0 ;;
     *) die "there is no option $1; see device/install.sh --help" ;;
   esac
@@ -205,23 +208,46 @@ start_service() {
   local root=${DESTDIR:-}
   [ -n "$root" ] || [ "$(id -u)" = 0 ] || die "a service needs root: sudo $0 --service $service …"
   [[ $service =~ ^[A-Za-z0-9][A-Za-z0-9_-]*$ ]] || die "$service is no name for a service: use letters, digits, - and _"
-  if [ -z "$bundle" ] || [ -z "$source" ]; then
-    die "--service wants --bundle DIR and --source SOURCE as well"
+  if [ -z "$config" ] && { [ -z "$bundle" ] || [ -z "$source" ]; }; then
+    die "--service wants --bundle DIR and --source SOURCE as well, or --config SITE.toml"
   fi
-  case $source$options in *[$'\n"\\$`']*) die "--source and --options take no quotes, backslashes, \$ or line breaks" ;; esac
+  case $source$options$config in *[$'\n"\\$`']*) die "--source, --options and --config take no quotes, backslashes, \$ or line breaks" ;; esac
   [ -e "$prefix/current" ] || die "nothing is installed in $prefix: run $0 as root without --service first"
-  "$prefix/current/bin/bioxedge" verify "$bundle" >&2 || die "$bundle does not hold on this machine (above); no service was changed"
-  # A home directory is not the service's to read: it gets a copy, in one step.
-  local copies=$root$prefix/bundles; mkdir -p "$copies" "$root/etc/bioxedge" "$root/etc/systemd/system"
-  rm -rf "$copies/.$service.new"
-  cp -R "$bundle" "$copies/.$service.new"
-  chmod -R u=rwX,go=rX "$copies/.$service.new"
-  rm -rf "$copies/.$service.old"
-  if [ -e "$copies/$service" ]; then mv "$copies/$service" "$copies/.$service.old"; fi
-  mv "$copies/.$service.new" "$copies/$service"
-  rm -rf "$copies/.$service.old"
-  printf 'BUNDLE=%s\nSOURCE=%s\nOPTIONS=%s\n' "$prefix/bundles/$service" "$source" "$options" \
-    > "$root/etc/bioxedge/$service.env"
+  case $prefix$source in *[[:space:]]*) die "a service takes no blanks in --prefix and --source" ;; esac
+  local run what
+  if [ -n "$config" ]; then
+    [ -z "$bundle$source" ] || die "--config says what runs: leave --bundle and --source out"
+    [ -r "$config" ] || die "$config cannot be read"
+    config=$(realpath "$config")
+    case $config in
+      /home/* | /root/*) die "$config lies in a home directory, which the service cannot read: put it and its bundles elsewhere, /etc/bioxedge say" ;;
+      *[[:space:]]*) die "$config has a blank in its path: a service takes none" ;;
+    esac
+    run="--config $config" what=$(cat "$config")
+  else
+    "$prefix/current/bin/bioxedge" verify "$bundle" >&2 || die "$bundle does not hold on this machine (above); no service was changed"
+    # A home directory is not the service's to read: it gets a copy, in one step.
+    local copies=$root$prefix/bundles; mkdir -p "$copies"
+    rm -rf "$copies/.$service.new"
+    cp -R "$bundle" "$copies/.$service.new"
+    chmod -R u=rwX,go=rX "$copies/.$service.new"
+    rm -rf "$copies/.$service.old"
+    if [ -e "$copies/$service" ]; then mv "$copies/$service" "$copies/.$service.old"; fi
+    mv "$copies/.$service.new" "$copies/$service"
+    rm -rf "$copies/.$service.old"
+    run="$prefix/bundles/$service --source $source --sink jsonl:/var/lib/bioxedge/$service/labels.jsonl --rotate day"
+    what=$options
+  fi
+  mkdir -p "$root/etc/bioxedge" "$root/etc/systemd/system"
+  printf 'RUN=%s\nOPTIONS=%s\n' "$run" "$options" > "$root/etc/bioxedge/$service.env"
+  # The unit forbids to listen; a page and LSL do.
+  local own="$root/etc/systemd/system/bioxedge@$service.service.d"
+  rm -f "$own/listens.conf"
+  if printf '%s' "$what" | grep -Eq -- '--page|^\[page\]|(^|[ ="])lsl([ :"]|$)'; then
+    mkdir -p "$own"
+    printf '[Service]\nSocketBindDeny=\n' > "$own/listens.conf"
+    say "bioxedge@$service may listen, for its page or for LSL"
+  fi
   # Not every system has the group that may talk to BlueZ, and an unknown one stops the service.
   local groups=dialout
   if getent group bluetooth >/dev/null; then groups='dialout bluetooth'; fi

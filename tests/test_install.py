@@ -119,16 +119,43 @@ def test_a_service_gets_a_copy_of_a_bundle_that_holds_here(installed: Path, tmp_
     done = install(*ask, "--bundle", bundle, "--options", "--threads 2", DESTDIR=str(image))
     assert done.returncode == 0, done.stderr
     told = (image / "etc/bioxedge/wrist.env").read_text()
-    assert f"BUNDLE={installed}/bundles/wrist\n" in told
-    assert "SOURCE=brainflow:muse_2\nOPTIONS=--threads 2\n" in told
+    run = f"RUN={installed}/bundles/wrist --source brainflow:muse_2 --sink jsonl:/var/lib/bioxedge/"
+    assert told.startswith(f"{run}wrist/labels.jsonl --rotate day\n")
+    assert told.endswith("\nOPTIONS=--threads 2\n")
     unit = (image / "etc/systemd/system/bioxedge@.service").read_text()
-    assert f"ExecStart={installed}/current/bin/bioxedge run ${{BUNDLE}}" in unit
+    assert f"ExecStart={installed}/current/bin/bioxedge run $RUN $OPTIONS" in unit
+    assert not (image / "etc/systemd/system/bioxedge@wrist.service.d").exists()
     copy = Path(f"{image}{installed}/bundles/wrist")
     assert (copy / "model.onnx").read_bytes() == (bundle / "model.onnx").read_bytes()
     (bundle / "model.onnx").write_bytes(b"damaged")
     refused = install(*ask, "--bundle", bundle, DESTDIR=str(image))
     assert refused.returncode == 2 and "no service was changed" in refused.stderr
     assert (copy / "model.onnx").stat().st_size > 100
+
+
+def test_a_service_may_be_a_site_and_listens_only_where_it_has_to(
+    installed: Path, tmp_path: Path
+) -> None:
+    bundle = fixtures_bundle.make_bundle(tmp_path / "bundle").path
+    image, site = tmp_path / "image", tmp_path / "site.toml"
+    site.write_text('[sources.wrist]\nsource = "synthetic:ppg"\n[page]\nport = 8765\n')
+    ask = ("--prefix", installed, "--service", "room")
+    done = install(*ask, "--config", site, DESTDIR=str(image))
+    assert done.returncode == 0, done.stderr
+    told = (image / "etc/bioxedge/room.env").read_text()
+    assert told == f"RUN=--config {site}\nOPTIONS=\n"
+    own = image / "etc/systemd/system/bioxedge@room.service.d/listens.conf"
+    assert own.read_text() == "[Service]\nSocketBindDeny=\n" and "may listen" in done.stderr
+    run = ("--bundle", bundle, "--source", "synthetic:ppg", "--options")
+    for options, listens in (("--threads 1", False), ("--sink lsl:stress", True), ("", False)):
+        done = install(*ask, *run[: -1 if not options else None], *filter(None, [options]),
+                       DESTDIR=str(image))  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert own.exists() == listens
+    refused = install(*ask, "--config", site, "--bundle", bundle, DESTDIR=str(image))
+    assert refused.returncode == 2 and "--config says what runs" in refused.stderr
+    refused = install(*ask, "--config", tmp_path / "no.toml", DESTDIR=str(image))
+    assert refused.returncode == 2 and "cannot be read" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -141,7 +168,7 @@ def test_a_service_gets_a_copy_of_a_bundle_that_holds_here(installed: Path, tmp_
         (("--back",), "no version before this one"),
         (("--service", "a b", "--bundle", "x", "--source", "y"), "no name for a service"),
         (("--service", "wrist", "--bundle", "x", "--source", "y'$(id)"), "no quotes"),
-        (("--service", "wrist", "--bundle", "x"), "--source SOURCE as well"),
+        (("--service", "wrist", "--bundle", "x"), "--source SOURCE as well, or --config"),
     ],
 )
 def test_what_cannot_be_is_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
