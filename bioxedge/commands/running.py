@@ -93,8 +93,9 @@ def closing(
     tally: Tally,
     as_json: bool,
     for_programs: bool,
+    name: str = "",
 ) -> None:
-    """Say what was done, or why there was nothing."""
+    """Say what was done, or why there was nothing; of a run with a name, its name."""
     from bioxedge.runtime import Recorded, loop
 
     for one in outputs:
@@ -111,15 +112,21 @@ def closing(
     # Where a sink is stuck in standard output, so would we be.
     blocked = any(one.stuck for one in outputs)
     needed = loop.samples_needed(bundle)
+    run = f"{name}: " if name else ""
     if as_json:
-        summary = {**tally.to_dict(), "source": source.name, "needed_samples": needed}
+        summary = {
+            **({"run": name} if name else {}),
+            **tally.to_dict(),
+            "source": source.name,
+            "needed_samples": needed,
+        }
         text = json.dumps({"kind": "summary", "summary": summary}, allow_nan=False)
         say(text, err=blocked)
     elif tally.windows:
-        say(f"{tally.line()}; {source.name}", err=for_programs or blocked)
+        say(f"{run}{tally.line()}; {source.name}", err=for_programs or blocked)
     else:
         why = (
             f"needs {needed} samples without a long gap, had {tally.samples} "
             f"with {tally.gaps['restarts']} restarts"
         )
-        say(f"no window: the first one {why}; {source.name}", err=for_programs or blocked)
+        say(f"{run}no window: the first one {why}; {source.name}", err=for_programs or blocked)

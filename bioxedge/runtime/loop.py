@@ -83,6 +83,7 @@ def run(
     tally: Tally | None = None,
     clock: HostClock = SYSTEM,
     stop: threading.Event | None = None,
+    watchdog: Watchdog | None = None,
 ) -> Tally:
     """Read a source to its end and send every prediction and event to every sink.
 
@@ -105,6 +106,8 @@ def run(
         The source's clock.
     stop : threading.Event, optional
         Ends the run, in order, when it is set: for one that goes on beside others.
+    watchdog : Watchdog, optional
+        Told that the run turns; systemd's own by default.
 
     Returns
     -------
@@ -128,7 +131,7 @@ def run(
         patience = SLOW if source.waits else 0.0
         # a thread that is torn while it starts can be neither joined nor told to end
         _whole(interrupts, lambda: desk.open(sinks, patience=patience, hurry=interrupts.pending))
-        _Run(source, stream, desk, seconds, late, clock, interrupts, stop).go()
+        _Run(source, stream, desk, seconds, late, clock, interrupts, stop).go(watchdog)
     if desk.failures:
         raise SinkError("; ".join(desk.failures))
     return tally
@@ -173,9 +176,9 @@ class _Run:
         watched = getattr(source, "watches_clock", False)
         self._watch = None if watched else ClockWatch(clock)
 
-    def go(self) -> None:
+    def go(self, watchdog: Watchdog | None) -> None:
         """Read until the source ends or enough signal was seen."""
-        watchdog = Watchdog()  # real time, whatever the clock of the run
+        watchdog = watchdog or Watchdog()  # real time, whatever the clock of the run
         watchdog.ready()
         try:
             while not self._ended():

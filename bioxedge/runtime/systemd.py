@@ -106,3 +106,66 @@ def _interval(environ: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return interval if interval > 0 and pid == os.getpid() else None
+
+
+class Beats:
+    """One service of several loops: ready once all are, alive only while each of them turns.
+
+    Parameters
+    ----------
+    watchdog : Watchdog
+    clock : HostClock, optional
+    """
+
+    def __init__(self, watchdog: Watchdog, clock: HostClock = SYSTEM) -> None:
+        self._watchdog, self._clock = watchdog, clock
+        self._last: dict[str, int] = {}
+        self._ready: set[str] = set()
+        self._told = False
+
+    def of(self, name: str) -> Beat:
+        """Make what a loop is given in place of a watchdog."""
+        self._last[name] = self._clock.monotonic_ns()
+        return Beat(self, name)
+
+    def note(self, name: str, *, ready: bool = False) -> None:
+        """Note that a loop turns; one that waits to be started again does, too."""
+        self._last[name] = self._clock.monotonic_ns()
+        if ready:
+            self._ready.add(name)
+
+    def leave(self, name: str) -> None:
+        """Expect nothing more of a loop that has ended."""
+        self._last.pop(name, None)
+        self._ready.discard(name)
+
+    def look(self) -> None:
+        """Tell systemd what is so; call it every second."""
+        if not self._told and set(self._last) <= self._ready:
+            self._told = True
+            self._watchdog.ready()
+        interval = self._watchdog.interval
+        if interval is None:
+            return
+        now = self._clock.monotonic_ns()
+        if all(now - last < interval * 0.5e9 for last in list(self._last.values())):
+            self._watchdog.alive()
+
+
+class Beat(Watchdog):
+    """What one loop of several says."""
+
+    def __init__(self, beats: Beats, name: str) -> None:
+        super().__init__(environ={})
+        self._beats, self._name = beats, name
+
+    def ready(self) -> None:
+        """Say that this one's sensor streams."""
+        self._beats.note(self._name, ready=True)
+
+    def alive(self) -> None:
+        """Give a sign of life."""
+        self._beats.note(self._name)
+
+    def stopping(self) -> None:
+        """Nothing: the service goes on."""

@@ -33,6 +33,7 @@ class TerminalSink(BaseSink):
         self._standard = file is None
         self._console: Console | None = None
         self._labels: tuple[str, ...] = ()
+        self._run = ""  # where several share the terminal
 
     @property
     def stuck(self) -> bool:
@@ -42,6 +43,7 @@ class TerminalSink(BaseSink):
     def open(self, run: RunInfo) -> None:
         """Note how wide labels are and whether there is colour."""
         self._labels = run.labels
+        self._run = f"{run.name:<12} " if run.name else ""
         file = self._out.open()
         if file.isatty():
             from rich.console import Console
@@ -56,7 +58,7 @@ class TerminalSink(BaseSink):
         SinkError
             Nobody reads it any more.
         """
-        text = self.line(record)
+        text = self._run + self.line(record)
         if self._console is not None:
             with self._console.capture() as captured:
                 self._console.print(text, style=self._style(record), markup=False)
