@@ -149,13 +149,15 @@ class Site:
                 except Exception as error:  # of a source or a model of somebody's own
                     job.error = f"{type(error).__name__}: {error}"
                 job.failures += 1
-                if self._stop.is_set():
+                if self._stop.is_set() or job.source.over:
                     return
                 if time.monotonic() - began > WELL:
                     delay = self._delays[0]
                 wait = delay * (1 - self._random.random() / 2)
                 self._say(f"{job.name} failed: {job.error}; it is started again in {wait:.0f} s")
                 self._wait(job, wait)
+                if job.source.over:
+                    return
                 delay = min(delay * 2, self._delays[1])
         finally:
             self._beats.leave(job.name)

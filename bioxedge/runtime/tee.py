@@ -176,6 +176,11 @@ class View(Managed):
             return None
         return self._loss - self._lost + self._dropped
 
+    @property
+    def over(self) -> bool:
+        """Whether the source has come to its end: who starts now would have it from the front."""
+        return self._tee._ended
+
     def begin(self, base: int, loss: int | None) -> None:
         """Stand before the first sample (called by the tee)."""
         self.queue.clear()
