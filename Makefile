@@ -41,6 +41,7 @@ bench: $(DESKTOP)/ready  ## the figures of the documents: hours (real recordings
 	$(DESKTOP)/bin/python benchmarks/page.py --out out/page
 	$(DESKTOP)/bin/python benchmarks/record.py
 	$(DESKTOP)/bin/python benchmarks/fleet.py --out out/fleet
+	$(DESKTOP)/bin/python benchmarks/site.py --out out/site
 
 # The desktop: training, export, tests. Editable, so that a change needs no install.
 $(DESKTOP)/ready: pyproject.toml
