@@ -3,8 +3,9 @@
 ``python benchmarks/sinks.py [--seconds 20] [--turns 2] [--out FOLDER]`` (about seven minutes)
 
 Each way is the same run in real time, 16 windows a second, in a process of its own, in turns with
-one that has no such sink. Delay is a window's ``latency``, and the time that the run's own thread is
-held up by giving a record out; memory is what 100,000 events add to a process whose sink takes none.
+one that has no such sink. Delay is a window's ``latency``, and the time that the run's own thread
+is held up by giving a record out; memory is what 100,000 events add to a process whose sink takes
+none of them.
 Kinds whose library or broker is missing are left out by name.
 """
 
