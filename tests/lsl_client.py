@@ -16,7 +16,7 @@ def main(name: str, seconds: float) -> None:
     wanted = [name, f"{name}-probabilities", f"{name}-events"]
     inlets, limit = {}, time.monotonic() + seconds
     while len(inlets) < 3 and time.monotonic() < limit:
-        for info in resolve_streams(timeout=3.0):
+        for info in resolve_streams(timeout=1.0):
             if info.name in wanted and info.name not in inlets:
                 inlets[info.name] = StreamInlet(info)
     heads = {}
@@ -38,7 +38,7 @@ def main(name: str, seconds: float) -> None:
             got[one] += [[stamp, row] for stamp, row in zip(stamps.tolist(), rows, strict=True)]
         count, before = sum(map(len, got.values())), count
         quiet = time.monotonic() if count != before else quiet
-        if count and time.monotonic() - quiet > 1.5:
+        if count and time.monotonic() - quiet > 1.0:
             break
         time.sleep(0.01)
     print(json.dumps({"heads": heads, "got": got}))

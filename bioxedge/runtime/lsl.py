@@ -35,6 +35,13 @@ _UNITS = {
 OTHERS = 0.7
 """Seconds that are waited for another stream like the one that was found."""
 
+MOST = 1024
+"""Channels of a stream that are taken."""
+
+FASTEST = 100_000.0
+"""Nominal rate, in Hz, that is taken."""
+
+_LONG = 200  # characters of what a stream calls itself that are repeated
 _VOLTS = {"uV": 1e-6, "mV": 1e-3, "V": 1.0}
 
 
@@ -159,26 +166,30 @@ class Header:
         """Write it for people."""
         rate = f"{self.rate:g} Hz" if self.rate else "irregular"
         names = ", ".join(self.channels[:8]) + (" …" if len(self.channels) > 8 else "")
-        whose = f"source_id={self.source_id}" if self.source_id else f"host {self.host}"
-        return f"{self.name} ({self.type or 'no type'}, {rate}, {names}; {whose})"
+        own = f"source_id={self.source_id}, " if self.source_id else ""
+        return f"{self.name} ({self.type or 'no type'}, {rate}, {names}; {own}hostname={self.host})"
 
 
 def header(info: Any) -> Header:
-    """Read a header, whole (from an inlet) or without its description (from a resolver)."""
-    count = int(info.channel_count())
+    """Read a header, whole (from an inlet) or without its description (from a resolver).
+
+    Whoever is on the network may have written it: it is cut, and what would move a terminal's
+    cursor is taken out.
+    """
+    count = min(int(info.channel_count()), MOST + 1)
     labels: list[str] = []
     units: list[str] = []
     channel = info.desc().child("channels").child("channel")
     while len(labels) < count and not channel.empty():
-        labels.append(channel.child_value("label")[:200])
-        units.append(unit(channel.child_value("unit")[:50]))
+        labels.append(_clean(channel.child_value("label")))
+        units.append(unit(_clean(channel.child_value("unit"))))
         channel = channel.next_sibling("channel")
     whole = len(labels) == count and all(labels) and len(set(labels)) == count
     return Header(
-        name=info.name(),
-        type=info.type(),
-        source_id=info.source_id(),
-        host=info.hostname(),
+        name=_clean(info.name()),
+        type=_clean(info.type()),
+        source_id=_clean(info.source_id()),
+        host=_clean(info.hostname()),
         uid=info.uid(),
         channels=tuple(labels) if whole else tuple(f"channel_{k + 1}" for k in range(count)),
         units=tuple(units) if whole else ("a.u.",) * count,
@@ -186,6 +197,10 @@ def header(info: Any) -> Header:
         format=int(info.channel_format()),
         drops=info.desc().child("synchronization").child_value("can_drop_samples").lower(),
     )
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text[:_LONG])
 
 
 def resolve(pylsl: Any, fits: Callable[[Any], bool], timeout: float) -> tuple[list[Any], list[Any]]:

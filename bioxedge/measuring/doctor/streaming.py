@@ -13,7 +13,9 @@ _LOAD = """
 from bioxedge.errors import BioxedgeError
 from bioxedge.runtime import lsl
 try:
-    print(json.dumps([lsl.load().library_version(), ""]))
+    version = lsl.load().library_version()
+    from pylsl.lib import lib
+    print(json.dumps([version, str(lib._name)]))
 except BioxedgeError as error:
     print(json.dumps([0, str(error)]))
 """
@@ -28,7 +30,7 @@ def check(host: Host) -> Iterator[Finding]:
     tried = child.python(_LOAD, patience=PATIENCE)
     version, said = tried.answer if tried.answer is not None else (0, tried.said)
     if version:
-        seen = f"liblsl {version // 100}.{version % 100}"
+        seen = f"liblsl {version // 100}.{version % 100}, {said}"
         yield Finding(check="lsl", state="ok", seen=seen)
         return
     why, _, cure = said.partition(": ")

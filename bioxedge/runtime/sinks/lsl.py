@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import time
 from typing import Any
 
@@ -73,10 +74,10 @@ class LslSink(BaseSink):
     def _outlet(self, name: str, kind: str, form: int, labels: list[str], units: list[str]) -> Any:
         """Make one stream, with a header that says what it is."""
         run = self._run
-        # The same source comes back under the same id, so that clients find it again.
-        info = self._lsl.StreamInfo(
-            name, kind, len(labels), self._lsl.IRREGULAR_RATE, form, f"{name}-{run.digest[:16]}"
-        )
+        # The same source comes back under the same id, so that clients find it again; another
+        # device with the same bundle has another one, or they would go over to it unasked.
+        own = f"{name}-{run.digest[:16]}-{platform.node()}"
+        info = self._lsl.StreamInfo(name, kind, len(labels), self._lsl.IRREGULAR_RATE, form, own)
         desc = info.desc()
         facts = {
             "manufacturer": "bioxedge", "version": run.versions.get("bioxedge", ""),

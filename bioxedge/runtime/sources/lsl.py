@@ -6,6 +6,7 @@ were taken and which are missing; what they cannot show is unknown, as on a boar
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -29,7 +30,8 @@ KEYS = ("name", "type", "source_id", "hostname")
 _MOST = 4096  # samples that are taken out at once
 _AGAIN = 1.0  # seconds between two looks at the clock offset
 _TYPES = {1: np.float32, 2: np.float64, 4: np.int32, 5: np.int16, 6: np.int8, 7: np.int64}
-_NEAR = 30.0  # seconds before its arrival within which a stamp can be true
+_NEAR = 30.0  # seconds before it could be taken within which a stamp can be true
+_MEMORY = 64 * 2**20  # bytes that liblsl may hold while nobody reads
 
 
 class LslSource(Managed):
@@ -52,7 +54,8 @@ class LslSource(Managed):
     stall : float, optional
         Seconds without a sample after which it counts as gone.
     buffer : int, optional
-        Seconds of signal that liblsl holds while nobody reads; the oldest are dropped then.
+        Seconds of signal that liblsl holds while nobody reads, less where that were more than
+        64 MiB; the oldest are dropped then.
     clock : HostClock, optional
 
     Raises
@@ -105,7 +108,7 @@ class LslSource(Managed):
         )
         self._stamps: deque[Floats] = deque()  # of the samples that the feed holds
         self._events: list[Event] = []
-        self._heard = self._asked = 0
+        self._heard = self._asked = self._drained = 0
         self._offset = 0.0
         self._failed: SourceError | None = None
 
@@ -136,7 +139,9 @@ class LslSource(Managed):
             )
         # recover=False: a sender that comes back has another clock and may have other channels,
         # which liblsl's own recovery would pass over; whoever reads starts us again.
-        self._inlet = self._lsl.StreamInlet(info, max_buflen=self._buffer, recover=False)
+        second = found.rate * len(found.channels) * 8
+        held = max(min(self._buffer, int(_MEMORY / second)), 1)
+        self._inlet = self._lsl.StreamInlet(info, max_buflen=held, recover=False)
         try:
             self._inlet.open_stream(timeout=self._timeout)
             self._offset = float(self._inlet.time_correction(timeout=self._timeout))
@@ -152,7 +157,7 @@ class LslSource(Managed):
                 Event("counter", f"{found.name} says that it {said}: its stamps are believed", 0.0)
             )
         self._table = np.empty((_MOST, len(found.channels)), _TYPES[found.format])
-        self._heard = self._asked = self._host.monotonic_ns()
+        self._heard = self._asked = self._drained = self._host.monotonic_ns()
 
     def read(self) -> Chunk | None:
         """Take what has come since the last call.
@@ -185,15 +190,16 @@ class LslSource(Managed):
         try:
             if now - self._asked > _AGAIN * 1e9:
                 self._asked = now
-                self._offset = float(self._inlet.time_correction(timeout=0.0))
+                with contextlib.suppress(TimeoutError):  # not new: the old one holds
+                    self._offset = float(self._inlet.time_correction(timeout=0.0))
             _, stamps = self._inlet.pull_chunk(timeout=0.0, max_samples=_MOST, dest_obj=self._table)
-        except TimeoutError:  # the offset is not new; the old one holds
-            stamps = []
-        except self._lsl.util.LostError as error:
+        except RuntimeError as error:  # LostError, and whatever else liblsl says of it
             raise SourceError(
                 f"{self.name} is gone: its sender ended, or the network did"
             ) from error
-        now = self._host.monotonic_ns()
+        asked, now = now, self._host.monotonic_ns()
+        # What waited in liblsl did so since it was last seen empty, at most.
+        since, self._drained = self._drained, asked if len(stamps) < _MOST else self._drained
         if not stamps:
             if now - self._heard > self._stall * 1e9:
                 raise SourceError(f"{self.name} gave nothing for {self._stall:g} s")
@@ -202,7 +208,9 @@ class LslSource(Managed):
         self._heard = now
         rows = self._table[: len(stamps), self._rows].astype(np.float64).T * self._gains
         when = np.asarray(stamps) + self._offset
-        self._stamps.append(when)
+        behind = now / 1e9 - when
+        sure = (behind > -0.1) & (behind < _NEAR + (now - since) / 1e9)
+        self._stamps.append(np.where(sure, when, math.nan))
         self._feed.put(self._feed.intake.take(rows, when, None, now))
 
     def _pop(self) -> Chunk | None:
@@ -220,8 +228,7 @@ class LslSource(Managed):
             else:
                 self._stamps.popleft()
             left = max(left - len(front), 0)
-        behind = chunk.arrived / 1e9 - taken
-        if not -0.1 < behind < _NEAR:  # a clock of its own that LSL does not know
+        if math.isnan(taken):  # a clock of its own that LSL does not know
             return chunk
         acquired = min(round(taken * 1e9), chunk.arrived)
         moved = (acquired - (chunk.acquired or chunk.arrived)) / 1e9
@@ -263,6 +270,11 @@ class LslSource(Managed):
             ) from error
         if found.format not in _TYPES:
             raise SourceError(f"the LSL stream {found.name} is of text: no signal")
+        if len(found.channels) > lsl.MOST or found.rate > lsl.FASTEST:
+            raise SourceError(
+                f"the LSL stream {found.name} has {infos[0].channel_count()} channels at "
+                f"{found.rate:g} Hz: at most {lsl.MOST} at {lsl.FASTEST:g} Hz are taken"
+            )
         if not found.rate > 0:
             raise SourceError(
                 f"the LSL stream {found.name} is irregular, of no rate: no signal that can be cut "
