@@ -350,6 +350,23 @@ def test_a_run_from_lsl_to_lsl_by_the_command(tested, tmp_path):
     assert sum(line["kind"] == "prediction" for line in found) > 5
 
 
+def test_a_unit_that_the_header_does_not_state_is_said_to_be_unchecked(tmp_path):
+    made = make_bundle(
+        tmp_path / "b", rate=RATE, stages=(), length=250, hop=50, max_gap=60, unit="uV"
+    )
+    for units, says in (
+        (("", ""), "the unit of ppg_2 is arbitrary on one side"), (("uV", "V"), None)
+    ):  # fmt: skip
+        with Sender("states", pulse(2, 600, RATE, seed=7), units=units):
+            done = subprocess.run(
+                [sys.executable, "-m", "bioxedge", "run", str(made.path), "--source",
+                 "lsl:states", "--sink", "jsonl", "--seconds", "0.6"],
+                capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout.splitlines()[0])["checks"].get("unit") == says
+
+
 def test_the_doctor_says_whether_it_can_be_used_and_the_cure(call, monkeypatch, tmp_path):
     code, out, _ = call("doctor", "--json")
     (found,) = [one for one in json.loads(out)["findings"] if one["check"] == "lsl"]

@@ -62,13 +62,15 @@ def check_units(manifest: Manifest, source: Source) -> str | None:
         return None
     unchecked = []
     for channel, found in zip(manifest.input.channels, source.units, strict=True):
+        if found == channel.unit:
+            continue
         if "a.u." in (channel.unit, found):
             unchecked.append(channel.name)
-        elif found != channel.unit:
+        else:
             raise SourceError(
                 f"{channel.name} comes in {found}, {manifest.name} takes {channel.unit}: "
                 f"say --scale {channel.name}=GAIN to convert it"
             )
-    if not unchecked or all(unit == "a.u." for unit in source.units):
+    if not unchecked:
         return None
     return f"the unit of {', '.join(unchecked)} is arbitrary on one side"

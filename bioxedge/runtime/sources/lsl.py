@@ -104,7 +104,7 @@ class LslSource(Managed):
     def _clear(self) -> None:
         """Stand before the first sample."""
         self._feed = Feed(
-            len(self.channels), self.rate, clock=self._host, named="the stamps of the stream"
+            len(self.channels), self.rate, clock=self._host, named="the sender's clock"
         )
         self._stamps: deque[Floats] = deque()  # of the samples that the feed holds
         self._events: list[Event] = []
