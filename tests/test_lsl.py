@@ -110,6 +110,13 @@ def straight(tested, rows, *parts):
     return engine.windows, stream
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="there it is another clock, perhaps")
+def test_the_clock_of_lsl_is_the_monotonic_one():
+    for _ in range(100):
+        before = time.monotonic()
+        assert before - 1e-6 <= pylsl.local_clock() <= time.monotonic() + 1e-6
+
+
 def test_what_is_lost_is_found_and_a_stall_is_no_loss(tested):
     rows = pulse(2, 2400, RATE, seed=1)
     # 0.9 s from 1500 on come late and at once; before that, 100 samples and 20 never come
