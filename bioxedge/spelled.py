@@ -94,6 +94,21 @@ class Spelled:
             raise self.error(f"takes a number of {least:g} or more as {key}, got {text!r}")
         return value
 
+    def whole(self, key: str, default: int, *, least: int = 0) -> int:
+        """Give an option as a whole number.
+
+        Raises
+        ------
+        SourceError, SinkError
+            It is none, or below the least.
+        """
+        text = self.options.get(key)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) >= least):
+            raise self.error(f"takes a whole number from {least} on as {key}, got {text!r}")
+        return int(text)
+
     def error(self, why: str) -> BioxedgeError:
         """Make an error that says which source or sink it is about."""
         return _ERRORS[self.word](f"the {self.word} {self.kind} {why}")

@@ -569,7 +569,7 @@ def test_the_command_line_says_in_one_line_what_cannot_be_replayed(tested, tmp_p
         (f"replay:{tmp_path / 's'}", "none fits: source (a, b at 100 Hz); target (a, b at 100 Hz)"),
         (f"replay:{tmp_path / 's'},stream=sauce", "has no stream 'sauce': it has source, target"),
         (f"replay:{tmp_path / 's'},stream=source", "is at 100 Hz, the bundle takes 64 Hz"),
-        (f"replay:{tmp_path / 's'},stream=source,take=0", "takes a number of 1 or more as take"),
+        (f"replay:{tmp_path / 's'},stream=source,take=0", "takes a whole number from 1 on as take"),
         (f"replay:{tmp_path}", "holds no recording"),
     ):
         done = subprocess.run(

@@ -121,7 +121,9 @@ def test_from_the_command_line(call, tested, tmp_path):
     [
         ("synthetic:emg", (), "a simulated emg where ppg is wanted: write synthetic:ppg"),
         ("synthetic:ecg", (), "a simulated ecg where ppg is wanted"),
-        ("synthetic:ppg,person=0", (), "takes a number of 1 or more as person, got '0'"),
+        ("synthetic:ppg,person=0", (), "takes a whole number from 1 on as person, got '0'"),
+        ("synthetic:ppg,person=2.5", (), "takes a whole number from 1 on as person, got '2.5'"),
+        ("synthetic:ppg,seed=1e300", (), "takes a whole number from 0 on as seed, got '1e300'"),
         ("synthetic:ppg,speed=2", (), "speed means nothing to a synthetic source"),
         ("synthetic:ppg", ("--faults", "clock:5s"), "would set this machine's clock"),
         ("synthetic:ppg", ("--faults", "bang"), "there is no fault 'bang'"),

@@ -61,7 +61,7 @@ def _replay(spelled: Spelled, wanted: Wanted) -> Source:
             rate=wanted.rate,
             stream=spelled.options.get("stream"),
             speed=speed,
-            take=None if take is None else int(spelled.number("take", 1, least=1)),
+            take=None if take is None else spelled.whole("take", 1, least=1),
             start=spelled.number("start", 0.0),
             clock=wanted.clock,
         )
@@ -133,8 +133,8 @@ def _synthetic(spelled: Spelled, wanted: Wanted) -> Source:
         channel=None if wanted.channels is None else wanted.channels[0],
         rate=wanted.rate,
         unit=None if wanted.units is None else wanted.units[0],
-        person=int(spelled.number("person", 1, least=1)),
-        seed=int(spelled.number("seed", 0)),
+        person=spelled.whole("person", 1, least=1),
+        seed=spelled.whole("seed", 0),
         seconds=minutes * 60,
         clock=wanted.clock,
     )
