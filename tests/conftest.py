@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The Lab Streaming Layer looks for its streams by multicast: from tests, nothing leaves the machine.
+# The Lab Streaming Layer looks for streams by multicast: from tests, nothing leaves the machine.
 os.environ["LSLAPICFG"] = str(ROOT / "tests" / "lsl_api.cfg")
 
 
