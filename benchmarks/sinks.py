@@ -51,7 +51,9 @@ WAYS = (
 class Live(ReplaySource):
     """A recording that waits for nobody."""
 
-    waits = False
+    def __init__(self, *given: object, **options: object) -> None:
+        super().__init__(*given, **options)
+        self.waits = False
 
 
 class Sleeps(BaseSink):

@@ -18,7 +18,7 @@ from test_runtime_stream import Keep
 
 from bioxedge import Bundle, SinkError, Stream, cli, recording
 from bioxedge.commands.sitefile import read
-from bioxedge.runtime import ReplaySource, loop
+from bioxedge.runtime import Recorded, ReplaySource, loop
 from bioxedge.runtime.hostclock import SimulatedClock
 from bioxedge.runtime.site import Job, Site
 from bioxedge.runtime.systemd import Beats, Watchdog
@@ -180,10 +180,8 @@ class Frail(Keep):
 def site(here, *sinks, seconds=60, **options):
     """Runs on one source, live by a paced replay that does not wait."""
 
-    class Live(ReplaySource):
-        waits = False
-
-    source = Live(recorded(pulse(1, 64 * seconds, 64.0)), speed=20.0)
+    source = ReplaySource(recorded(pulse(1, 64 * seconds, 64.0)), speed=20.0)
+    source.waits = False  # as a sensor
     tee, said = Tee(source), []
     jobs = []
     for number, make in enumerate(sinks):
@@ -233,6 +231,23 @@ def test_a_run_whose_sink_cannot_be_opened_is_down_at_the_end_and_said(here):
     made.run()
     assert jobs[0].error == "shut: nobody home" and not jobs[1].error
     assert kept.predictions and len(said) >= 1
+
+
+def test_a_sensor_streams_on_and_is_recorded_while_its_only_run_is_down(here, tmp_path):
+    class Shut(Keep):
+        def open(self, run):
+            raise SinkError("shut: nobody home")
+
+    samples = pulse(1, 64 * 60, 64.0)
+    source = ReplaySource(recorded(samples), speed=20.0)
+    source.waits = False  # as a sensor
+    view = Tee(Recorded(source, tmp_path / "rec")).view()
+    stream = Stream(Bundle.open(here / "b"))
+    job = Job("one", view, stream, lambda: [Shut()], loop.about(view, stream))
+    Site([job], lambda text: None, first=0.3, longest=0.3).run()
+    assert job.failures > 3
+    kept = recording.load(tmp_path / "rec" / "source")
+    assert kept.samples.shape[1] == samples.shape[1] and kept.facts["takes"] == 1
 
 
 def test_told_to_stop_all_end_in_order(here):

@@ -183,6 +183,12 @@ def _sinks(
 def _apart(file: SiteFile, folder: Path) -> None:
     """Refuse two runs that would write one file, or be one device to a broker."""
     files: dict[str, str] = {}
+    for name, one in file.sources.items():
+        if one.record is not None:
+            place = f"record {(folder / one.record).resolve()}"
+            if place in files:
+                raise SiteError(f"sources {files[place]} and {name} both have {place}: name two")
+            files[place] = name
     for name, _, table in file.expanded():
         for text in table.sinks:
             with _of(name):
@@ -190,7 +196,9 @@ def _apart(file: SiteFile, folder: Path) -> None:
             kind, _, rest = placed.partition(":")
             if kind == "mqtt" and table.client_id is not None:
                 placed = f"client_id={table.client_id}"
-            elif kind not in ("jsonl", "lsl") or not rest:
+            elif kind == "jsonl":
+                placed = f"jsonl:{Path(rest).resolve()}"
+            elif kind != "lsl" or not rest:
                 continue
             if placed in files:
                 raise SiteError(

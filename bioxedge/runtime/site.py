@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bioxedge.errors import BioxedgeError
+from bioxedge.errors import BioxedgeError, SourceError
 from bioxedge.runtime import loop
 from bioxedge.runtime.loop import Late
 from bioxedge.runtime.sinks.base import BaseSink, RunInfo
@@ -26,6 +26,9 @@ FIRST, LONGEST = 1.0, 60.0
 
 WELL = 60.0
 """Seconds after which a run that goes on is well again."""
+
+LOOK = 0.02
+"""Seconds between two looks at a sensor that nobody else may be reading."""
 
 ENDING = 30.0
 """Seconds that all runs have to end in order."""
@@ -102,6 +105,11 @@ class Site:
         self._watchdog = watchdog or Watchdog()
         self._beats = Beats(self._watchdog)
         self._random = random.Random()
+        live = {id(job.source.tee): job.source.tee for job in jobs if not job.source.waits}
+        self._keepers = [
+            threading.Thread(target=self._hold, args=(tee.view(name="site"),), daemon=True)
+            for tee in live.values()
+        ]
         self._threads = [
             threading.Thread(target=self._keep, args=(job,), name=f"run {job.name}", daemon=True)
             for job in self.jobs
@@ -112,7 +120,7 @@ class Site:
         beats = {job.name: self._beats.of(job.name) for job in self.jobs}
         self._beat = beats
         try:
-            for thread in self._threads:
+            for thread in (*self._threads, *self._keepers):
                 thread.start()
             while any(thread.is_alive() for thread in self._threads):
                 self._beats.look()
@@ -128,12 +136,32 @@ class Site:
         """End all runs in order, within :data:`ENDING` seconds."""
         self._stop.set()
         limit = time.monotonic() + ENDING
+        for keeper in self._keepers:
+            if keeper.ident is not None:
+                keeper.join(max(limit - time.monotonic(), 0.0))
         for job, thread in zip(self.jobs, self._threads, strict=True):
             if thread.ident is None:
                 continue
             thread.join(max(limit - time.monotonic(), 0.0))
             if thread.is_alive():
                 job.error = f"did not end within {ENDING:g} s: is a sink or its board blocked?"
+
+    def _hold(self, view: View) -> None:
+        """Keep a sensor streaming, and recorded, while those who run on it are down."""
+        while not self._stop.is_set() and any(thread.is_alive() for thread in self._threads):
+            try:
+                view.start()
+                while not self._stop.is_set() and any(one.is_alive() for one in self._threads):
+                    chunk = view.read()
+                    view.take_events()
+                    if chunk is None:
+                        return
+                    if not chunk.samples.shape[1]:
+                        self._stop.wait(LOOK)
+            except SourceError:  # the runs on it say so
+                self._stop.wait(self._delays[0])
+            finally:
+                view.close()
 
     def _keep(self, job: Job) -> None:
         """Run one job, again and again where it fails."""
@@ -149,7 +177,10 @@ class Site:
                 except Exception as error:  # of a source or a model of somebody's own
                     job.error = f"{type(error).__name__}: {error}"
                 job.failures += 1
-                if self._stop.is_set() or job.source.over:
+                if self._stop.is_set():
+                    return
+                if job.source.over or job.source.waits:  # it would be begun from the front
+                    self._say(f"{job.name} failed: {job.error}")
                     return
                 if time.monotonic() - began > WELL:
                     delay = self._delays[0]

@@ -63,6 +63,7 @@ class Tee:
         self._error: SourceError | None = None
         self._next = 0  # index of the next sample
         self._began = 0
+        self._begun = False
 
     def view(self, channels: tuple[str, ...] | None = None, name: str = "") -> View:
         """Make a source for one more reader, before any of them starts.
@@ -91,8 +92,9 @@ class Tee:
                 self._source.start()
                 self._ended, self._error, self._next = False, None, 0
                 self._began = self._clock.monotonic_ns()
-                for one in self._views:
-                    one.missing = True
+                for one in self._views:  # once: later, who starts again is waited for by nobody
+                    one.missing = not self._begun
+                self._begun = True
             view.begin(self._next, self._source.loss)
 
     def _close(self, view: View) -> None:
@@ -142,6 +144,7 @@ class Tee:
         """Give a view's next read, and how the source stands."""
         with self._lock:
             if view.queue:
+                view.told, view.pending = view.told + view.pending, 0
                 return view.take(), False, None
             return None, self._ended, self._error
 
@@ -152,7 +155,7 @@ class View(Managed):
     def __init__(
         self, tee: Tee, source: Source, channels: tuple[str, ...] | None, name: str
     ) -> None:
-        self._tee, self._of = tee, name or "a reader"
+        self.tee, self._of = tee, name or "a reader"
         self.channels = source.channels if channels is None else channels
         self._rows = rows_by_name(self.channels, source.channels, source.name)
         self._whole = self._rows == list(range(len(source.channels)))
@@ -164,7 +167,8 @@ class View(Managed):
         self.queue: deque[_Read] = deque()
         self.streams = self.missing = False
         self.waiting = 0
-        self._base = self._end = self._dropped = self._pending = 0
+        self._base = self._end = self._dropped = 0
+        self.pending = self.told = 0  # samples left out, and those of them to be told now
         self._lost: int | None = 0  # before this view began
         self._loss: int | None = 0
         self._events: list[Event] = []
@@ -179,13 +183,13 @@ class View(Managed):
     @property
     def over(self) -> bool:
         """Whether the source has come to its end: who starts now would have it from the front."""
-        return self._tee._ended
+        return self.tee._ended
 
     def begin(self, base: int, loss: int | None) -> None:
         """Stand before the first sample (called by the tee)."""
         self.queue.clear()
         self._events.clear()
-        self.waiting = self._dropped = self._pending = 0
+        self.waiting = self._dropped = self.pending = self.told = 0
         self._base, self._end = base, 0
         self._lost = self._loss = loss
         self.streams = True
@@ -199,7 +203,7 @@ class View(Managed):
             samples = gone.chunk.samples.shape[1]
             self.waiting -= samples
             self._dropped += samples
-            self._pending += samples
+            self.pending += samples
             self.queue[0].events = [*gone.events, *self.queue[0].events]
 
     def take(self) -> _Read:
@@ -216,7 +220,7 @@ class View(Managed):
         SourceError
             The source did not start.
         """
-        self._tee._start(self)
+        self.tee._start(self)
 
     def read(self) -> Chunk | None:
         """Give what has come; None at the end.
@@ -228,15 +232,15 @@ class View(Managed):
         """
         if not self.streams:
             raise SourceError(f"{self.name} was not started: use it in a with statement")
-        self._tee._fill(self)
-        read, ended, error = self._tee._state(self)
+        self.tee._fill(self)
+        read, ended, error = self.tee._state(self)
         if read is None:
             if error is not None:
                 raise error
             return None if ended else self._nothing()
         self._loss = read.loss
-        if self._pending:
-            left, self._pending = self._pending, 0
+        if self.told:
+            left, self.told = self.told, 0
             self._events.append(
                 Event(
                     "gap",
@@ -267,4 +271,4 @@ class View(Managed):
 
     def close(self) -> None:
         """Let go; the last one closes the source."""
-        self._tee._close(self)
+        self.tee._close(self)
