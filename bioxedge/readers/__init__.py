@@ -1,0 +1,81 @@
+"""Files that people have: one module a format, all giving what :mod:`bioxedge.readers.found` says.
+
+A module has ``recognises(path, head)``, which tells from the path and its first bytes (empty for
+a folder) whether it is of its format, and ``look(path)``, which gives a :class:`Found`. None needs
+torch; what needs another package says which extra brings it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from bioxedge.errors import RecordingError
+from bioxedge.readers.found import Found, Stream
+
+__all__ = ["READERS", "Found", "Stream", "find"]
+
+READERS = (
+    "edf",
+    "xdf",
+    "wfdb",
+    "empatica",
+    "openbci",
+    "muse",
+    "polar",
+    "brainflow",
+    "numpy",
+    "session",
+    "table",
+)
+"""In the order in which they are asked: a table with a header is what nothing else claims."""
+
+_HEAD = 4096  # bytes that a reader is shown
+
+
+def find(path: str | Path) -> Found:
+    """Look into a file, or a folder that is a recording.
+
+    Parameters
+    ----------
+    path : path
+        An EDF, EDF+, BDF, XDF, WFDB header, OpenBCI, Muse, Polar, BrainFlow, CSV, TSV or NumPy
+        file; a folder of an Empatica E4, or of what ``bioxedge record`` or ``import`` wrote.
+
+    Raises
+    ------
+    RecordingError
+        Nothing there, no format that is known, or a file that is not what its format demands.
+    MissingExtraError
+        A format whose package is not installed.
+    """
+    path = Path(path)
+    reader = _reader(path)
+    if reader is None:
+        raise RecordingError(
+            f"{path} is of no format that is known: give EDF, EDF+, BDF, WFDB (.hea), XDF, an "
+            "Empatica E4 folder, text of OpenBCI, Muse or Polar, BrainFlow's rows, CSV or TSV "
+            "with a header, or NumPy"
+        )
+    found: Found = reader.look(path)
+    return found
+
+
+def _reader(path: Path) -> Any:
+    """Find the module whose format it is."""
+    try:
+        if path.is_dir():
+            head = b""
+        else:
+            with path.open("rb") as file:
+                head = file.read(_HEAD)
+    except FileNotFoundError as error:
+        raise RecordingError(f"{path} is not there") from error
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be read: {error.strerror}") from error
+    for name in READERS:
+        module = importlib.import_module(f"bioxedge.readers.{name}")
+        if module.recognises(path, head):
+            return module
+    return None
