@@ -25,7 +25,7 @@ READERS = (
     "muse",
     "polar",
     "brainflow",
-    "numpy",
+    "arrays",
     "session",
     "table",
 )
