@@ -16,8 +16,11 @@ import io
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +88,60 @@ def save(recording: Recording, folder: str | Path) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a recording is, without its samples.
+
+    Attributes
+    ----------
+    channels : tuple of Channel
+    rate : float
+        In Hz.
+    modality, person : str
+    files : tuple of Path
+        All that loading it reads.
+    seconds : float or None
+        How long it is; None where only loading it tells.
+    """
+
+    channels: tuple[Channel, ...]
+    rate: float
+    modality: str
+    person: str
+    files: tuple[Path, ...]
+    seconds: float | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The channels' names, in order."""
+        return tuple(channel.name for channel in self.channels)
+
+
+def outline(folder: str | Path) -> Outline:
+    """Say what a recording is; parameters and errors as for :func:`load`."""
+    folder = Path(folder)
+    if not saved(folder):
+        inside = list(recorded.streams(folder).values())
+        if len(inside) == 1:
+            stream = recorded.About.read(inside[0])
+            files = tuple(sorted(path for path in inside[0].iterdir() if path.is_file()))
+            return Outline(stream.channels, stream.rate, stream.modality, stream.person, files)
+    about = _about(folder)
+    with _understood(folder):
+        path = _named(folder, about)
+        with path.open("rb") as file:
+            shape, _, _ = _read_head(file)
+        rate = float(about["rate"])
+        return Outline(
+            tuple(Channel(str(c["name"]), str(c["unit"])) for c in about["channels"]),
+            rate,
+            str(about["modality"]),
+            str(about["person"]),
+            (folder / _ABOUT, path),
+            shape[1] / rate,
+        )
+
+
 def load(folder: str | Path) -> Recording:
     """Read a recording from its folder: a saved one, or one that a device wrote as it came.
 
@@ -111,17 +168,8 @@ def load(folder: str | Path) -> Recording:
             return recorded.load(inside[0])
         if inside:
             return recorded.load(folder)  # says which there are
-    try:
-        about: Any = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        number = about.get("format") if isinstance(about, dict) else None
-        if type(number) is not int or not 1 <= number <= FORMAT:
-            raise RecordingError(
-                f"{folder}/{_ABOUT} is of format {number!r}, this bioxedge reads 1 to {FORMAT}"
-            )
-        keys = _KEYS if number == 1 else _KEYS | {"samples"}
-        if set(about) != keys:
-            odd = ", ".join(sorted(set(about) ^ keys))
-            raise RecordingError(f"{folder}/{_ABOUT} has missing or unknown keys: {odd}")
+    about = _about(folder)
+    with _understood(folder):
         return Recording(
             samples=_read_array(_samples(folder, about)),
             rate=float(about["rate"]),
@@ -131,6 +179,13 @@ def load(folder: str | Path) -> Recording:
             t0=float(about["t0"]),
             facts=dict(about["facts"]),
         )
+
+
+@contextmanager
+def _understood(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong with damaged bytes into one line."""
+    try:
+        yield
     except RecordingError:
         raise
     except FileNotFoundError as error:
@@ -141,19 +196,44 @@ def load(folder: str | Path) -> Recording:
         raise RecordingError(f"{folder} cannot be read as a recording: {error}") from error
 
 
+def _about(folder: Path) -> dict[str, Any]:
+    """Read what a saved recording says of itself."""
+    with _understood(folder):
+        about: Any = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        number = about.get("format") if isinstance(about, dict) else None
+        if type(number) is not int or not 1 <= number <= FORMAT:
+            raise RecordingError(
+                f"{folder}/{_ABOUT} is of format {number!r}, this bioxedge reads 1 to {FORMAT}"
+            )
+        keys = _KEYS if number == 1 else _KEYS | {"samples"}
+        if set(about) != keys:
+            odd = ", ".join(sorted(set(about) ^ keys))
+            raise RecordingError(f"{folder}/{_ABOUT} has missing or unknown keys: {odd}")
+        found: dict[str, Any] = about
+        return found
+
+
 def saved(folder: str | Path) -> bool:
     """Tell whether a folder holds what :func:`save` wrote."""
     return (Path(folder) / _ABOUT).exists()
 
 
-def _samples(folder: Path, about: dict[str, Any]) -> Path:
-    """Find the file of samples; of format 2, hold it against its hash before it is parsed."""
+def _named(folder: Path, about: dict[str, Any]) -> Path:
+    """Find the file of samples."""
     if about["format"] == 1:
         return folder / "samples.npy"
-    name, wanted = str(about["samples"]["file"]), about["samples"]["sha256"]
+    name = str(about["samples"]["file"])
     if not _SAMPLES.match(name):
         raise RecordingError(f"{folder}/{_ABOUT} names {name!r}, which is no file of samples")
-    path = folder / name
+    return folder / name
+
+
+def _samples(folder: Path, about: dict[str, Any]) -> Path:
+    """Find the file of samples; of format 2, hold it against its hash before it is parsed."""
+    path = _named(folder, about)
+    if about["format"] == 1:
+        return path
+    wanted = about["samples"]["sha256"]
     sha256 = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -173,6 +253,20 @@ def _read_array(path: Path) -> npt.NDArray[np.float64]:
     if samples.dtype != np.float64:
         raise RecordingError(f"{path} holds {samples.dtype}, not float64")
     return samples
+
+
+def _read_head(file: BinaryIO) -> tuple[tuple[int, int], bool, np.dtype[Any]]:
+    """Read what stands before the values: shape [channels, n], order and type."""
+    version = np.lib.format.read_magic(file)
+    reading = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, order, kind = reading(file)
+    if len(shape) != 2:
+        raise RecordingError(f"its samples are {list(shape)}, not [channels, n]")
+    return (shape[0], shape[1]), order, kind
 
 
 def _head(samples: npt.NDArray[np.float64]) -> bytes:

@@ -6,6 +6,7 @@ start: both sides come through :class:`WindowStream`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -17,6 +18,8 @@ from bioxedge import spec
 from bioxedge.errors import SignalError
 from bioxedge.gaps import Note, SampleStream
 from bioxedge.signals import Chunk, Recording, Samples
+
+_BLOCK = 60.0  # seconds of a recording that are pushed at once
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,19 @@ def cut(
     -------
     list of Window
     """
-    return WindowStream(source, stream, window).push(as_chunk(recording, source))
+    return list(cutting(recording, source, stream, window))
+
+
+def cutting(
+    recording: Recording, source: spec.Input, stream: spec.StreamSpec, window: spec.WindowSpec
+) -> Iterator[Window]:
+    """Give the windows of :func:`cut` one by one; parameters as there.
+
+    A night is pushed a minute at a time: what it takes beside the recording does not grow with it.
+    """
+    cutter = WindowStream(source, stream, window)
+    for chunk in _blocks(recording, source):
+        yield from cutter.push(chunk)
 
 
 def cut_at(
@@ -182,25 +197,62 @@ def cut_at(
     list of ndarray of float32 [channels, length], or None
         None where the recording has no whole settled window.
     """
-    stages = SampleStream(source, stream)
     found: list[npt.NDArray[np.float32] | None] = [None] * len(times)
-    positions = [Fraction((t - recording.t0) * recording.rate) for t in times]
-
-    def take(block: Samples) -> None:
-        for number, position in enumerate(positions):
-            if found[number] is not None:
-                continue
-            at = stages.nearest(position)
-            if at >= 0 and at + window.length <= block.shape[1]:
-                found[number] = finish(block[:, at : at + window.length], window.then)
-
-    blocks: list[Samples] = []
-    for segment in stages.push(as_chunk(recording, source)):
-        if segment.index == 0:
-            blocks = []
-        blocks.append(segment.samples)
-        take(np.concatenate(blocks, axis=1))
+    for number, samples in cutting_at(recording, source, stream, window, times):
+        found[number] = samples
     return found
+
+
+def cutting_at(
+    recording: Recording,
+    source: spec.Input,
+    stream: spec.StreamSpec,
+    window: spec.WindowSpec,
+    times: Sequence[float],
+) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """Give the windows of :func:`cut_at` in the order of time, with the number of their time.
+
+    Times at which there is none are passed over; parameters as there.
+    """
+    stages = SampleStream(source, stream)
+    # In the order in which samples come, every time is looked at until it lies behind: once
+    # settled samples have passed its beginning it cannot be cut whole any more.
+    waiting = deque(
+        (Fraction((times[number] - recording.t0) * recording.rate), number)
+        for number in sorted(range(len(times)), key=lambda number: times[number])
+    )
+    buffer = np.empty((len(stages.channels), 0))
+    end = 0
+    for chunk in _blocks(recording, source):
+        for segment in stages.push(chunk):
+            if segment.index == 0:
+                buffer = segment.samples
+            else:
+                buffer = np.concatenate([buffer, segment.samples], axis=1)
+            end = segment.index + segment.samples.shape[1]
+            first = end - buffer.shape[1]
+            while waiting:
+                position, number = waiting[0]
+                at = stages.nearest(position)
+                if at + window.length > end:
+                    break
+                waiting.popleft()
+                if at >= first:
+                    taken = buffer[:, at - first : at - first + window.length]
+                    yield number, finish(taken, window.then)
+            keep = end - window.length + 1
+            if waiting:
+                keep = min(keep, stages.nearest(waiting[0][0]))
+            if keep > first:
+                buffer = buffer[:, keep - first :].copy()
+
+
+def _blocks(recording: Recording, source: spec.Input) -> Iterator[Chunk]:
+    """Present a recording in the chunks of a source that gives one a minute."""
+    whole = as_chunk(recording, source)
+    step = max(round(_BLOCK * recording.rate), 1)
+    for first in range(0, whole.samples.shape[1], step):
+        yield Chunk(whole.samples[:, first : first + step], first, whole.rate, whole.t0)
 
 
 def samples_needed(
