@@ -12,6 +12,7 @@
     ├── ModelError         a foundation model, checkpoint or cut that does not fit
     ├── DatasetError       recordings that are not there, or not what they should be
     ├── RecipeError        a recipe that cannot be followed
+    ├── StorageError       a disk that does not take, or give back, what a build keeps
     ├── ExportError        an export that was not proven; nothing was written
     └── MissingExtraError  an optional part of bioxedge that is not installed
 
@@ -60,6 +61,10 @@ class DatasetError(BioxedgeError):
 
 class RecipeError(BioxedgeError):
     """A recipe that cannot be followed as it is written."""
+
+
+class StorageError(BioxedgeError):
+    """A folder that another build works in, or a disk that does not take what a build keeps."""
 
 
 class ExportError(BioxedgeError):

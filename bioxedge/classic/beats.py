@@ -1,0 +1,102 @@
+"""Features of a pulse: its rate, how it varies, how strong it is.
+
+Rate and variability of beat-to-beat intervals as defined by the Task Force of the ESC and NASPE,
+Circulation 93(5), 1996. In windows of some seconds they describe the window, not the person: the
+frequency bands of variability need minutes and are left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.signal import find_peaks
+
+from bioxedge.classic.kind import Kind, Rows, band, log, power
+
+SLOWEST, FASTEST = 0.6, 3.5
+"""Beats a second that are looked for: 36 to 210 a minute."""
+
+_NAMES = (
+    "rate (bpm)",
+    "SDNN (s)",
+    "RMSSD (s)",
+    "beat amplitude",
+    "beat amplitude spread",
+    "regularity",
+    "spectral peak (Hz)",
+    "pulse power (log)",
+    "breathing power (log)",
+    "spread",
+)
+_BREATHING = (0.1, 0.5)  # Hz
+_FEWEST = 3  # beats, of which two intervals are made
+
+
+def _pulse(rows: Rows, rate: float) -> Rows:
+    """Features of a pulse wave, whose beats are slow."""
+    return _features(rows, _passed(rows, rate, SLOWEST * 0.8, min(8.0, 0.45 * rate)), rate)
+
+
+def _ecg(rows: Rows, rate: float) -> Rows:
+    """Features of an ECG: beats are where its fast part has energy (Pan and Tompkins, 1985)."""
+    fast = _passed(rows, rate, 5.0, min(20.0, 0.45 * rate)) ** 2
+    width = max(round(0.15 * rate), 1)
+    kernel = np.hanning(width + 2)[1:-1]
+    energy = np.apply_along_axis(np.convolve, 1, fast, kernel / kernel.sum(), "same")
+    return _features(rows, np.sqrt(np.maximum(energy, 0.0)), rate)
+
+
+PULSE, ECG = Kind(_NAMES, _pulse), Kind(_NAMES, _ecg)
+
+
+def _passed(rows: Rows, rate: float, low: float, high: float) -> Rows:
+    """Keep the frequencies between two, of the whole window at once."""
+    frequencies = np.fft.rfftfreq(rows.shape[1], 1 / rate)
+    spectrum = np.fft.rfft(rows - rows.mean(axis=1, keepdims=True), axis=1)
+    spectrum[:, (frequencies < low) | (frequencies > high)] = 0
+    found: Rows = np.fft.irfft(spectrum, rows.shape[1], axis=1)
+    return found
+
+
+def _features(rows: Rows, marked: Rows, rate: float) -> Rows:
+    """Features of rows whose beats stand out in ``marked``."""
+    frequencies, density = power(rows, rate)
+    found = np.full((len(rows), len(_NAMES)), np.nan)
+    found[:, 7] = log(band(frequencies, density, SLOWEST, 2 * FASTEST))
+    found[:, 8] = log(band(frequencies, density, *_BREATHING))
+    found[:, 9] = rows.std(axis=1)
+    pulses = (frequencies >= SLOWEST) & (frequencies <= FASTEST)
+    alive = rows.std(axis=1) > 0
+    if pulses.any():
+        found[alive, 6] = frequencies[pulses][density[alive][:, pulses].argmax(axis=1)]
+    regular = _regularity(marked, rate)
+    for number, row in enumerate(marked):
+        spread = row.std()
+        if not spread > 0:
+            continue
+        found[number, 5] = regular[number]
+        peaks, about = find_peaks(
+            row, distance=max(round(rate / FASTEST), 1), prominence=0.6 * spread
+        )
+        if len(peaks) < _FEWEST:
+            continue
+        intervals = np.diff(peaks) / rate
+        heights = about["prominences"]
+        found[number, 0] = 60.0 / np.median(intervals)
+        found[number, 1] = intervals.std()
+        found[number, 2] = np.sqrt(np.mean(np.diff(intervals) ** 2)) if len(intervals) > 1 else 0.0
+        found[number, 3] = heights.mean()
+        found[number, 4] = heights.std() / heights.mean()
+    return found
+
+
+def _regularity(rows: Rows, rate: float) -> Rows:
+    """Highest autocorrelation at the lag of a beat, 1 for a pulse that repeats itself exactly."""
+    samples = rows.shape[1]
+    spectrum = np.fft.rfft(rows - rows.mean(axis=1, keepdims=True), 2 * samples, axis=1)
+    correlation = np.fft.irfft(np.abs(spectrum) ** 2, axis=1)[:, :samples]
+    correlation /= np.maximum(correlation[:, :1], 1e-30)
+    first, last = round(rate / FASTEST), min(round(rate / SLOWEST) + 1, samples)
+    if first >= last:
+        return np.full(len(rows), np.nan)
+    found: Rows = correlation[:, first:last].max(axis=1)
+    return found
