@@ -223,3 +223,8 @@ def _sized(prefix: str, base: str) -> tuple[str, float] | None:
         return None
     dimension, size = _BASES[base]
     return dimension, _PREFIXES[prefix] * size
+
+
+def same(one: str, other: str) -> bool:
+    """Say whether two spellings mean the same unit."""
+    return one == other or (known(one) and _understood(one) == _understood(other))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -11,18 +11,24 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from bioxedge.bridging.loop import Report
 
+EVERY = 30.0
+"""Seconds between two lines where nobody watches."""
+
 
 class Steps:
-    """Shows steps on a console; on one that is no terminal, one plain line for each.
+    """Shows steps on a console; on one that is no terminal, plain lines.
 
     Parameters
     ----------
     console : Console, optional
         Standard error if left out: standard output stays for results.
+    every : float, optional
+        Seconds between two lines on a console that is no terminal.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, every: float = EVERY) -> None:
         self.console = console or Console(stderr=True)
+        self._every = every
 
     def found(self, title: str) -> None:
         """Say that a step was already done."""
@@ -32,6 +38,17 @@ class Steps:
     def running(self, title: str) -> Iterator[Report]:
         """Show a step while it runs; gives what it reports to."""
         began = time.monotonic()
+        if self.console.is_terminal:
+            with self._bar(title) as report:
+                yield report
+        else:
+            yield self._lines(title, began)
+        took = time.monotonic() - began
+        self.console.print(f"  [green]✓[/] {title} [dim]({took:.1f} s)[/]", highlight=False)
+
+    @contextmanager
+    def _bar(self, title: str) -> Iterator[Report]:
+        """Show a bar on a terminal."""
         bars = Progress(
             TextColumn("  {task.description}"),
             BarColumn(bar_width=30),
@@ -40,10 +57,39 @@ class Steps:
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
-            disable=not self.console.is_terminal,  # a log gets the line below, no blank ones
         )
         with bars:
             task = bars.add_task(title, total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total)
-        took = time.monotonic() - began
-        self.console.print(f"  [green]✓[/] {title} [dim]({took:.1f} s)[/]", highlight=False)
+
+    def _lines(self, title: str, began: float) -> Callable[[int, int], None]:
+        """Say now and then how far a step is, for a log."""
+        said = began
+        first: tuple[float, int] | None = None
+
+        def report(done: int, total: int) -> None:
+            nonlocal said, first
+            now = time.monotonic()
+            if first is None:
+                first = now, done  # what was done before this run says nothing of its speed
+            if now - said < self._every or not total:
+                return
+            said = now
+            left = ""
+            if done > first[1]:
+                seconds = (now - first[0]) / (done - first[1]) * (total - done)
+                left = f", about {_span(seconds)} left"
+            self.console.print(
+                f"    {title}: {done / total:.0%} after {_span(now - began)}{left}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+        return report
+
+
+def _span(seconds: float) -> str:
+    """Say a time as people do."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,21 +1,27 @@
-"""Finished steps on disk: what was done for the same inputs is not done again."""
+"""Finished steps on disk: what was done for the same inputs is not done again.
+
+A step's name holds a hash of what it depends on, no more and no less; beside its values stands
+their hash. What does not match it was damaged: it is made again, and said.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import bioxedge
+from bioxedge.atomic import write_file
 from bioxedge.bridging.features import Features
 from bioxedge.bridging.loop import Report, quiet
 from bioxedge.bridging.world import ALONE, World
 from bioxedge.building.progress import Steps
+from bioxedge.building.room import told
+from bioxedge.errors import StorageError
 
 Values = dict[str, Any]
 """Tensors, numbers, strings, and lists and dicts of them: what ``weights_only`` reads."""
@@ -25,6 +31,29 @@ Make = Callable[[Report, Path], Values]
 
 Fill = Callable[[Report, Path], Features]
 """Computes features: told where to report progress and which folder holds them."""
+
+Cut = Callable[[Report, Path], None]
+"""Fills a folder with files: told where to report progress and which folder it is."""
+
+FORMATS = {
+    "windows": 1,
+    "encoder": 1,
+    "features": 1,
+    "tokens": 1,
+    "head-features": 1,
+    "head": 1,
+    "positions": 1,
+    "bridge": 1,
+    "distillation": 1,
+}
+"""A number for each step, raised with any change of code that changes its results.
+
+The versions of libraries are not part of a key: another version moves results by rounding, as
+another machine does. What decides about a result is in the recipe, in the recordings or here.
+"""
+
+_HASHES = "hashes.json"
+_BLOCK = 1 << 22
 
 
 class Store:
@@ -41,9 +70,11 @@ class Store:
     """
 
     def __init__(self, folder: Path, steps: Steps, world: World = ALONE) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        with told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._steps = steps
+        self._sound: set[Path] = set()  # held against their hashes by this process already
         self.world = world
 
     def say(self, line: str) -> None:
@@ -64,9 +95,15 @@ class Store:
         make : callable
         shared : bool
             All processes make it together; the first one's values are kept.
+
+        Raises
+        ------
+        StorageError
+            The disk does not take it; steps that were finished stay.
         """
         file = self._folder / f"{name}-{key[:16]}.pt"
-        if self.world.told(file.exists()):
+        beside = file.with_suffix(".sha256")
+        if self.world.told(self._found(file, lambda: _read_hash(beside) == _hash(file))):
             self._steps.found(title)
         else:
             if shared or self.world.first:
@@ -74,8 +111,12 @@ class Store:
                     values = make(report, self._folder / f"{name}-{key[:16]}.state")
             if self.world.first:
                 partial = file.with_suffix(".partial")
-                torch.save(values, partial)
-                partial.replace(file)
+                with told(file):
+                    torch.save(values, partial)
+                    # The hash first: a file without one that is right counts as not there.
+                    write_file(beside, _hash(partial).encode() + b"\n")
+                    partial.replace(file)
+                self._sound.add(file)
             self.world.wait()
         found: Values = torch.load(file, weights_only=True, mmap=True)
         return found
@@ -90,40 +131,109 @@ class Store:
         fill : callable
             Computes what is missing in the folder; all processes share the work.
         """
+        found: list[Features] = []
+        folder = self.files(name, title, key, lambda report, to: found.append(fill(report, to)))
+        return found[0] if found else fill(quiet, folder)
+
+    def files(self, name: str, title: str, key: str, cut: Cut) -> Path:
+        """Give a folder of files, filled now or found; all processes fill it.
+
+        Parameters
+        ----------
+        name, title, key
+            As for `step`.
+        cut : callable
+            Fills the folder, or goes on with what it finds there.
+        """
         folder = self._folder / f"{name}-{key[:16]}"
-        complete = folder / "complete"
-        if self.world.told(complete.exists()):
+        hashes = folder / _HASHES
+        if self.world.told(self._found(hashes, lambda: _sound(folder))):
             self._steps.found(title)
-            return fill(quiet, folder)
-        with self._steps.running(title) as report:
-            features = fill(report, folder)
+            return folder
+        with self._steps.running(title) as report, told(folder):
+            cut(report, folder)
         if self.world.first:
-            complete.touch()
-        return features
+            sums = {p.name: _hash(p) for p in sorted(folder.iterdir()) if p.name != _HASHES}
+            with told(hashes):
+                write_file(hashes, json.dumps(sums, indent=1).encode() + b"\n")
+            self._sound.add(hashes)
+        self.world.wait()
+        return folder
+
+    def _found(self, path: Path, sound: Callable[[], bool]) -> bool:
+        """Whether something is there and what it was; what is damaged is removed, and said."""
+        if not self.world.first or not path.exists():
+            return False
+        if path in self._sound:
+            return True
+        if sound():
+            self._sound.add(path)
+            return True
+        broken = path.parent if path.name == _HASHES else path
+        self.say(f"{broken.name} was damaged: it is made again")
+        if broken.is_dir():
+            shutil.rmtree(broken)
+        else:
+            broken.unlink()
+        return False
 
 
-def key_of(*parts: Any) -> str:
-    """Hash what a step depends on, plain values only, with the code's own version."""
-    text = json.dumps([code_version(), *parts], sort_keys=True, default=str)
+def key_of(step: str, *parts: Any) -> str:
+    """Hash what a step depends on: plain values only.
+
+    Parameters
+    ----------
+    step : str
+        One of ``FORMATS``, whose number is hashed, too.
+    *parts
+    """
+    text = json.dumps([step, FORMATS[step], *parts], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@cache
-def code_version() -> str:
-    """Hash the package's own source: other code, other results."""
+def digest_of(files: list[Path]) -> str:
+    """Hash the contents of files, links followed, with their names.
+
+    Raises
+    ------
+    StorageError
+        No file, or one that cannot be read: what is not hashed must not decide about anything.
+    """
+    if not files:
+        raise StorageError("there are no files to hash: a step's key would say nothing")
     digest = hashlib.sha256()
-    root = Path(bioxedge.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        if path.parts[len(root.parts)] not in ("runtime", "cli.py"):
-            digest.update(str(path.relative_to(root)).encode())
-            digest.update(path.read_bytes())
+    for path in files:
+        digest.update(path.name.encode())
+        try:
+            digest.update(_hash(path).encode())
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror}") from error
     return digest.hexdigest()
 
 
-def digest_of(folder: Path) -> str:
-    """Hash the names and contents of all files below a folder."""
+def _hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(str(path.relative_to(folder)).encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
     return digest.hexdigest()
+
+
+def _read_hash(path: Path) -> str:
+    """Read the hash that was written beside a file; empty where there is none."""
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _sound(folder: Path) -> bool:
+    """Whether every file of a folder is what was written."""
+    try:
+        sums = json.loads((folder / _HASHES).read_text(encoding="utf-8"))
+        return isinstance(sums, dict) and all(
+            _hash(folder / name) == wanted for name, wanted in sums.items()
+        )
+    except (OSError, ValueError):
+        return False

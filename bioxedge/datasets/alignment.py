@@ -71,6 +71,11 @@ class Places:
         return _Line(mine, 1).moment(times) if anchored(mine) else times
 
 
+def on_line(recording: Recording, moments: Floats) -> Floats:
+    """Give moments, in Unix seconds, on a recording's nominal line."""
+    return _Line(recording, 1).nominal(moments) if anchored(recording) else moments
+
+
 class _Line:
     """Nominal times and moments of one recording, by its anchors.
 

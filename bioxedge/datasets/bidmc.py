@@ -16,12 +16,18 @@ from pathlib import Path
 import numpy as np
 
 from bioxedge.datasets.pair import Pair
+from bioxedge.datasets.session import Part, Session
 from bioxedge.errors import DatasetError
 from bioxedge.signals import Channel, Recording, Samples
 
 RATE = 125.0
 LICENCE = "ODC-BY 1.0"
 _NUMERICS = ("HR", "PULSE", "RESP", "SpO2")
+
+
+def sessions(folder: str | Path) -> list[Session]:
+    """Find every recording of a folder; errors as for :func:`load`."""
+    return [_session(path) for path in _paths(Path(folder))]
 
 
 def load(folder: str | Path) -> list[Pair]:
@@ -43,7 +49,11 @@ def load(folder: str | Path) -> list[Pair]:
     DatasetError
         No recordings there, or one that lacks a file, a signal or a patient.
     """
-    folder = Path(folder)
+    return [_read(path) for path in _paths(Path(folder))]
+
+
+def _paths(folder: Path) -> list[Path]:
+    """Find the recordings' signals."""
     paths = [*folder.glob("bidmc_*_Signals.csv.gz"), *folder.glob("bidmc_*_Signals.csv")]
     found = {path.name.split(".")[0]: path for path in paths}  # unpacked beside the packed: once
     if not found:
@@ -51,7 +61,32 @@ def load(folder: str | Path) -> list[Pair]:
             f"{folder} holds no BIDMC recordings (bidmc_NN_Signals.csv): get the set from "
             "PhysioNet (bidmc 1.0.0, CSV files) and name its folder's parent with --data"
         )
-    return [_read(found[name]) for name in sorted(found)]
+    return [found[name] for name in sorted(found)]
+
+
+def _session(path: Path) -> Session:
+    """Describe one recording; its signals are parsed when the first of them is read."""
+    name = path.name.split("_Signals")[0]
+    others = [path.with_name(f"{name}_{part}") for part in ("Numerics.csv", "Fix.txt")]
+    whole: list[Pair] = []
+
+    def part(name: str, modality: str, columns: dict[str, str], rate: float) -> Part:
+        def read() -> Recording:
+            if not whole:
+                whole.append(_read(path))
+            found = getattr(whole[0], name)
+            assert isinstance(found, Recording)
+            return found
+
+        channels = tuple(Channel(column, unit) for column, unit in columns.items())
+        return Part(name, modality, channels, rate, read)
+
+    parts = (
+        part("source", "ppg", {"PLETH": "a.u."}, RATE),
+        part("target", "ecg", {"II": "mV"}, RATE),
+        part("reference", "reference", dict.fromkeys(_NUMERICS, ""), 1.0),
+    )
+    return Session(name, _person(others[1]), parts, files=(path, *others))
 
 
 def _read(path: Path) -> Pair:

@@ -1,78 +1,120 @@
 """Your own recordings: a folder for each person's session.
 
-:mod:`bioxedge.recording` writes them, or ``bioxedge record``: either kind of folder is read.
+``bioxedge import`` writes them, ``bioxedge record``, or :mod:`bioxedge.recording`; either kind of
+recording is read.
 
 ::
 
     recordings/
       anna-monday/
-        source/      recording.json, samples-….npy   the sensor the wearable has
-        target/      …                               the sensor whose model knows the task
-        reference/   …                               optional: class numbers or a numeric
+        wrist/       recording.json, samples-….npy   a sensor
+        chest/       …                               another one
+        labels/      …                               optional: class numbers or numerics
+        marks.json                                   optional: annotations, markers, pressed keys
 
-``person`` in ``recording.json`` says who it is; ``t0`` (Unix seconds) is the clock they share. A
-folder that ``bioxedge record`` wrote has ``stream.json`` instead, and knows when each sample was
-taken.
+The names of the folders are free: a recipe says by modality and channel, or by name, which one is
+which, so that the same sessions serve both directions. ``person`` in ``recording.json`` says who it
+is; ``t0`` (Unix seconds) is the clock that they share. A folder that ``bioxedge record`` wrote has
+``stream.json`` instead, and knows when each sample was taken.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from bioxedge import recording
-from bioxedge.datasets.pair import Pair
+import numpy as np
+
+from bioxedge import marks, recording
+from bioxedge.datasets.alignment import Places
+from bioxedge.datasets.session import Part, Session
 from bioxedge.errors import DatasetError
+from bioxedge.marks import Mark
+from bioxedge.recorded import STREAM
+from bioxedge.recording import Outline
+from bioxedge.signals import Recording
 
 
-def load(folder: str | Path) -> list[Pair]:
-    """Read every session of a folder.
+def sessions(folder: str | Path) -> list[Session]:
+    """Find every session of a folder; no sample is read.
 
     Raises
     ------
     DatasetError
-        No sessions there, or one without a target, or that does not say whose it is.
+        No sessions there, or one that is of nobody, or of two people.
     RecordingError
-        A session whose source, target or reference cannot be read.
+        A recording that does not say what it is.
     """
     folder = Path(folder)
-    sessions = sorted(p.parent for p in folder.glob("*/source") if p.is_dir())
-    for session in sessions:
-        streams = sorted(path.parent.name for path in session.glob("*/stream.json"))
-        if streams and not (session / "target").is_dir():
-            raise DatasetError(
-                f"{session} has no target: it has {', '.join(streams)}; rename the folder of the "
-                "stream whose model knows the task to target"
-            )
-    if not sessions:
+    found = [_session(place) for place in sorted(folder.iterdir()) if place.is_dir()]
+    kept = [session for session in found if session is not None]
+    if not kept:
         raise DatasetError(
-            f"{folder} holds no sessions: each is a folder with source/ and target/, written "
-            "by bioxedge record or bioxedge.recording.save"
+            f"{folder} holds no sessions: each is a folder with a folder for each sensor, written "
+            "by bioxedge import, bioxedge record or bioxedge.recording.save"
         )
-    return [_read(session) for session in sessions]
+    return kept
 
 
-def _read(session: Path) -> Pair:
-    """Read one session."""
-    parts = {
-        name: recording.load(session / name)
-        for name in ("source", "target", "reference")
-        if name != "reference" or (session / name).is_dir()
-    }
-    for name, part in parts.items():
-        if not part.person:
-            raise DatasetError(
-                f'{session / name} says no person: set "person" in its {_about(session / name)} '
-                "to a code for whoever wore it, by which people are split"
-            )
-    return Pair(
-        name=session.name,
-        source=parts["source"],
-        target=parts["target"],
-        reference=parts.get("reference"),
+def _session(place: Path) -> Session | None:
+    """Describe one session; None where the folder holds no recording."""
+    inside = [path for path in sorted(place.iterdir()) if _holds(path)]
+    if not inside:
+        return None
+    outlines = {path: recording.outline(path) for path in inside}
+    people = list(dict.fromkeys(each.person for each in outlines.values() if each.person))
+    if len(people) > 1:
+        raise DatasetError(
+            f"{place.name} pairs recordings of two people: {' and '.join(people[:2])}; put each "
+            "into a session of its own"
+        )
+    files = [file for each in outlines.values() for file in each.files]
+    if (place / marks.FILE).is_file():
+        files.append(place / marks.FILE)
+    return Session(
+        name=place.name,
+        person=people[0] if people else "",
+        parts=tuple(_part(path, each) for path, each in outlines.items()),
+        marks=_marks(place, inside),
+        files=tuple(files),
     )
 
 
-def _about(folder: Path) -> str:
-    """Name the file that says whose recording it is."""
-    saved = recording.saved(folder)
-    return "recording.json" if saved else "stream.json"
+def _holds(path: Path) -> bool:
+    """Whether a folder is a recording."""
+    return path.is_dir() and (recording.saved(path) or (path / STREAM).is_file())
+
+
+def _part(path: Path, about: Outline) -> Part:
+    """Describe one recording."""
+    return Part(
+        path.name,
+        about.modality,
+        about.channels,
+        about.rate,
+        lambda: recording.load(path),
+        about.seconds,
+    )
+
+
+def _marks(place: Path, inside: list[Path]) -> Callable[[], list[Mark]]:
+    """Read a session's marks: of its file, and those made while it was recorded."""
+
+    def read() -> list[Mark]:
+        found = marks.load(place)
+        for path in inside:
+            if not recording.saved(path) and (own := _recorded(recording.load(path))):
+                return sorted([*found, *own], key=lambda mark: mark.start)
+        return found  # each stream of one recording holds the same marks: one was enough
+
+    return read
+
+
+def _recorded(stream: Recording) -> list[Mark]:
+    """Give the marks that were made while a stream was recorded, at their moments."""
+    made = [mark for mark in stream.facts["marks"] if mark["index"] is not None]
+    lines = stream.t0 + np.array([mark["index"] for mark in made], np.float64) / stream.rate
+    moments = Places(stream).at(lines) if made else lines
+    return [
+        Mark(moment, str(mark["text"])) for moment, mark in zip(moments.tolist(), made, strict=True)
+    ]

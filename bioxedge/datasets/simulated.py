@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bioxedge.datasets.pair import Pair
+from bioxedge.datasets.session import Part, Session
 from bioxedge.errors import DatasetError
 from bioxedge.signals import Channel, Recording
 from bioxedge.simulated.days import (
@@ -29,7 +30,7 @@ from bioxedge.simulated.days import (
 from bioxedge.simulated.physiology import GRID, MARGIN, Track, draw_body, live
 from bioxedge.simulated.sensors import PACKET, record_ecg, record_ppg
 
-__all__ = ["LABELS", "SHORTEST", "TRANSITION", "mishaps", "wearers"]
+__all__ = ["LABELS", "SHORTEST", "TRANSITION", "mishaps", "sessions", "wearers"]
 
 
 def wearers(
@@ -82,6 +83,22 @@ def wearers(
     return [
         _wearer(number, seed=seed, minutes=minutes, ecg_rate=ecg_rate, ppg_rate=ppg_rate)
         for number in range(1, count + 1)
+    ]
+
+
+def sessions(*, count: int, minutes: float, seed: int) -> list[Session]:
+    """Simulate people, as :func:`wearers` does, as sessions of a data set."""
+    return [
+        Session(
+            pair.name,
+            pair.person,
+            tuple(
+                Part.of(name, recording)
+                for name in ("source", "target", "reference")
+                if (recording := getattr(pair, name)) is not None
+            ),
+        )
+        for pair in wearers(count=count, minutes=minutes, seed=seed)
     ]
 
 

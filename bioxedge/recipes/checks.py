@@ -1,0 +1,208 @@
+"""Choices of a recipe held against each other, before anything is read."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from bioxedge import dsp, units
+from bioxedge.errors import ManifestError, RecipeError
+from bioxedge.models import licences
+from bioxedge.models.cards import card
+from bioxedge.recipes.data import ROLES, Data
+from bioxedge.recipes.parts import Side
+from bioxedge.recipes.recipe import Recipe
+from bioxedge.spec import QualitySpec, numbers
+
+
+def check(recipe: Recipe) -> None:
+    """Hold the choices against each other.
+
+    Raises
+    ------
+    RecipeError
+        With the path of the key.
+    """
+    for place, number in numbers(msgspec.to_builtins(recipe)):
+        if not math.isfinite(number):
+            raise RecipeError(f"{number} is not finite - at `{place}`")
+    _check_task(recipe)
+    _check_people(recipe)
+    if not card(recipe.target.model.name).target:
+        raise RecipeError(
+            f"{recipe.target.model.name} serves as a source only: its blocks are conditioned on "
+            "the raw signal, which a bridge does not have - at `$.target.model.name`"
+        )
+    quality_in(recipe, QualitySpec())
+    if not recipe.source.hop:
+        raise RecipeError(
+            "the source's windows follow each other by how many samples? - at `$.source.hop`"
+        )
+    for side in ("source", "target"):
+        _check_side(getattr(recipe, side), f"$.{side}")
+
+
+def _check_task(recipe: Recipe) -> None:
+    """Hold the task's rule, labels and channels against each other."""
+    task, head = recipe.task, recipe.head
+    if task.rate and task.rule == "classes":
+        raise RecipeError("only a value, or one in bands, can be a rate - at `$.task.rate`")
+    if bool(task.channels) == bool(task.marks):
+        raise RecipeError(
+            "name the reference's channel, or say with marks which texts stand for which label - "
+            "at `$.task.channel`"
+        )
+    if task.rule == "value":
+        if task.labels or task.marks or len(task.channels) != 1:
+            raise RecipeError("a value is one channel, without labels - at `$.task.channel`")
+        if not task.unit:
+            raise RecipeError("a value needs the unit that it is said in - at `$.task.unit`")
+        if recipe.variants.make:
+            raise RecipeError(
+                "smaller variants are proven by labels, which a value has not - "
+                "at `$.variants.make`"
+            )
+        return
+    if len(task.labels) < 2 or len(set(task.labels)) < len(task.labels):
+        raise RecipeError(
+            f"{len(task.labels)} labels are named: 2 or more, all different, are told apart - "
+            "at `$.task.labels`"
+        )
+    unknown = [label for label in task.marks if label not in task.labels]
+    if unknown:
+        raise RecipeError(
+            f"marks stand for {', '.join(unknown)}, which is no label - at `$.task.marks`"
+        )
+    if task.marks and task.rule != "classes":
+        raise RecipeError('marks tell classes: write rule = "classes" - at `$.task.rule`')
+    if len(task.channels) > 1 and (
+        task.rule != "classes" or len(task.channels) != len(task.labels)
+    ):
+        raise RecipeError(
+            f"{len(task.channels)} channels are a column for each of {len(task.labels)} labels, "
+            "in the same order, of classes - at `$.task.channel`"
+        )
+    if isinstance(head.weights, tuple) and len(head.weights) != len(task.labels):
+        raise RecipeError(
+            f"{len(head.weights)} weights are given for {len(task.labels)} labels - "
+            "at `$.head.weights`"
+        )
+
+
+def _check_people(recipe: Recipe) -> None:
+    """Hold data sets, roles and the split against each other."""
+    split = recipe.split
+    if split.folds < 2:
+        raise RecipeError("people are dealt out to 2 folds or more - at `$.split.folds`")
+    if split.fold >= split.folds:
+        raise RecipeError(
+            f"fold {split.fold} does not exist: {split.folds} folds are "
+            f"numbered from 0 - at `$.split.fold`"
+        )
+    for place, data in recipe.placed():
+        ready = bool(getattr(data, "head", ""))
+        if data.dataset != "simulated" and not data.folder and not ready:
+            raise RecipeError(f"{data.dataset} needs a folder - at `{place}.folder`")
+        if ready:
+            _check_ready(data, place, len(recipe.teacher))
+        for side in ("source", "target"):
+            picked = getattr(data, side)
+            for unit in picked.units:
+                _check_unit(unit, f"{place}.{side}.unit")
+    named = [name for role in ROLES for name in getattr(split, role)]
+    twice = sorted({name for name in named if named.count(name) > 1})
+    if twice:
+        raise RecipeError(f"{', '.join(twice)} would be in two parts - at `$.split`")
+    if not recipe.role("pair"):
+        raise RecipeError(
+            "nobody wore both sensors: name recordings of both in [data] or [[pairs]] - "
+            "at `$.pairs`"
+        )
+    if recipe.ready is None and not recipe.role("head"):
+        raise RecipeError(
+            "nothing teaches the target model: name labelled recordings or a ready head in "
+            "[[teacher]] - at `$.teacher`"
+        )
+
+
+def _check_ready(data: Data, place: str, count: int) -> None:
+    """Hold a ready head to what a file from outside needs."""
+    head, sha256 = getattr(data, "head", ""), getattr(data, "sha256", "")
+    if count > 1:
+        raise RecipeError(f"{count} teachers, one of which is ready: leave one - at `$.teacher`")
+    if data.folder:
+        raise RecipeError(f"a ready head learns from no folder - at `{place}.folder`")
+    if head != "checkpoint" and not sha256:
+        raise RecipeError(
+            f"{head} comes from outside: give its sha256 (sha256sum FILE) - at `{place}.sha256`"
+        )
+    if data.licence == "not stated":
+        raise RecipeError(
+            f"{head} comes from outside: state the licence of its weights - at `{place}.licence`"
+        )
+
+
+def _check_unit(unit: str, place: str) -> None:
+    """Refuse a unit that nobody knows."""
+    if not units.known(unit):
+        raise RecipeError(
+            f"{unit!r} is no unit that is known: write uV, mV, V, uS, g, degC, bpm … or a.u. - "
+            f"at `{place}`"
+        )
+
+
+def _check_side(about: Side, place: str) -> None:
+    """Hold one side's sensor, stages and model against each other."""
+    sensor, model = about.sensor, about.model
+    if len(sensor.columns) != len(sensor.channels):
+        raise RecipeError(
+            f"{len(sensor.columns)} columns are {len(sensor.channels)} channels of the live "
+            f"sensor: name one for each, in the same order - at `{place}.sensor.channel`"
+        )
+    if len(sensor.units) != len(sensor.channels):
+        raise RecipeError(
+            f"{len(sensor.units)} units are given for {len(sensor.channels)} channels: name one "
+            f"for all of them or one for each - at `{place}.sensor.unit`"
+        )
+    for unit in sensor.units:
+        _check_unit(unit, f"{place}.sensor.unit")
+    for key, names in (
+        ("column", sensor.columns),
+        ("channel", sensor.channels),
+        ("same_as", sensor.sensors),
+    ):
+        if len(set(names)) < len(names):
+            raise RecipeError(f"{', '.join(names)}: one is named twice - at `{place}.sensor.{key}`")
+    try:
+        dsp.Stages(about.stages, sensor.input)
+    except ManifestError as error:
+        raise RecipeError(str(error).replace("$.stream", place)) from error
+    if model.checkpoint in ("pretrain", "pip:openecg"):
+        return
+    if not model.sha256:
+        raise RecipeError(
+            f"{model.checkpoint} comes from outside: give its sha256 (sha256sum FILE) - "
+            f"at `{place}.model.sha256`"
+        )
+    if not model.licence:
+        raise RecipeError(
+            f"{model.checkpoint} comes from outside: state the licence of its weights - "
+            f"at `{place}.model.licence`"
+        )
+    licences.check_model(model.name, model.licence, model.non_commercial, f"{place}.model.licence")
+
+
+def quality_in(recipe: Recipe, modality: QualitySpec) -> QualitySpec:
+    """Put a recipe's bounds in the place of those of the modality.
+
+    Raises
+    ------
+    RecipeError
+        A bound that does not exist or cannot be, with its path.
+    """
+    try:
+        return msgspec.convert({**msgspec.to_builtins(modality), **recipe.quality}, QualitySpec)
+    except msgspec.ValidationError as error:
+        said = str(error).replace("`$", "`$.quality")
+        raise RecipeError(said if "`$" in said else f"{said} - at `$.quality`") from error
