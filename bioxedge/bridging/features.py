@@ -181,7 +181,11 @@ class _Sheets:
 
 def mapped(path: Path) -> Tensor:
     """Map an array of a ``.npy`` file: read where it is used, never written to."""
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return readonly(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def readonly(array: npt.NDArray[np.float32]) -> Tensor:
+    """Take a mapped array as a tensor that must not be written to."""
     with warnings.catch_warnings():
         # Torch has no read-only tensors and says so; a write would end the process.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

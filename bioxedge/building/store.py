@@ -37,10 +37,11 @@ Cut = Callable[[Report, Path], None]
 
 FORMATS = {
     "windows": 1,
+    "values": 1,
     "encoder": 1,
     "features": 1,
     "tokens": 1,
-    "head-features": 1,
+    "copies": 1,
     "head": 1,
     "positions": 1,
     "bridge": 1,

@@ -79,14 +79,14 @@ def _session(path: Path) -> Session:
             return found
 
         channels = tuple(Channel(column, unit) for column, unit in columns.items())
-        return Part(name, modality, channels, rate, read)
+        return Part(name, modality, channels, rate, read, files=(path, *others))
 
     parts = (
         part("source", "ppg", {"PLETH": "a.u."}, RATE),
         part("target", "ecg", {"II": "mV"}, RATE),
         part("reference", "reference", dict.fromkeys(_NUMERICS, ""), 1.0),
     )
-    return Session(name, _person(others[1]), parts, files=(path, *others))
+    return Session(name, _person(others[1]), parts)
 
 
 def _read(path: Path) -> Pair:

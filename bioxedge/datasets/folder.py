@@ -31,7 +31,7 @@ from bioxedge.datasets.session import Part, Session
 from bioxedge.errors import DatasetError
 from bioxedge.marks import Mark
 from bioxedge.recorded import STREAM
-from bioxedge.recording import Outline
+from bioxedge.recording import Outline, saved
 from bioxedge.signals import Recording
 
 
@@ -68,21 +68,21 @@ def _session(place: Path) -> Session | None:
             f"{place.name} pairs recordings of two people: {' and '.join(people[:2])}; put each "
             "into a session of its own"
         )
-    files = [file for each in outlines.values() for file in each.files]
-    if (place / marks.FILE).is_file():
-        files.append(place / marks.FILE)
+    own = [place / marks.FILE] if (place / marks.FILE).is_file() else []
+    # Marks that were made while recording lie in the recordings.
+    own += [file for path, each in outlines.items() if not saved(path) for file in each.files]
     return Session(
         name=place.name,
         person=people[0] if people else "",
         parts=tuple(_part(path, each) for path, each in outlines.items()),
         marks=_marks(place, inside),
-        files=tuple(files),
+        files=tuple(own),
     )
 
 
 def _holds(path: Path) -> bool:
     """Whether a folder is a recording."""
-    return path.is_dir() and (recording.saved(path) or (path / STREAM).is_file())
+    return path.is_dir() and (saved(path) or (path / STREAM).is_file())
 
 
 def _part(path: Path, about: Outline) -> Part:
@@ -94,6 +94,7 @@ def _part(path: Path, about: Outline) -> Part:
         about.rate,
         lambda: recording.load(path),
         about.seconds,
+        about.files,
     )
 
 
@@ -103,7 +104,7 @@ def _marks(place: Path, inside: list[Path]) -> Callable[[], list[Mark]]:
     def read() -> list[Mark]:
         found = marks.load(place)
         for path in inside:
-            if not recording.saved(path) and (own := _recorded(recording.load(path))):
+            if not saved(path) and (own := _recorded(recording.load(path))):
                 return sorted([*found, *own], key=lambda mark: mark.start)
         return found  # each stream of one recording holds the same marks: one was enough
 

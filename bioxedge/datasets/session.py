@@ -36,6 +36,8 @@ class Part:
         Gives the Recording; raises RecordingError.
     seconds : float, optional
         How long it is, where that is known before it is read.
+    files : tuple of Path
+        All that reading it reads: what a step's key is made of.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Part:
     rate: float
     read: Callable[[], Recording]
     seconds: float | None = None
+    files: tuple[Path, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, name: str, recording: Recording) -> Part:
@@ -77,7 +80,7 @@ class Session:
     marks : callable
         Gives what was said about stretches of it; raises RecordingError.
     files : tuple of Path
-        All that reading it reads: what a step's key is made of.
+        What its marks are read from.
     """
 
     name: str
