@@ -62,6 +62,11 @@ class Targets:
             return values.long()
         return torch.bucketize(values * factors if self.rate else values, self.bounds, right=True)
 
+    def played(self, indices: Tensor, factors: Tensor) -> Tensor:
+        """Values [n] of the indexed windows when played at these factors."""
+        values = self.values[indices]
+        return values * factors if self.rate else values
+
     def weights(self, *, seed: int) -> Tensor:
         """Inverse frequency of each class as training will meet it, 1 on average.
 

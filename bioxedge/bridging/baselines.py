@@ -85,7 +85,8 @@ def distil(
         batch=training.batch,
         rate=training.learning_rate,
         seed=seed,
-        cosine=True,
+        schedule="cosine",
+        what="distilling",
         state=state,
         report=report,
     )

@@ -25,6 +25,9 @@ RANGE = 100.0
 FEWEST_PEOPLE = 3
 """With fewer pair people nobody can be held out, and the temperature stands alone."""
 ALONE, BOTH = "temperature alone", "temperature and bias"
+AS_IT_IS, LINE = "as it is", "slope and offset"
+"""What can be done to a value."""
+_STEEPEST = 10.0  # a value's slope lies between 1/10 and 10
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Calibration:
     bias : tuple of float
         One for each class, their sum 0; all 0 where the temperature stands alone.
     taken : str
-        ``temperature alone`` or ``temperature and bias``.
+        ``temperature alone`` or ``temperature and bias``; for a value ``as it is`` or ``slope and
+        offset``, the slope being one over the temperature and the offset the bias.
     held_out : dict of str to dict of str to float
         For both of them, on pair people who were held out: ``cross_entropy`` against the
         teacher's probabilities, and ``agreement`` with its labels, every class weighing the same.
@@ -55,6 +59,8 @@ class Calibration:
 
     def line(self, labels: Sequence[str]) -> str:
         """Say in one line what was taken, and why."""
+        if self.taken in (AS_IT_IS, LINE):
+            return self._value_line()
         what = f"temperature {self.temperature:.3g}"
         if self.taken == BOTH:
             own = ", ".join(f"{n} {b:+.2f}" for n, b in zip(labels, self.bias, strict=True))
@@ -68,6 +74,62 @@ class Calibration:
             f"{both['cross_entropy']:.3f}, agreement with its labels "
             f"{alone['agreement']:.3f} and {both['agreement']:.3f}"
         )
+
+    def _value_line(self) -> str:
+        """Say what was done to a value."""
+        what = "as it is"
+        if self.taken == LINE:
+            what = f"times {1 / self.temperature:.3g}, {self.bias[0]:+.3g}"
+        if not self.held_out:
+            return f"Calibrated: {what}; fewer than {FEWEST_PEOPLE} pair people"
+        alone, both = (self.held_out[name]["error"] for name in (AS_IT_IS, LINE))
+        return (
+            f"Calibrated: {what}. On pair people held out, as it is and with slope and "
+            f"offset: mean error to the teacher {alone:.3g} and {both:.3g}"
+        )
+
+
+@torch.no_grad()
+def calibrate_value(bridged: Tensor, teacher: Tensor, person: npt.NDArray[np.str_]) -> Calibration:
+    """Fit a slope and an offset to the teacher's values, where they serve people held out.
+
+    Parameters
+    ----------
+    bridged, teacher : Tensor of shape [n, 1]
+        Values on the same pairs.
+    person : ndarray of str, shape [n]
+        Who each pair is of.
+
+    Returns
+    -------
+    Calibration
+        ``value / temperature + bias``.
+    """
+    x, y = _values(bridged)[:, 0], _values(teacher)[:, 0]
+    people = np.unique(person)
+    if len(people) < FEWEST_PEOPLE:
+        return Calibration(1.0, (0.0,), AS_IT_IS)
+    fitted = np.empty_like(x)
+    for one in people:
+        out = person == one
+        slope, offset = _line(x[~out], y[~out])
+        fitted[out] = slope * x[out] + offset
+    figures = {
+        name: {"error": float(np.mean([np.abs(v - y)[person == one].mean() for one in people]))}
+        for name, v in ((AS_IT_IS, x), (LINE, fitted))
+    }
+    if figures[LINE]["error"] >= figures[AS_IT_IS]["error"]:
+        return Calibration(1.0, (0.0,), AS_IT_IS, figures)
+    slope, offset = _line(x, y)
+    return Calibration(1.0 / slope, (offset,), LINE, figures)
+
+
+def _line(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Fit a rising line by least squares."""
+    spread = float(((x - x.mean()) ** 2).sum())
+    slope = float(((x - x.mean()) * (y - y.mean())).sum()) / spread if spread > 0 else 1.0
+    slope = float(np.clip(slope, 1 / _STEEPEST, _STEEPEST))
+    return slope, float(y.mean() - slope * x.mean())
 
 
 @torch.no_grad()

@@ -1,10 +1,10 @@
-"""What frozen models make of windows, computed once: every cut from one pass over the data."""
+"""What a frozen model made of windows, in memory or mapped from files."""
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,20 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bioxedge.bridging.bridge import TokenMean
-from bioxedge.bridging.compute import Compute
-from bioxedge.bridging.costs import costs
-from bioxedge.bridging.loop import Report, quiet
+from bioxedge.bridging.room import reserve
 from bioxedge.bridging.world import ALONE, World
-from bioxedge.models.chain import Chain
 
 Array = npt.NDArray[np.float32]
 
-BATCH = 64
-"""Windows that pass through a model together; fewer where one costs much."""
-
-_COSTLIEST = 2**36  # multiply-accumulates of a batch: memory inside a model grows with them
-_LARGEST = {"cpu": 2**22, "cuda": 2**24}  # numbers of one activation of a batch: a cache's worth
 _FLUSH_EVERY = 10.0  # seconds
 
 
@@ -46,70 +37,7 @@ class Features:
     tokens: dict[int, Tensor] = field(default_factory=dict)
 
 
-def extract(
-    chain: Chain,
-    windows: Tensor,
-    *,
-    rows: Tensor | None = None,
-    tokens: Collection[int] = (),
-    folder: Path | None = None,
-    report: Report = quiet,
-    compute: Compute | None = None,
-    world: World = ALONE,
-) -> Features:
-    """Pass windows [n, channels, samples] through a whole chain, once.
-
-    With a folder the activations are written to files that the result is mapped from: memory
-    does not grow with the number of windows, what was stopped goes on where it was, and
-    several processes share the work.
-
-    Parameters
-    ----------
-    chain : Chain
-        Frozen, stem included.
-    windows : Tensor of float32
-    rows : Tensor of int64, optional
-        Which of the windows, in this order; all if left out.
-    tokens : collection of int
-        Cuts at which to keep all tokens (n · tokens · features floats each).
-    folder : Path, optional
-        For these windows and this chain alone; made if need be.
-    report : callable, optional
-        Told how many of how many batches are done.
-    compute : Compute, optional
-    world : World
-        Shares the work where there is a folder.
-    """
-    rows = torch.arange(len(windows)) if rows is None else rows
-    compute = compute or Compute()
-    cuts = [chain.cut(k, windows.shape[2]) for k in range(len(chain) + 1)]
-    shapes = {f"pooled-{k:02d}": (len(rows), cut.features) for k, cut in enumerate(cuts)}
-    shapes |= {f"tokens-{k:02d}": (len(rows), *cuts[k]) for k in sorted(set(tokens))}
-    largest = max(cut.tokens * cut.features for cut in cuts)
-    macs = costs(chain, windows.shape[2])[-1].macs
-    fitting = _LARGEST.get(compute.where.type, _LARGEST["cpu"]) // largest
-    batch = max(1, min(BATCH, fitting, _COSTLIEST // max(macs, 1)))
-    sheets = _Sheets(shapes, -(-len(rows) // batch), folder, world)
-    pool = TokenMean()
-    report(sheets.done, sheets.batches)
-    with compute.placed(chain), torch.inference_mode(), compute.running():
-        for number in sheets.todo():
-            part = slice(number * batch, (number + 1) * batch)
-            x = windows[rows[part]].to(compute.where)
-            for k, activation in enumerate(chain.activations(x)):
-                sheets.write(f"pooled-{k:02d}", part, pool(activation.float()))
-                if k in tokens:
-                    sheets.write(f"tokens-{k:02d}", part, activation)
-            sheets.mark(number)
-            report(sheets.done, sheets.batches)
-    found = sheets.read()
-    return Features(
-        [found[f"pooled-{k:02d}"] for k in range(len(cuts))],
-        {k: found[f"tokens-{k:02d}"] for k in tokens},
-    )
-
-
-class _Sheets:
+class Sheets:
     """Arrays that are filled batch by batch: in memory, or in files that are mapped."""
 
     def __init__(
@@ -193,7 +121,11 @@ def readonly(array: npt.NDArray[np.float32]) -> Tensor:
 
 
 def _create(path: Path, shape: tuple[int, ...], kind: type) -> None:
-    np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape).flush()
+    """Make a file of an array, and take its room: a full disk is then one line, not a crash."""
+    with path.open("wb") as file:
+        header = {"descr": np.dtype(kind).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        reserve(file, file.tell() + math.prod(shape) * np.dtype(kind).itemsize)
 
 
 def _fits(path: Path, shape: tuple[int, ...]) -> bool:
@@ -202,28 +134,3 @@ def _fits(path: Path, shape: tuple[int, ...]) -> bool:
         return np.load(path, mmap_mode="r", allow_pickle=False).shape == shape
     except (OSError, ValueError):
         return False
-
-
-def tokens_of(chain: Chain, cut: int, windows: Tensor, rows: Tensor, places: Tensor) -> Tensor:
-    """Give single tokens [n, features] at one cut: that of each row at its place.
-
-    Parameters
-    ----------
-    chain : Chain
-        Frozen, stem included.
-    cut : int
-    windows : Tensor of shape [windows, channels, samples]
-    rows, places : Tensor of int64, shape [n]
-        The window and the token of each.
-    """
-    head = chain[:cut]
-    needed, where = torch.unique(rows, return_inverse=True)
-    tokens, features = chain.cut(cut, windows.shape[2])
-    batch = max(1, min(BATCH, _LARGEST["cpu"] // (tokens * features)))
-    found = torch.empty(len(rows), features)
-    with torch.inference_mode():
-        for number, part in enumerate(needed.split(batch)):
-            activation = head(windows[part])
-            mine = torch.nonzero((where // batch) == number).flatten()
-            found[mine] = activation[where[mine] - number * batch, places[mine]]
-    return found

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bioxedge.bridging.bridge import TokenMean
-from bioxedge.bridging.loop import Report, fit, quiet
+from bioxedge.bridging.loop import Report, Schedule, fit, quiet
 
 
 class Head(nn.Module):
@@ -44,6 +44,8 @@ def train_head(
     batch: int = 64,
     learning_rate: float = 3e-3,
     decay: float = 1e-2,
+    schedule: Schedule = "cosine",
+    standardise: bool = True,
     seed: int,
     state: Path | None = None,
     report: Report = quiet,
@@ -59,17 +61,17 @@ def train_head(
     labels : Tensor of int64, shape [n]
     weights : Tensor of shape [classes]
         Of each class in the cross-entropy.
-    epochs, batch, learning_rate, decay, seed, state, report
+    epochs, batch, learning_rate, decay, schedule, seed, state, report
         See :func:`bioxedge.bridging.loop.fit`.
+    standardise : bool
+        As published they are not.
 
     Returns
     -------
     Head
         Frozen.
     """
-    mean, spread = pooled.mean(0), pooled.std(0)
-    # A feature that never moves here must not decide once it does.
-    spread = torch.where(spread > 1e-6, spread, 1.0)
+    mean, spread = _scale(pooled, standardise)
     scaled = (pooled - mean) / spread
     torch.manual_seed(seed)
     head = Head(pooled.shape[1], len(weights))
@@ -86,10 +88,86 @@ def train_head(
         rate=learning_rate,
         decay=decay,
         seed=seed,
-        cosine=True,
+        schedule=schedule,
         state=state,
         report=report,
+        what="training the head",
     )
+    return _folded(head, mean, spread)
+
+
+def train_value_head(
+    pooled: Tensor,
+    values: Tensor,
+    *,
+    epochs: int = 60,
+    batch: int = 64,
+    learning_rate: float = 3e-3,
+    decay: float = 1e-2,
+    schedule: Schedule = "cosine",
+    standardise: bool = True,
+    seed: int,
+    state: Path | None = None,
+    report: Report = quiet,
+) -> Head:
+    """Train a head that answers with a value, in the value's unit.
+
+    The values are standardised while training, too, and compared by Huber's loss, which one slip
+    of a reference does not rule; all of it is folded into the layer at the end.
+
+    Parameters
+    ----------
+    pooled : Tensor of shape [n, features]
+    values : Tensor of float32, shape [n]
+    epochs, batch, learning_rate, decay, schedule, standardise, seed, state, report
+        As for :func:`train_head`.
+
+    Returns
+    -------
+    Head
+        Frozen; one answer.
+    """
+    mean, spread = _scale(pooled, standardise)
+    scaled = (pooled - mean) / spread
+    middle, width = values.mean(), values.std(correction=0).clamp_min(1e-6)
+    wanted = ((values - middle) / width)[:, None]
+    torch.manual_seed(seed)
+    head = Head(pooled.shape[1], 1)
+
+    def loss(indices: Tensor, _: torch.Generator) -> Tensor:
+        return F.huber_loss(head.of_pooled(scaled[indices]), wanted[indices])
+
+    fit(
+        head,
+        loss,
+        len(values),
+        epochs=epochs,
+        batch=batch,
+        rate=learning_rate,
+        decay=decay,
+        seed=seed,
+        schedule=schedule,
+        state=state,
+        report=report,
+        what="training the head",
+    )
+    with torch.no_grad():
+        head.linear.weight *= width
+        head.linear.bias.mul_(width).add_(middle)
+    return _folded(head, mean, spread)
+
+
+def _scale(pooled: Tensor, wanted: bool) -> tuple[Tensor, Tensor]:
+    """Give each feature's mean and deviation, or 0 and 1."""
+    if not wanted:
+        return torch.zeros(pooled.shape[1]), torch.ones(pooled.shape[1])
+    spread = pooled.std(0, correction=1 if len(pooled) > 1 else 0)
+    # A feature that never moves here must not decide once it does.
+    return pooled.mean(0), torch.where(spread > 1e-6, spread, 1.0)
+
+
+def _folded(head: Head, mean: Tensor, spread: Tensor) -> Head:
+    """Put the features' scale into the layer, and freeze it."""
     with torch.no_grad():
         head.linear.weight /= spread
         head.linear.bias -= head.linear.weight @ mean

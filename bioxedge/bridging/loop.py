@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 import signal
 import threading
 import time
@@ -11,18 +12,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from bioxedge.bridging.world import ALONE, World
+from bioxedge.errors import ModelError
 
 Loss = Callable[[Tensor, torch.Generator], Tensor]
 """Takes the indices of a batch and the epoch's random numbers; gives a scalar."""
 
 Report = Callable[[int, int], None]
 """Told how many of how many batches are done."""
+
+Schedule = Literal["constant", "cosine"]
+"""What the learning rate does from epoch to epoch."""
 
 _SAVE_EVERY = 10.0  # seconds
 
@@ -89,11 +94,12 @@ def fit(
     rate: float,
     seed: int,
     decay: float = 0.0,
-    cosine: bool = False,
+    schedule: Schedule = "constant",
     held_out: HeldOut | None = None,
     state: Path | None = None,
     report: Report = quiet,
     world: World = ALONE,
+    what: str = "training",
 ) -> list[float]:
     """Train a module's parameters with Adam.
 
@@ -112,31 +118,38 @@ def fit(
         Examples in an epoch; a last batch of one is dropped (batch norm cannot use it).
     epochs, batch, rate, seed, decay
         Adam's settings; ``decay`` is decoupled (AdamW).
-    cosine : bool
-        Let the rate fall to zero along half a cosine.
+    schedule : {"constant", "cosine"}
+        With ``cosine`` the rate falls to zero along half a cosine.
     held_out : HeldOut, optional
         Stops training early and keeps the best epoch's weights.
     state : Path, optional
         Where progress is kept; removed at the end.
     report : callable, optional
     world : World
+    what : str
+        Names the training in an error.
 
     Returns
     -------
     list of float
         The mean loss of each epoch that was trained.
+
+    Raises
+    ------
+    ModelError
+        A loss, or a weight at the end, that is no longer a finite number.
     """
     wanted = [p for p in module.parameters() if p.requires_grad]
     adam = torch.optim.AdamW(wanted, lr=rate, weight_decay=decay)
     at = _Progress()
     if state is not None and state.exists():
-        at = _resumed(state, module, adam, held_out)
+        at = _resumed(state, module, adam, held_out) or at
     batches = _batches(count, batch)
     report(at.epoch * batches + at.step, epochs * batches)
     saved_at = time.monotonic()
     with torch.random.fork_rng(devices=[]), _interruptible() as interrupted:
         while at.epoch < epochs and not at.over:
-            if cosine:
+            if schedule == "cosine":
                 for group in adam.param_groups:
                     group["lr"] = 0.5 * rate * (1 + math.cos(math.pi * at.epoch / epochs))
             generator, order = _drawn(seed, at, count)
@@ -145,6 +158,9 @@ def fit(
                     continue  # done before the run was stopped
                 adam.zero_grad(set_to_none=True)
                 value = loss(indices, generator)
+                # Of several processes all must stop: they learn of it at the epoch's end.
+                if world.size == 1:
+                    _finite(value.item(), what, at.epoch, rate)
                 value.backward()
                 adam.step()
                 at.add(step, value, len(indices), generator)
@@ -156,13 +172,25 @@ def fit(
                 if interrupted():
                     raise KeyboardInterrupt
             at.finish(world)
+            _finite(at.history[-1], what, at.epoch - 1, rate)
             at.over = held_out is not None and held_out.look(module)
     if held_out is not None:
         held_out.restore(module)
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in wanted):
+        _finite(math.nan, what, at.epoch - 1, rate)
     report(epochs * batches, epochs * batches)
     if state is not None and world.first:
         state.unlink(missing_ok=True)
     return at.history
+
+
+def _finite(value: float, what: str, epoch: int, rate: float) -> None:
+    """Stop a training that has run away."""
+    if not math.isfinite(value):
+        raise ModelError(
+            f"{what} ran away: its loss is {value} in epoch {epoch + 1}, with a learning rate of "
+            f"{rate:g}; lower learning_rate, or look for values in the windows that are far out"
+        )
 
 
 @dataclass
@@ -235,9 +263,13 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 def _resumed(
     state: Path, module: nn.Module, adam: torch.optim.Optimizer, held_out: HeldOut | None
-) -> _Progress:
-    """Take up a training where it was stopped."""
-    saved = torch.load(state, weights_only=True)
+) -> _Progress | None:
+    """Take up a training where it was stopped; None where its file is damaged."""
+    try:
+        saved = torch.load(state, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+        state.unlink(missing_ok=True)
+        return None
     module.load_state_dict(saved["module"])
     adam.load_state_dict(saved["adam"])
     if held_out is not None:

@@ -20,6 +20,8 @@ __all__ = ["Positions", "alignments", "linear_cka", "select_positions"]
 
 Features = NDArray[np.floating[Any]]
 
+_SAME = 1e-9  # scores that differ by less are those of one constant answer
+
 
 @dataclass(frozen=True)
 class Positions:
@@ -35,6 +37,11 @@ class Positions:
         Linear CKA of each target cut with the chosen source cut.
     source_folds : tuple of tuple of float
         Macro F1 of each source cut in each fold.
+    standardised_scores : tuple of float
+        As ``source_scores``, of the same probe on features that are scaled to a deviation of 1
+        by each fold's training part.
+    remark : str
+        What people must know of the choice; empty where it is the published rule's.
     """
 
     source_cut: int
@@ -42,6 +49,8 @@ class Positions:
     source_scores: tuple[float, ...]
     target_scores: tuple[float, ...]
     source_folds: tuple[tuple[float, ...], ...]
+    standardised_scores: tuple[float, ...] = ()
+    remark: str = ""
 
 
 def select_positions(
@@ -82,7 +91,10 @@ def select_positions(
     Notes
     -----
     The classifier is an L2 logistic regression, C = 1, at most 1000 iterations, on raw
-    features. A fold whose training part holds one class predicts that class.
+    features. A fold whose training part holds one class predicts that class. Features that are
+    small beside C leave it at the majority class: then all cuts score the same, and the choice is
+    that of the same probe on standardised features; where that tells none apart either, the last
+    cut is taken. Both are said in ``remark``.
     """
     labels = np.asarray(pseudo_labels)
     if labels.ndim != 1:
@@ -96,7 +108,10 @@ def select_positions(
 
     with threadpool_limits(1):  # matrices this small wait for threads
         f1 = np.array([[_macro_f1(x, labels, *split) for split in splits] for x in source])
-    best = int(f1.mean(axis=1).argmax())
+        scaled = np.array(
+            [[_macro_f1(_scaled(x, split[0]), labels, *split) for split in splits] for x in source]
+        ).mean(axis=1)
+    best, remark = _best(f1.mean(axis=1), scaled)
     cka = [linear_cka(source[best], y) for y in target]
     return Positions(
         source_cut=best,
@@ -104,7 +119,28 @@ def select_positions(
         source_scores=tuple(f1.mean(axis=1).tolist()),
         target_scores=tuple(cka),
         source_folds=tuple(tuple(row) for row in f1.tolist()),
+        standardised_scores=tuple(scaled.tolist()),
+        remark=remark,
     )
+
+
+def _best(published: NDArray[np.float64], scaled: NDArray[np.float64]) -> tuple[int, str]:
+    """Choose a source cut, and say what is unusual about it."""
+    if len(published) < 2 or np.ptp(published) > _SAME:
+        return int(published.argmax()), ""
+    said = f"the published probe scores {published[0]:.3f} at every source cut and tells none apart"
+    if np.ptp(scaled) > _SAME:
+        best = int(scaled.argmax())
+        return best, f"{said}: cut {best} was chosen by the same probe on standardised features"
+    last = len(published) - 1
+    return last, f"{said}, nor does it on standardised features: the last cut, {last}, was taken"
+
+
+def _scaled(x: Features, train: NDArray[np.intp]) -> Features:
+    """Scale each feature by what a fold trains on."""
+    mean, spread = x[train].mean(axis=0), x[train].std(axis=0)
+    scaled: Features = (x - mean) / np.where(spread > 1e-9, spread, 1.0)
+    return scaled
 
 
 def linear_cka(x: ArrayLike, y: ArrayLike) -> float:

@@ -34,6 +34,7 @@ def pretrain(
     chain: Chain,
     windows: Tensor,
     *,
+    rows: Tensor | None = None,
     rate: float,
     epochs: int,
     batch: int = 64,
@@ -49,7 +50,10 @@ def pretrain(
     chain : Chain
         A whole chain, stem included.
     windows : Tensor of float32, shape [n, channels, samples]
-        Unlabelled, each channel at zero mean and unit deviation.
+        Unlabelled, each channel at zero mean and unit deviation. May be mapped from a file: a
+        batch is read at a time.
+    rows : Tensor of int64, optional
+        Which of them; all if left out.
     rate : float
         Rate of the windows in Hz.
     epochs, batch, learning_rate, seed, state, report
@@ -73,8 +77,9 @@ def pretrain(
         )
     rhythm = _rhythm(samples, rate)
     generator = torch.Generator().manual_seed(seed)
-    some = torch.randperm(len(windows), generator=generator)[:REFERENCE]
-    played = stretch(windows[some], draw_factors(len(some), generator), generator)
+    rows = torch.arange(len(windows)) if rows is None else rows
+    some = torch.randperm(len(rows), generator=generator)[:REFERENCE]
+    played = stretch(windows[rows[some]], draw_factors(len(some), generator), generator)
     reference = rhythm(standardise(played))
     mean, spread = reference.mean(0), reference.std(0).clamp_min(1e-6)
     features = chain.cut(chain.last, samples).features
@@ -87,7 +92,7 @@ def pretrain(
 
     def loss(indices: Tensor, generator: torch.Generator) -> Tensor:
         factors = draw_factors(len(indices), generator)
-        stretched = standardise(stretch(windows[indices], factors, generator))
+        stretched = standardise(stretch(windows[rows[indices]], factors, generator))
         wanted = (rhythm(stretched) - mean) / spread
         disturbed = standardise(disturb(stretched, rate, generator))
         answered: Tensor = answer(pool(chain(disturbed)))
@@ -96,14 +101,15 @@ def pretrain(
     history = fit(
         task,
         loss,
-        len(windows),
+        len(rows),
         epochs=epochs,
         batch=batch,
         rate=learning_rate,
         seed=seed,
-        cosine=True,
+        schedule="cosine",
         state=state,
         report=report,
+        what=f"pretraining {chain.name}",
     )
     chain.freeze()
     return history

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.compute import Compute
-from bioxedge.bridging.loop import HeldOut, Report, fit, quiet
+from bioxedge.bridging.loop import HeldOut, Report, Schedule, fit, quiet
 from bioxedge.bridging.losses import OVER_BATCH, Pairs, distance
 from bioxedge.bridging.world import ALONE, World
 from bioxedge.errors import ModelError
@@ -39,6 +39,8 @@ class Training:
     patience : int
         Epochs without a new best on held-out pairs after which training stops; 0 for all
         epochs.
+    schedule : {"cosine", "constant"}
+        Of the learning rate: falling, or as published.
     """
 
     loss: str = "centred_cosine"
@@ -48,6 +50,7 @@ class Training:
     batch: int = 64
     learning_rate: float = 3e-3
     patience: int = 0
+    schedule: Schedule = "cosine"
 
 
 @dataclass(frozen=True)
@@ -145,11 +148,12 @@ def train_bridge(
             batch=training.batch,
             rate=training.learning_rate,
             seed=seed,
-            cosine=True,
+            schedule=training.schedule,
             held_out=watch,
             state=state,
             report=report,
             world=world,
+            what="training the bridge",
         )
     bridge.cpu().requires_grad_(False).eval()
     return Course(losses) if watch is None else Course(losses, watch.losses, watch.best)

@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from bioxedge import models
 from bioxedge.bridging.augment import Targets, stretch
 from bioxedge.bridging.compute import Compute
-from bioxedge.bridging.features import extract
-from bioxedge.bridging.head import Head, train_head
+from bioxedge.bridging.features import Features
+from bioxedge.bridging.head import Head, train_head, train_value_head
 from bioxedge.bridging.pretrain import pretrain
+from bioxedge.bridging.runner import Runner
 from bioxedge.building.feeding import options_of
-from bioxedge.building.prepare import Prepared, seed_of
+from bioxedge.building.preparation import Prepared, seed_of
 from bioxedge.building.store import Store, Values, key_of
 from bioxedge.datasets.windowed import streamed_rate
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Recipe, Side, section
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One frozen model, and what it made of every window of its sensor.
+
+    Attributes
+    ----------
+    chain : Chain
+        Whole.
+    features : Features
+        Pooled, at every cut up to the highest that is needed; one row for each window, whoever
+        it is of.
+    key : str
+        Of the model alone.
+    seen_key : str
+        Of the model, the windows and the precision.
+    """
+
+    chain: Chain
+    features: Features
+    key: str
+    seen_key: str
 
 
 def compute_of(recipe: Recipe) -> Compute:
@@ -34,26 +58,54 @@ def compute_of(recipe: Recipe) -> Compute:
 
 def encoder(
     recipe: Recipe, prepared: Prepared, store: Store, opened: dict[str, Chain], side: str
-) -> tuple[Chain, str]:
-    """Take a side's published encoder, or pretrain one on unlabelled windows of its sensor."""
+) -> Encoder:
+    """Take a side's published encoder, or pretrain one, and pass all windows through it once."""
     about: Side = getattr(recipe, side)
-    wanted = about.model
     if side in opened:
         chain = opened[side]
-        return chain, key_of(wanted.name, chain.sha256, options_of(about))
-    seed = seed_of(recipe, side)
+        key = key_of("encoder", about.model.name, chain.sha256, options_of(about))
+    else:
+        chain, key = _pretrained(recipe, prepared, store, about, side)
+    windows: Tensor = getattr(prepared.windows, side)
+    last = recipe.bridge.source_cut if side == "source" else "auto"
+    runner = Runner(compute_of(recipe), store.world)
+    # A pass that stops early is another one: it holds fewer cuts.
+    until = last if isinstance(last, int) else len(chain)
+    seen_key = key_of("features", key, prepared.windows.key, side, runner.compute.precision)
+
+    def fill(report: Any, folder: Path) -> Features:
+        return runner.features(chain, windows, last=until, folder=folder, report=report)
+
+    features = store.folder(
+        f"{side}-features",
+        f"{side.capitalize()} features of all windows, cuts 0 to {until} in one pass",
+        key_of("features", seen_key, until),
+        fill,
+    )
+    return Encoder(chain, features, key, seen_key)
+
+
+def _pretrained(
+    recipe: Recipe, prepared: Prepared, store: Store, about: Side, side: str
+) -> tuple[Chain, str]:
+    """Pretrain an encoder on unlabelled windows of its sensor."""
+    wanted, seed = about.model, seed_of(recipe, side)
     # The test people's windows stay out, unlabelled as they would be.
-    windows = getattr(prepared.windows, side)[prepared.of("head", "pair")]
+    windows: Tensor = getattr(prepared.windows, side)
+    rows = prepared.unlabelled(side)
     # Keyed by the windows themselves: recipes that share a sensor share its encoder.
-    content = hashlib.sha256(windows.tobytes()).hexdigest()
-    key = key_of(side, section(wanted), streamed_rate(about), content, seed)
+    facts = section(wanted)[0]
+    for unused in ("licence", "non_commercial", "sha256"):
+        facts.pop(unused, None)
+    key = key_of("encoder", facts, streamed_rate(about), _content(windows, rows), seed)
     torch.manual_seed(seed)
     chain = models.create(wanted.name, **options_of(about))
 
     def make(report: Any, state: Path) -> Values:
         pretrain(
             chain,
-            torch.from_numpy(windows),
+            windows,
+            rows=torch.from_numpy(rows),
             rate=streamed_rate(about),
             epochs=wanted.epochs,
             batch=wanted.batch,
@@ -70,69 +122,111 @@ def encoder(
     return chain.freeze(), key
 
 
+def _content(windows: Tensor, rows: Any) -> str:
+    """Hash some windows, a few at a time."""
+    digest = hashlib.sha256()
+    for part in np.array_split(rows, max(1, len(rows) // 1024)):
+        digest.update(windows[torch.from_numpy(part)].numpy().tobytes())
+    return digest.hexdigest()
+
+
 def teacher_head(
-    recipe: Recipe, prepared: Prepared, store: Store, target: Chain, target_key: str
+    recipe: Recipe, prepared: Prepared, store: Store, target: Encoder
 ) -> tuple[Head, str]:
     """Train the teacher's head on the head people's labels."""
-    seed = seed_of(recipe, "head")
-    labelled = prepared.of("head", labelled=True)
+    seed, wanted = seed_of(recipe, "head"), recipe.head
+    labelled = prepared.of("head")
+    rows = torch.from_numpy(prepared.rows("target", "head"))
     targets = _targets(recipe, prepared, labelled)
-    windows = torch.from_numpy(prepared.windows.target[labelled])
-    key = key_of("head", section(recipe.head, recipe.task), target_key, prepared.key, seed)
-    copies, labels = _copies(windows, targets, recipe.head.copies, seed)
-    content = hashlib.sha256(copies.numpy().tobytes()).hexdigest()
-
-    def see(report: Any, _: Path) -> Values:
-        found = extract(target, copies, report=report, compute=compute_of(recipe))
-        return {"pooled": found.pooled[-1]}
-
-    # A step of its own: without copies it is the same for every seed.
-    seen = store.step(
-        "head-features",
-        "Target features of the labelled windows",
-        key_of(target_key, content, compute_of(recipe).precision),
-        see,
-    )
+    copies = _copies(recipe, prepared, store, target, rows, targets, seed)
+    pooled = torch.cat([target.features.pooled[-1][rows], *(seen for seen, _ in copies)])
+    everyone = torch.arange(len(rows))
+    plain = torch.ones(len(rows))
+    factors = [plain, *(own for _, own in copies)]
+    facts = section(wanted)[0]
+    key = key_of(
+        "head", facts, target.seen_key, rows.tolist(), targets.values.tolist(),
+        None if targets.bounds is None else targets.bounds.tolist(), targets.classes,
+        targets.rate, seed,
+    )  # fmt: skip
+    given = {
+        "epochs": wanted.epochs,
+        "batch": wanted.batch,
+        "learning_rate": wanted.learning_rate,
+        "schedule": wanted.schedule,
+        "standardise": wanted.standardise,
+        "seed": seed,
+    }
 
     def make(report: Any, _: Path) -> Values:
-        trained = train_head(
-            seen["pooled"],
-            labels,
-            targets.weights(seed=seed),
-            epochs=recipe.head.epochs,
-            learning_rate=recipe.head.learning_rate,
-            seed=seed,
-            report=report,
-        )
+        if recipe.task.rule == "value":
+            values = torch.cat([targets.played(everyone, own) for own in factors])
+            trained = train_value_head(pooled, values, report=report, **given)
+        else:
+            labels = torch.cat([targets.of(everyone, own) for own in factors])
+            weights = _weights(recipe, targets, seed)
+            trained = train_head(pooled, labels, weights, report=report, **given)
         return {"head": trained.state_dict()}
 
     modality = recipe.target.sensor.modality.upper()
     values = store.step("head", f"The {modality} teacher's head, on labelled windows", key, make)
-    head = Head(target.cut(target.last, recipe.target.length).features, targets.classes)
+    chain = target.chain
+    head = Head(chain.cut(chain.last, recipe.target.length).features, recipe.task.answers)
     head.load_state_dict(values["head"])
     return head.requires_grad_(False).eval(), key
 
 
-def _targets(recipe: Recipe, prepared: Prepared, seen: npt.NDArray[np.intp]) -> Targets:
+def _weights(recipe: Recipe, targets: Targets, seed: int) -> Tensor:
+    """Give each class's weight in the loss, as the recipe wants it."""
+    wanted = recipe.head.weights
+    balanced = targets.weights(seed=seed)
+    if wanted == "balanced":
+        return balanced
+    return torch.ones(targets.classes) if wanted == "none" else torch.tensor(wanted)
+
+
+def _targets(recipe: Recipe, prepared: Prepared, seen: Any) -> Targets:
     """What the head people's windows teach."""
     bounds = prepared.bounds
-    values = prepared.labels[seen] if bounds is None else prepared.windows.value[seen]
+    by_class = recipe.task.rule == "classes"
+    values = prepared.labels[seen] if by_class else prepared.values[seen]
     return Targets(
         values=torch.from_numpy(values).float(),
-        classes=len(recipe.task.labels),
+        classes=recipe.task.answers,
         bounds=None if bounds is None else torch.from_numpy(bounds).float(),
         rate=recipe.task.rate,
     )
 
 
-def _copies(windows: Tensor, targets: Targets, copies: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Windows and, where their labels can follow, copies played at other rates."""
-    everyone = torch.arange(len(windows))
-    plain = torch.ones(len(windows))
-    found, labels = [windows], [targets.of(everyone, plain)]
+def _copies(
+    recipe: Recipe,
+    prepared: Prepared,
+    store: Store,
+    target: Encoder,
+    rows: Tensor,
+    targets: Targets,
+    seed: int,
+) -> list[tuple[Tensor, Tensor]]:
+    """Give features and factors of copies that are played at other rates, labels with them."""
+    count = recipe.head.copies if targets.rate else 0
+    if not count:
+        return []
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(copies if targets.rate else 0):
-        factors = targets.factors(len(windows), generator)
-        found.append(stretch(windows, factors, generator))
-        labels.append(targets.of(everyone, factors))
-    return torch.cat(found), torch.cat(labels)
+    windows = prepared.windows.target[rows]
+    played, factors = [], []
+    for _ in range(count):
+        factors.append(targets.factors(len(rows), generator))
+        played.append(stretch(windows, factors[-1], generator))
+    runner = Runner(compute_of(recipe))
+
+    def see(report: Any, _: Path) -> Values:
+        found = runner.features(target.chain, torch.cat(played), report=report)
+        return {"pooled": found.pooled[-1]}
+
+    seen: Tensor = store.step(
+        "copies",
+        "Target features of labelled windows played at other rates",
+        key_of("copies", target.seen_key, rows.tolist(), count, seed),
+        see,
+    )["pooled"]
+    return list(zip(seen.split(len(rows)), factors, strict=True))

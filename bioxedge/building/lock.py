@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from bioxedge.building.room import told
+from bioxedge.bridging.room import told
 from bioxedge.errors import StorageError
 
 FILE = "lock"

@@ -81,8 +81,11 @@ class Prepared:
 
 
 def seed_of(recipe: Recipe, name: str) -> int:
-    """Give each step its own seed, fixed by the recipe's."""
-    return int.from_bytes(hashlib.sha256(f"{recipe.seed}/{name}".encode()).digest()[:4], "big")
+    """Give each step its own seed, fixed by the recipe's, or the bridge's own."""
+    seed = recipe.seed
+    if name in ("bridge", "held-out") and recipe.bridge.seed is not None:
+        seed = recipe.bridge.seed
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big")
 
 
 def prepare(recipe: Recipe, data: Path | None, store: Store) -> Prepared:
@@ -233,4 +236,3 @@ def _suffices(recipe: Recipe, prepared: Prepared) -> None:
 def _listed(names: Sequence[str], most: int = 8) -> str:
     """Name some people."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-

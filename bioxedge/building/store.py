@@ -18,9 +18,9 @@ import torch
 from bioxedge.atomic import write_file
 from bioxedge.bridging.features import Features
 from bioxedge.bridging.loop import Report, quiet
+from bioxedge.bridging.room import told
 from bioxedge.bridging.world import ALONE, World
 from bioxedge.building.progress import Steps
-from bioxedge.building.room import told
 from bioxedge.errors import StorageError
 
 Values = dict[str, Any]
@@ -41,6 +41,7 @@ FORMATS = {
     "encoder": 1,
     "features": 1,
     "tokens": 1,
+    "seen": 1,
     "copies": 1,
     "head": 1,
     "positions": 1,

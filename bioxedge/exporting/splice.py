@@ -17,6 +17,8 @@ from bioxedge.models.chain import Chain
 class BridgedModel(nn.Module):
     """``source[:i] → pool → bridge → target[j:] → head → calibration → softmax``.
 
+    A head of one answer gives a value, which is calibrated the same way, without softmax.
+
     Parameters
     ----------
     source : Chain
@@ -74,6 +76,7 @@ class BridgedModel(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, window: Tensor) -> Tensor:
-        """``[batch, channels, samples]`` to probabilities ``[batch, labels]``."""
+        """``[batch, channels, samples]`` to probabilities ``[batch, labels]``, or one value."""
         tokens = self.bridge(self.pool(self.source(window)))
-        return self.head(self.tail(tokens)).softmax(dim=1)
+        answers: Tensor = self.head(self.tail(tokens))
+        return answers.softmax(dim=1) if answers.shape[1] > 1 else answers

@@ -144,7 +144,7 @@ class Bridge(Struct, frozen=True):
     feature of the last block, straight to the head. The loss compares ``over`` the token
     ``mean`` or all ``tokens``, ``at`` the ``last`` block or the ``cut``. With a ``patience``,
     training stops when the loss on the pairs of a ``held_out`` share of the pair people has had
-    no new best for so many epochs; no label is read.
+    no new best for so many epochs; no label is read. ``seed`` stands in place of the recipe's.
     """
 
     source_cut: int | Literal["auto"] = "auto"
@@ -162,6 +162,7 @@ class Bridge(Struct, frozen=True):
     schedule: Schedule = "cosine"
     patience: Count = 0
     held_out: Share = 0.2
+    seed: Count | None = None
 
 
 class Compute(Struct, frozen=True):

@@ -1,0 +1,133 @@
+"""How near answered values are to the truth, on people never seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bioxedge.bridging.evaluate import FEWEST, middle
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ValueScore:
+    """What one method reached.
+
+    Attributes
+    ----------
+    method : str
+    mean_error, rms_error : float
+        In the value's unit: mean absolute difference, and the root of the mean square.
+    correlation : float
+        Pearson's, over all windows; 0 where one of the two does not vary.
+    bias : float
+        Mean of answer − truth.
+    limits : tuple of float
+        95 % limits of agreement (Bland and Altman, Lancet 327, 1986).
+    parameters : int
+    interval : tuple of float, or None
+        95 % of the mean error over draws of people; None with fewer than three of them.
+    people, windows : int
+    """
+
+    method: str
+    mean_error: float
+    rms_error: float
+    correlation: float
+    bias: float
+    limits: tuple[float, float]
+    parameters: int
+    interval: tuple[float, float] | None
+    people: int
+    windows: int
+
+    @property
+    def value(self) -> float:
+        """What methods are compared by; more is better."""
+        return -self.mean_error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return vars(self) | {
+            "limits": list(self.limits),
+            "interval": self.interval and list(self.interval),
+        }
+
+    def metrics(self) -> dict[str, float]:
+        """Figures by name, for a manifest."""
+        found = {
+            "mean_error": self.mean_error,
+            "rms_error": self.rms_error,
+            "correlation": self.correlation,
+            "bias": self.bias,
+            "people": float(self.people),
+        }
+        if self.interval is not None:
+            found |= {"low": self.interval[0], "high": self.interval[1]}
+        return found
+
+
+def score_value(
+    method: str,
+    truth: Floats,
+    answers: Floats,
+    parameters: int,
+    people: npt.NDArray[np.str_],
+) -> ValueScore:
+    """Score answered values.
+
+    Parameters
+    ----------
+    method : str
+        What to call it.
+    truth, answers : ndarray of float64, shape [n]
+    parameters : int
+    people : ndarray of str, shape [n]
+        Who each answer is about.
+    """
+    off = answers - truth
+    varies = truth.std() > 0 and answers.std() > 0
+    count = len(np.unique(people))
+    bias, spread = float(off.mean()), float(off.std(ddof=1)) if len(off) > 1 else 0.0
+    return ValueScore(
+        method=method,
+        mean_error=float(np.abs(off).mean()),
+        rms_error=float(np.sqrt((off**2).mean())),
+        correlation=float(np.corrcoef(truth, answers)[0, 1]) if varies else 0.0,
+        bias=bias,
+        limits=(bias - 1.96 * spread, bias + 1.96 * spread),
+        parameters=parameters,
+        interval=middle(errors(truth, [answers], people)[:, 0]) if count >= FEWEST else None,
+        people=count,
+        windows=len(truth),
+    )
+
+
+def errors(
+    truth: Floats,
+    answers: list[Floats],
+    people: npt.NDArray[np.str_],
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Floats:
+    """Draw people with replacement and give every method's mean error on each draw.
+
+    Returns
+    -------
+    ndarray of float64, shape [draws, methods]
+        All methods see the same draws, so differences between columns are paired.
+    """
+    rng = np.random.default_rng(seed)
+    names, number = np.unique(people, return_inverse=True)
+    size = np.bincount(number).astype(np.float64)
+    sums = np.array([np.bincount(number, np.abs(each - truth)) for each in answers])
+    found = np.empty((draws, len(answers)))
+    for draw in range(draws):
+        weight = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+        found[draw] = (sums * weight).sum(axis=1) / (size * weight).sum()
+    return found

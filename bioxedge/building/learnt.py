@@ -1,0 +1,163 @@
+"""Everything that is learnt for one bundle: teacher, source encoder, cuts, bridge.
+
+Data flow: sessions → windows → people in three groups → the source encoder from unlabelled
+windows (head and pair people), the teacher from labelled ones (head people) → frozen features of
+both, once → cuts → bridge and its calibration (pair people, no labels) → answers on test people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bioxedge.bridging.bridge import PrototypeBridge
+from bioxedge.bridging.calibrate import Calibration, calibrate, calibrate_value
+from bioxedge.bridging.head import Head
+from bioxedge.bridging.loop import Report
+from bioxedge.bridging.positions import Positions
+from bioxedge.bridging.train import Course, train_bridge
+from bioxedge.building.aligning import held_out, new_bridge, training_of, wanted_of
+from bioxedge.building.preparation import Prepared, seed_of
+from bioxedge.building.seen import Seen, see, select
+from bioxedge.building.setting import facts, setting
+from bioxedge.building.store import Store, Values, key_of
+from bioxedge.models.chain import Chain
+from bioxedge.recipes import Recipe, section
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """All trained parts, frozen, and what they were trained from.
+
+    Attributes
+    ----------
+    seen : Seen
+        Both models, the head, and their features.
+    bridge : PrototypeBridge
+    source_cut, target_cut : int
+    positions : Positions or None
+        None where the recipe names both cuts.
+    teacher_pair : Tensor
+        What the bridge was aligned with [n, tokens, features].
+    course : Course
+        How its training went.
+    calibration : Calibration
+        What is done to the bridged logits in the bundle.
+    compute : dict
+        With which setting the bridge was trained, and why (`bioxedge.building.setting`).
+    """
+
+    seen: Seen
+    bridge: PrototypeBridge
+    source_cut: int
+    target_cut: int
+    positions: Positions | None
+    teacher_pair: Tensor
+    course: Course
+    calibration: Calibration
+    compute: dict[str, Any]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The choices behind it."""
+        return self.seen.recipe
+
+    @property
+    def prepared(self) -> Prepared:
+        """Windows, people and classes."""
+        return self.seen.prepared
+
+    @property
+    def source(self) -> Chain:
+        """The whole source encoder; cut it at ``source_cut``."""
+        return self.seen.source
+
+    @property
+    def target(self) -> Chain:
+        """The whole target model; cut it at ``target_cut``."""
+        return self.seen.target
+
+    @property
+    def head(self) -> Head:
+        """The task layer."""
+        return self.seen.head
+
+    @property
+    def tail(self) -> Chain:
+        """``target[j:]``."""
+        return self.target[self.target_cut :]
+
+    def answers(self, bridge: PrototypeBridge, group: str) -> Tensor:
+        """Give a bridge's answers on a part's windows, uncalibrated."""
+        features = self.seen.pooled("source", self.source_cut, group)
+        return self.seen.runner.answers(bridge, self.tail, self.head, features)
+
+
+def learn(
+    recipe: Recipe,
+    prepared: Prepared,
+    store: Store,
+    base: Path,
+    models: dict[str, Chain] | None = None,
+) -> Learnt:
+    """Train everything a bundle needs; parameters and errors as for `see`."""
+    seen = see(recipe, prepared, store, base, models)
+    positions, source_cut, target_cut = select(seen, store)
+    features = seen.pooled("source", source_cut, "pair")
+    wanted = wanted_of(seen, store, target_cut)
+    out = held_out(recipe, prepared)
+    bridge = new_bridge(seen, source_cut, target_cut)
+
+    def make(report: Report, state: Path) -> Values:
+        kept = state.with_suffix(".compute")
+        training, trained = training_of(recipe), len(features)
+        trained -= 0 if out is None else len(out)
+        chosen = setting(seen, bridge, target_cut, features, wanted, training, trained, store, kept)
+        course = train_bridge(
+            bridge,
+            seen.target[target_cut:],
+            features,
+            wanted,
+            training,
+            seed=seed_of(recipe, "bridge"),
+            held_out=out,
+            state=state,
+            report=report,
+            compute=chosen.compute,
+            world=store.world,
+        )
+        if store.world.first:
+            kept.unlink(missing_ok=True)
+        return {"bridge": bridge.state_dict(), "course": vars(course), "compute": facts(chosen)}
+
+    about = section(recipe.bridge)[0]
+    for chosen in ("source_cut", "target_cut", "seed"):
+        del about[chosen]  # what they came to stands in their place
+    seeds = [seed_of(recipe, name) for name in ("bridge", "held-out")]
+    straight = recipe.bridge.target_cut == "head"
+    asked = recipe.compute.precision  # auto may train in bf16, what was asked for must hold
+    values = store.step(
+        "bridge",
+        f"The bridge, from source cut {source_cut} to target cut {target_cut}, without labels",
+        key_of("bridge", seen.key, about, seeds, source_cut, target_cut, straight, asked),
+        make,
+        shared=True,
+    )
+    bridge.load_state_dict(values["bridge"])
+    bridge.requires_grad_(False).eval()
+    bridged = seen.runner.answers(bridge, seen.target[target_cut:], seen.head, features)
+    fit = calibrate_value if recipe.task.rule == "value" else calibrate
+    return Learnt(
+        seen=seen,
+        bridge=bridge,
+        source_cut=source_cut,
+        target_cut=target_cut,
+        positions=positions,
+        teacher_pair=wanted,
+        course=Course(**values["course"]),
+        calibration=fit(bridged, seen.teacher("pair"), seen.people("pair")),
+        compute=values["compute"],
+    )
