@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,15 +28,12 @@ class People:
     pair: tuple[str, ...]
     test: tuple[str, ...]
 
-    @property
-    def everyone(self) -> tuple[str, ...]:
-        """All of them, in the order of their names."""
-        return tuple(sorted((*self.head, *self.pair, *self.test)))
 
-    def numbered(self) -> dict[str, str]:
-        """Give each a number in place of a name, for what leaves the building."""
-        width = len(str(len(self.everyone)))
-        return {name: f"p{k + 1:0{width}d}" for k, name in enumerate(self.everyone)}
+def numbers(people: Iterable[str]) -> dict[str, str]:
+    """Give each of some people a number in place of a name, for what leaves the building."""
+    names = sorted(set(people))
+    width = max(2, len(str(len(names))))
+    return {name: f"p{k + 1:0{width}d}" for k, name in enumerate(names)}
 
 
 @dataclass(frozen=True)

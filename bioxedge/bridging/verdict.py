@@ -93,9 +93,7 @@ def _against(
     return f"The bridge is not shown to be better than {words} ({figures})"
 
 
-def _kept(
-    at: dict[str, int], found: Sequence[float], draws: Floats, chance: float | None
-) -> str:
+def _kept(at: dict[str, int], found: Sequence[float], draws: Floats, chance: float | None) -> str:
     """Say what the bridge keeps of the teacher's margin over a constant."""
     base = draws[:, at[CONSTANT]] if chance is None else np.full(len(draws), chance)
     level = found[at[CONSTANT]] if chance is None else chance

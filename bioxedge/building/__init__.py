@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,25 +13,28 @@ import msgspec
 from rich.console import Console
 
 from bioxedge import recipes
-from bioxedge.bridging.evaluate import Score
 from bioxedge.bridging.world import joined
-from bioxedge.building import kits, positions_report, report, trained
+from bioxedge.building import data_report, kits, positions_report, report, trained
 from bioxedge.building.encoders import compute_of
+from bioxedge.building.evaluation import Evaluation, evaluate
 from bioxedge.building.feeding import opened
+from bioxedge.building.forecast import Forecast, forecast, reckoned
 from bioxedge.building.kits import kit
-from bioxedge.building.learn import Learnt, learn
-from bioxedge.building.look import look, probe
+from bioxedge.building.learnt import Learnt, learn
+from bioxedge.building.lock import locked
 from bioxedge.building.positions_report import Survey
-from bioxedge.building.prepare import Prepared, prepare, recordings
+from bioxedge.building.preparation import Prepared, prepare
 from bioxedge.building.progress import Steps
-from bioxedge.building.ship import Shipped, ship
+from bioxedge.building.readyhead import ready_head
+from bioxedge.building.seen import probed, see
+from bioxedge.building.shipping import AnyScore, Shipped, ship
 from bioxedge.building.store import Store
 from bioxedge.bundle import Bundle
-from bioxedge.datasets.pair import Pair
+from bioxedge.datasets.choosing import choose
 from bioxedge.models.chain import Chain
 from bioxedge.runtime import Report
 
-__all__ = ["Built", "Survey", "build", "kit", "survey"]
+__all__ = ["Built", "Forecast", "Survey", "build", "check", "kit", "survey"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Built:
     shipped : Shipped
         The bundle, its proofs, the variants that were refused, and sizes by part.
     learnt : Learnt
-    scores : list of Score
+    found : Evaluation
+        Everybody's answers on test people, their scores, and what they say in words.
     pictures : list of Path
     trained : list of Path
         What `bioxedge export` reads: bridge, head, and encoders that were pretrained.
@@ -51,7 +55,7 @@ class Built:
 
     shipped: Shipped
     learnt: Learnt
-    scores: list[Score]
+    found: Evaluation
     pictures: list[Path]
     trained: list[Path]
 
@@ -59,6 +63,11 @@ class Built:
     def bundle(self) -> Bundle:
         """What a device takes."""
         return self.shipped.bundle
+
+    @property
+    def scores(self) -> list[AnyScore]:
+        """On test people."""
+        return self.found.scores
 
     @property
     def proof(self) -> Report:
@@ -72,6 +81,7 @@ class Built:
             "target_cut": self.learnt.target_cut,
             "calibration": vars(self.learnt.calibration),
             "scores": [score.to_dict() for score in self.scores],
+            "verdicts": self.found.verdicts,
             "proof": self.proof.to_dict(),
             "pictures": [str(path) for path in self.pictures],
             "trained": [str(path) for path in self.trained],
@@ -85,6 +95,7 @@ def build(
     seed: int | None = None,
     console: Console | None = None,
     compute: Mapping[str, str] | None = None,
+    changes: Sequence[str] = (),
 ) -> Built | None:
     """Build a bundle; steps already done for the same inputs are not repeated.
 
@@ -105,6 +116,8 @@ def build(
         Where progress is shown; standard error if left out.
     compute : mapping, optional
         In place of what the recipe says of ``device`` and ``precision``.
+    changes : sequence of str
+        ``key=value`` each, in place of what the recipe says.
 
     Returns
     -------
@@ -116,26 +129,67 @@ def build(
     BioxedgeError
         The recipe, the recordings, a checkpoint or the export do not hold.
     """
-    with started(recipe, out, data, seed, console, compute) as work:
+    with started(recipe, out, data, seed, console, compute, changes) as work:
         learnt = learn(work.recipe, work.prepare(), work.store, work.base, work.models)
         if not work.store.world.first:
             return None
         steps, out = work.steps, Path(out)
         with steps.running("Evaluated on people never seen"):
-            scores = report.evaluate(learnt)
+            found = evaluate(learnt)
         with steps.running("Exported, and proven on golden windows"):
-            shipped = ship(learnt, work.read(), scores, out / "bundle")
-            kept = trained.save(learnt, scores, out / "trained")
-        pictures = report.write(learnt, scores, out / "report")
+            shipped = ship(learnt, found.scores, out / "bundle")
+            kept = trained.save(learnt, found.scores, out / "trained")
+        pictures = report.write(learnt, found, out / "report")
         (out / "report" / "bundle.json").write_text(json.dumps(shipped.to_dict(), indent=2))
-        steps.console.print(report.table(scores, work.recipe.name))
+        steps.console.print(report.table(learnt, found))
+        for line in found.verdicts:
+            steps.console.print(f"  {line}", style="bold", highlight=False, soft_wrap=True)
         said = learnt.calibration.line(work.recipe.task.labels)
         steps.console.print(said, highlight=False, soft_wrap=True)
         for line in shipped.lines():
             steps.console.print(line, highlight=False, soft_wrap=True)
         for path in (shipped.bundle.path, *pictures, *kept):
             steps.console.print(f"  {path}", highlight=False)
-        return Built(shipped, learnt, scores, pictures, kept)
+        return Built(shipped, learnt, found, pictures, kept)
+
+
+def check(
+    recipe: str | Path,
+    out: str | Path,
+    data: str | Path | None = None,
+    seed: int | None = None,
+    console: Console | None = None,
+    compute: Mapping[str, str] | None = None,
+    changes: Sequence[str] = (),
+) -> Forecast:
+    """Check all that can be checked before a sample is read, and reckon what a build takes.
+
+    Parameters and errors are as for `build`; nothing is written.
+
+    Returns
+    -------
+    Forecast
+    """
+    wanted, base = _read(recipe, seed, compute, changes)
+    steps = Steps(console)
+    models = opened(wanted, base)
+    chains = kits.whole(wanted, models)
+    if wanted.ready is not None:
+        ready_head(wanted, wanted.ready, base, chains["target"])
+    chosen, left = choose(wanted, None if data is None else Path(data))
+    windows, unknown = reckoned(wanted, chosen)
+    found = forecast(wanted, chains, windows, unknown)
+    steps.console.print(f"[bold]{wanted.name}[/] would go to {out}", highlight=False)
+    for role in recipes.ROLES:
+        own = [one for one in chosen if role in one.roles]
+        people = len({one.person for one in own})
+        steps.console.print(
+            f"  may serve for {role:<4}: {len(own)} recordings of {people} people", highlight=False
+        )
+    for one in left:
+        steps.console.print(f"  left out: {one.name}: {one.why}", highlight=False, soft_wrap=True)
+    steps.console.print(found.line(), highlight=False, soft_wrap=True)
+    return found
 
 
 def survey(
@@ -146,6 +200,7 @@ def survey(
     console: Console | None = None,
     compute: Mapping[str, str] | None = None,
     on_device: Mapping[str, Any] | None = None,
+    changes: Sequence[str] = (),
 ) -> Survey | None:
     """Score every place that a recipe's bridge can have, and count what each costs.
 
@@ -154,10 +209,11 @@ def survey(
     :func:`bioxedge.building.kits.device` takes: what a window takes there is predicted, too, and
     ``report/front.png`` drawn; a RecipeError follows where no place meets the budget.
     """
-    with started(recipe, out, data, seed, console, compute) as work:
+    changes = (*changes, 'bridge.source_cut="auto"')  # every cut is looked at
+    with started(recipe, out, data, seed, console, compute, changes) as work:
         device = kits.device(work.recipe, work.models, **on_device) if on_device else None
-        seen = look(work.recipe, work.prepare(), work.store, work.base, work.models)
-        positions = probe(seen, work.store)
+        seen = see(work.recipe, work.prepare(), work.store, work.base, work.models)
+        positions = probed(seen, work.store)
         if not work.store.world.first:
             return None
         with work.steps.running("What every place costs"):
@@ -182,11 +238,45 @@ class _Work:
     store: Store
     steps: Steps
     root: Path | None
-    read: Callable[[], list[Pair]]
+    out: Path
 
     def prepare(self) -> Prepared:
-        """Cut windows, deal people out, set the classes."""
-        return prepare(self.recipe, self.root, self.store)
+        """Cut windows, deal people out, set the classes; and say so before anything is trained."""
+        found = prepare(self.recipe, self.root, self.store)
+        if not self.store.world.first:
+            return found
+        facts = data_report.facts(self.recipe, found)
+        data_report.write(facts, self.out / "report")
+        for each in data_report.tables(self.recipe, facts):
+            self.steps.console.print(each)
+        for name, line in found.windows.clocks.items():
+            self.steps.console.print(f"  clocks of {name}: {line}", highlight=False, soft_wrap=True)
+        counts = {
+            "source": len(found.windows.source),
+            "target": len(found.windows.target),
+            "pair": len(found.of("pair")),
+        }
+        chains = kits.whole(self.recipe, self.models)
+        line = forecast(self.recipe, chains, counts).line()
+        self.steps.console.print(line, highlight=False, soft_wrap=True)
+        return found
+
+
+def _read(
+    recipe: str | Path,
+    seed: int | None,
+    compute: Mapping[str, str] | None,
+    changes: Sequence[str],
+) -> tuple[recipes.Recipe, Path]:
+    """Read a recipe and what is said in its place; give it and what files are relative to."""
+    wanted = recipes.read(recipe, changes)
+    if seed is not None:
+        wanted = msgspec.structs.replace(wanted, seed=seed)
+    if compute:
+        changed = msgspec.structs.replace(wanted.compute, **compute)
+        wanted = msgspec.structs.replace(wanted, compute=changed)
+    compute_of(wanted).check()
+    return wanted, Path(recipe).parent
 
 
 @contextmanager
@@ -197,21 +287,16 @@ def started(
     seed: int | None,
     console: Console | None,
     compute: Mapping[str, str] | None,
+    changes: Sequence[str] = (),
 ) -> Iterator[_Work]:
-    """Read a recipe, open its models, find its recordings; see `build`."""
-    recipe, out = Path(recipe), Path(out)
-    wanted = recipes.read(recipe)
-    if seed is not None:
-        wanted = msgspec.structs.replace(wanted, seed=seed)
-    if compute:
-        changed = msgspec.structs.replace(wanted.compute, **compute)
-        wanted = msgspec.structs.replace(wanted, compute=changed)
-    compute_of(wanted).check()
-    with joined() as world:
+    """Read a recipe and open its models, alone in the folder; see `build`."""
+    wanted, base = _read(recipe, seed, compute, changes)
+    out = Path(out)
+    with joined() as world, ExitStack() as stack:
+        if world.first:
+            stack.enter_context(locked(out))
         steps = Steps(console if world.first else Console(quiet=True))
         steps.console.print(f"[bold]{wanted.name}[/] → {out}", highlight=False)
-        root = None if data is None else Path(data)
-        read, _ = recordings(wanted, root)
-        models = opened(wanted, recipe.parent)
+        models = opened(wanted, base)
         store = Store(out / "steps", steps, world)
-        yield _Work(wanted, recipe.parent, models, store, steps, root, read)
+        yield _Work(wanted, base, models, store, steps, None if data is None else Path(data), out)

@@ -11,11 +11,9 @@ from bioxedge import spec
 from bioxedge.errors import DatasetError
 from bioxedge.quality.judge import Judge, memory_for
 from bioxedge.quality.measures import MEASURES
+from bioxedge.quality.modality import quality_of
 from bioxedge.signals import Recording
 from bioxedge.windows import WindowStream, as_chunk
-
-_ARBITRARY = {"a.u.", "au", "nu", "counts", "1"}
-_CONTACT = 0.025  # µS
 
 
 def expectations(
@@ -29,7 +27,7 @@ def expectations(
     Parameters
     ----------
     recordings : sequence of Recording
-        Of training people alone, as worn (:func:`bioxedge.datasets.windowed.as_worn`).
+        Of training people alone, as worn (:func:`bioxedge.worn.as_worn`).
     source, stream, window : parts of a manifest
 
     Returns
@@ -55,43 +53,66 @@ def expectations(
             for channel in verdict.channels:
                 if channel.fault is None:
                     found[channel.channel].append((recording.person, channel.measures))
-    return tuple(_expect(name, samples, seen) for name, seen in found.items())
+    return tuple(
+        _expect(
+            name,
+            samples,
+            np.array([person for person, _ in seen]),
+            {m: np.array([figures[m] for _, figures in seen]) for m in MEASURES},
+        )
+        for name, seen in found.items()
+    )
 
 
-def quality_of(source: spec.Input) -> spec.QualitySpec:
-    """Give the bounds that suit a modality and its units.
+def expected(
+    measures: npt.NDArray[np.float64],
+    person: npt.NDArray[np.str_],
+    samples: int,
+    names: Sequence[str],
+) -> tuple[spec.Expect, ...]:
+    """Sum up what the judge measured of windows that were cut before.
 
-    Skin conductance is the one whose level tells contact: on a dry, cool skin it stays above
-    0.05 µS (Kleckner et al., IEEE Trans. Biomed. Eng. 65(7), 2018); half of that is air.
+    Parameters
+    ----------
+    measures : ndarray of float64, shape [n, channels, measures]
+        In the order of ``MEASURES``; of signals alone.
+    person : ndarray of str, shape [n]
+    samples : int
+        How many raw samples a window has.
+    names : sequence of str
+        Of the channels.
+
+    Raises
+    ------
+    DatasetError
+        No window at all.
     """
-    units = {channel.unit.lower() for channel in source.channels}
-    levelled = source.modality == "eda" and units <= {"us", "µs", "μs"}
-    return spec.QualitySpec(
-        amplitude=not units & _ARBITRARY, contact_level=_CONTACT if levelled else None
+    return tuple(
+        _expect(name, samples, person, {m: measures[:, row, k] for k, m in enumerate(MEASURES)})
+        for row, name in enumerate(names)
     )
 
 
 def _expect(
-    channel: str, samples: int, seen: Sequence[tuple[str, dict[str, float]]]
+    channel: str,
+    samples: int,
+    person: npt.NDArray[np.str_],
+    measures: dict[str, npt.NDArray[np.float64]],
 ) -> spec.Expect:
     """Sum one channel up."""
-    if not seen:
+    if not len(person):
         raise DatasetError(
             f"no training window of {channel} is a signal: all are flat, railed or noise; check "
             "the recordings, or name another column"
         )
-    people = np.array([person for person, _ in seen])
-    weight = 1.0 / np.array([np.count_nonzero(people == person) for person in people])
-    measures = {
-        name: _quantiles(np.array([figures[name] for _, figures in seen]), weight)
-        for name in MEASURES
-    }
+    count = {one: np.count_nonzero(person == one) for one in np.unique(person)}
+    weight = np.array([1.0 / count[one] for one in person])
     return spec.Expect(
         channel=channel,
         samples=samples,
-        windows=len(seen),
-        people=len(set(people.tolist())),
-        measures=measures,
+        windows=len(person),
+        people=len(count),
+        measures={name: _quantiles(values, weight) for name, values in measures.items()},
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bioxedge import dsp, models
+from bioxedge import dsp, models, units
 from bioxedge.errors import ModelError, RecipeError
 from bioxedge.models import checkpoint
 from bioxedge.models.chain import Chain
@@ -119,8 +119,9 @@ def _hold(side: Side, place: str) -> None:
             f'then = "model" - at `{place}.then`'
         )
     scaled = any(isinstance(stage, Scale) for stage in side.stages)
-    if contract.unit == "uV" and sensor.unit not in ("uV", "µV") and not scaled:
+    others = [unit for unit in sensor.units if not units.same(unit, "uV")]
+    if contract.unit == "uV" and others and not scaled:
         raise RecipeError(
-            f"{model} takes microvolts (uV), the sensor gives {sensor.unit}: add a scale stage - "
+            f"{model} takes microvolts (uV), the sensor gives {others[0]}: add a scale stage - "
             f"at `{place}.sensor.unit`"
         )

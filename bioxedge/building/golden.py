@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal
 
+from bioxedge import units
 from bioxedge.datasets import simulated
-from bioxedge.datasets.windowed import as_worn, stream_of, window_of
-from bioxedge.errors import ExportError
+from bioxedge.datasets.picking import worn_of
+from bioxedge.datasets.windowed import stream_of, window_of
+from bioxedge.errors import ExportError, SignalError
 from bioxedge.recipes import Side
 from bioxedge.signals import Channel, Chunk, Recording, Samples
 from bioxedge.windows import WindowStream, samples_needed
@@ -20,7 +22,6 @@ PIECES, WINDOWS_PER_PIECE = 6, 3
 WEARERS = 2
 """Pieces of a stand-in."""
 
-_MICROVOLTS = {"uv": 1.0, "µv": 1.0, "μv": 1.0, "mv": 1e-3, "v": 1e-6}
 # Band in Hz and size in microvolts of the noise that stands in for a signal.
 _BANDS = {"eeg": (0.5, 40.0, 20.0), "emg": (20.0, 450.0, 100.0), "eog": (0.1, 10.0, 100.0)}
 
@@ -114,9 +115,11 @@ def stand_in(side: Side, seed: int) -> tuple[list[Recording], str]:
     else:
         made = [_noise(side, seconds, np.random.default_rng([seed, k])) for k in range(WEARERS)]
         words = f"band-limited noise in place of {sensor.modality.upper()}"
-    channels = tuple(Channel(name, sensor.unit) for name in sensor.columns)
+    # A simulated heart gives millivolts, whatever the sensor counts in; noise is in its unit.
+    given = ("mV",) * len(sensor.columns) if sensor.modality == "ecg" else sensor.units
+    channels = tuple(Channel(name, unit) for name, unit in zip(sensor.columns, given, strict=True))
     return [
-        as_worn(
+        worn_of(
             Recording(samples, sensor.rate, channels, sensor.modality, f"simulated-{k + 1:02d}"),
             sensor,
         )
@@ -128,7 +131,7 @@ def _noise(side: Side, seconds: float, rng: np.random.Generator) -> Samples:
     """Draw noise whose power falls with frequency, in the band of a kind of signal."""
     sensor = side.sensor
     low, high, size = _BANDS.get(sensor.modality, (0.05, 1.0, 1.0))
-    size *= _MICROVOLTS.get(sensor.unit.lower(), 1.0)
+    sizes = [size * _of_a_microvolt(unit) for unit in sensor.units]
     high = min(high, 0.45 * sensor.rate)
     count = round(seconds * sensor.rate)
     sections = signal.butter(
@@ -138,8 +141,16 @@ def _noise(side: Side, seconds: float, rng: np.random.Generator) -> Samples:
     shaped = signal.sosfilt(sections, np.cumsum(white, axis=1) + white, axis=1)
     # Activity comes and goes, as it does in a body: windows are to differ.
     swell = 1 + 0.8 * np.sin(2 * np.pi * np.arange(count) / count * 3 + rng.uniform(0, 6))
-    found: Samples = size * shaped / shaped.std() * swell
+    found: Samples = np.array(sizes)[:, None] * shaped / shaped.std() * swell
     return found
+
+
+def _of_a_microvolt(unit: str) -> float:
+    """Say what a microvolt is in a unit; 1 where it is none of voltage."""
+    try:
+        return units.factor("uV", unit)
+    except SignalError:
+        return 1.0
 
 
 def _filled(samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -111,6 +111,6 @@ def plan(recipe: Recipe, chains: Mapping[str, Chain]) -> Plan:
         recipe.target.length,
         rank=recipe.bridge.rank,
         prototypes=recipe.bridge.prototypes,
-        classes=len(recipe.task.labels),
+        classes=recipe.task.answers,
         straight=recipe.bridge.target_cut == "head",
     )

@@ -60,7 +60,7 @@ def load(
     remarks: tuple[str, ...] = ()
     shape = _shape(recipe, source, target)
     features = target.config.features(target.last)
-    layer = foreign.head_of(task.weights, features, len(recipe.task.labels), source=str(head))
+    layer = foreign.head_of(task.weights, features, recipe.task.answers, source=str(head))
     if about is None:
         reshaped = _reshaped(recipe, bridge, as_published)
         span = foreign.bridge_of(weights.weights, shape, source=str(bridge), as_published=reshaped)
@@ -192,4 +192,4 @@ def _reshaped(recipe: Recipe, path: Path, as_published: bool | None) -> bool:
 
 def _uncalibrated(recipe: Recipe) -> Calibration:
     """Leave the logits as they are."""
-    return Calibration(1.0, (0.0,) * len(recipe.task.labels))
+    return Calibration(1.0, (0.0,) * recipe.task.answers)

@@ -16,7 +16,7 @@ from bioxedge.bridging.costs import CostMap, cost_map
 from bioxedge.bridging.positions import Positions, alignments
 from bioxedge.building import budget_report
 from bioxedge.building.budget import Device, Weighed
-from bioxedge.building.look import Seen
+from bioxedge.building.seen import Seen
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -64,6 +64,8 @@ class Survey:
                 "cut": positions.source_cut,
                 "macro_f1": list(positions.source_scores),
                 "macro_f1_by_fold": [list(row) for row in positions.source_folds],
+                "macro_f1_standardised": list(positions.standardised_scores),
+                "remark": positions.remark,
                 "features": self.source_features,
             },
             "target": {
@@ -106,8 +108,8 @@ def survey_of(seen: Seen, positions: Positions, device: Device | None = None) ->
         else device.weigh(
             positions.source_scores,
             alignments(
-                [cut.numpy() for cut in seen.pooled["pair"]],
-                [cut.numpy() for cut in seen.target_pooled["pair"]],
+                [seen.pooled("source", cut, "pair").numpy() for cut in range(seen.cuts + 1)],
+                [seen.pooled("target", cut, "pair").numpy() for cut in range(len(seen.target) + 1)],
             ),
         ),
     )
@@ -119,7 +121,9 @@ def tables(survey: Survey) -> list[Table]:
     i, j = chosen.source_cut, chosen.target_cut
     source = Table(title=f"source: {survey.source}", title_justify="left")
     target = Table(title=f"target: {survey.target}", title_justify="left")
-    for name in ("cut", "macro F1 (by person)", "features", "parameters", "MACs (M)"):
+    for name in (
+        "cut", "macro F1 (by person)", "standardised", "features", "parameters", "MACs (M)",
+    ):  # fmt: skip
         source.add_column(name, justify="right")
     for name in ("cut", "CKA", "tokens × features", "trained", "parameters", "MACs (M)"):
         target.add_column(name, justify="right")
@@ -127,6 +131,7 @@ def tables(survey: Survey) -> list[Table]:
         source.add_row(
             str(cut),
             f"{score:.3f}",
+            f"{chosen.standardised_scores[cut]:.3f}" if chosen.standardised_scores else "–",
             str(survey.source_features[cut]),
             f"{costs.parameters[cut, j]:,}",
             f"{costs.macs[cut, j] / 1e6:,.1f}",
@@ -144,6 +149,8 @@ def tables(survey: Survey) -> list[Table]:
             style="bold" if cut == j else None,
         )
     source.caption = f"with target cut {j}; the best by the two-stage rule is bold"
+    if chosen.remark:
+        source.caption += f". {chosen.remark}"
     target.caption = f"with source cut {i}"
     if survey.weighed is None:
         return [source, target]

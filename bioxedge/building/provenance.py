@@ -11,6 +11,7 @@ from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.calibrate import Calibration
 from bioxedge.bridging.head import Head
 from bioxedge.bridging.train import trained_parameters
+from bioxedge.models import licences
 from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Model, Recipe
@@ -76,12 +77,8 @@ def made_by(
         ("source", parts.source, recipe.source.model),
         ("target", parts.target, recipe.target.model),
     )
-    licences = [licence(side, chain, model) for side, chain, model in sides]
-    licences.append(
-        manifest.Licence(
-            part="data", licence=recipe.data.licence, non_commercial=recipe.data.non_commercial
-        )
-    )
+    stated = [licence(side, chain, model) for side, chain, model in sides]
+    stated += _data_licences(recipe)
     return manifest.MadeBy(
         bioxedge=__version__,
         versions={name: version(name) for name in ("torch", "onnx", "numpy", "scipy")},
@@ -97,8 +94,8 @@ def made_by(
         ),
         data=data,
         metrics=metrics,
-        licences=tuple(licences),
-        non_commercial=any(each.non_commercial for each in licences),
+        licences=tuple(stated),
+        non_commercial=any(each.non_commercial for each in stated),
     )
 
 
@@ -112,13 +109,36 @@ def licence(side: str, chain: Chain, wanted: Model) -> manifest.Licence:
         return manifest.Licence(part=side, licence=f"{PRETRAINED}, from the data")
     said = wanted.licence or chain.licence
     published = card(chain.name)
-    if published.non_commercial and not wanted.non_commercial:
+    if published.non_commercial and not wanted.non_commercial and said != published.licence:
         said = f"{published.licence} (as published); the recipe says: {said}"
     return manifest.Licence(
         part=side,
         licence=said,
-        non_commercial=wanted.non_commercial or published.non_commercial,
+        non_commercial=licences.restricts(chain.name, said, wanted.non_commercial),
     )
+
+
+def _data_licences(recipe: Recipe) -> list[manifest.Licence]:
+    """State the licence of each data set, and of a head that came from outside."""
+    used = recipe.used
+    found = [
+        manifest.Licence(
+            part="data" if len(used) == 1 else f"data: {data.name}",
+            licence=data.licence,
+            non_commercial=data.non_commercial or licences.forbids(data.licence) is True,
+        )
+        for data in used
+    ]
+    if recipe.ready is not None:
+        ready = recipe.ready
+        found.append(
+            manifest.Licence(
+                part="head",
+                licence=ready.licence,
+                non_commercial=ready.non_commercial or licences.forbids(ready.licence) is True,
+            )
+        )
+    return found
 
 
 def identity(chain: Chain, wanted: Model) -> str:

@@ -126,7 +126,7 @@ def _between(recipe: Recipe, source: Chain, target: Chain) -> tuple[PrototypeBri
     bridge.A.sub_(torch.outer(bridge.A @ shared, shared) / shared.dot(shared))
     bridge.A.div_((z @ bridge.A.T).std().clamp(min=1e-6))
     pooled = torch.cat([target[j:](bridge(row[None])).mean(1) for row in z])
-    head = Head(pooled.shape[1], len(recipe.task.labels))
+    head = Head(pooled.shape[1], recipe.task.answers)
     logits = pooled @ head.linear.weight.T
     head.linear.weight.div_(logits.std(0).mean().clamp(min=1e-6))
     head.linear.bias.copy_(-(pooled @ head.linear.weight.T).mean(0))

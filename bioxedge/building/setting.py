@@ -18,7 +18,7 @@ from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.costs import costs
 from bioxedge.bridging.fastest import Fastest, fastest, name_of, settings
 from bioxedge.bridging.train import Training
-from bioxedge.building.look import Seen
+from bioxedge.building.seen import Seen
 from bioxedge.building.store import Store
 
 

@@ -9,6 +9,7 @@ pretrained here stands beside them as ``source.safetensors`` or ``target.safeten
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,9 @@ import torch
 
 from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.calibrate import Calibration
-from bioxedge.bridging.evaluate import Score
-from bioxedge.building.learn import Learnt
+from bioxedge.building.learnt import Learnt
 from bioxedge.building.provenance import identity, weights_sha256
-from bioxedge.building.ship import metrics_of
+from bioxedge.building.shipping import AnyScore, metrics_of, numbered_split
 from bioxedge.errors import ModelError
 from bioxedge.models import checkpoint
 from bioxedge.spec import Count, Positive, Rate, Struct
@@ -61,13 +61,13 @@ class About(Struct, frozen=True):
         return Calibration(self.temperature, self.bias)
 
 
-def save(learnt: Learnt, scores: list[Score], folder: Path) -> list[Path]:
+def save(learnt: Learnt, scores: Sequence[AnyScore], folder: Path) -> list[Path]:
     """Write what was trained.
 
     Parameters
     ----------
     learnt : Learnt
-    scores : list of Score
+    scores : sequence of Score or ValueScore
         Stand in ``about``, so that a later export can state them.
     folder : Path
         Made if need be.
@@ -78,7 +78,7 @@ def save(learnt: Learnt, scores: list[Score], folder: Path) -> list[Path]:
         ``bridge.pt``, ``head.pt`` and the encoders that were pretrained here.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    recipe, bridge, people = learnt.recipe, learnt.bridge, learnt.prepared.people
+    recipe, bridge, prepared = learnt.recipe, learnt.bridge, learnt.prepared
     about = About(
         source_cut=learnt.source_cut,
         target_cut=learnt.target_cut,
@@ -94,8 +94,8 @@ def save(learnt: Learnt, scores: list[Score], folder: Path) -> list[Path]:
         temperature=learnt.calibration.temperature,
         bias=tuple(learnt.calibration.bias),
         labels=recipe.task.labels,
-        data=recipe.data.folder or recipe.data.dataset,
-        split={name: getattr(people, name) for name in ("head", "pair", "test")},
+        data=recipe.where,
+        split=numbered_split(prepared.people, prepared.windows.sessions),
         seed=recipe.seed,
         metrics=metrics_of(learnt, scores),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,35 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from bioxedge import goldenfile, manifest, spec
 from bioxedge.bridging.evaluate import Score
-from bioxedge.building.expect import expectations, quality_of
-from bioxedge.building.golden import Cuts, golden_signal
-from bioxedge.building.learn import Learnt
+from bioxedge.bridging.split import People, numbers
+from bioxedge.bridging.values import ValueScore
+from bioxedge.building.expect import expected
+from bioxedge.building.golden import Cuts, golden_signal, stand_in
+from bioxedge.building.learnt import Learnt
 from bioxedge.building.provenance import Parts, made_by
 from bioxedge.building.variants import MODEL, Made, make_variants
 from bioxedge.bundle import Bundle, with_files, write
-from bioxedge.datasets.pair import Pair
-from bioxedge.datasets.windowed import as_worn, stream_of, window_of
+from bioxedge.datasets.choosing import Chosen
+from bioxedge.datasets.picking import read_worn
+from bioxedge.datasets.windowed import stream_of, window_of
 from bioxedge.exporting import opset as opsets
 from bioxedge.exporting.onnx import INPUT, OUTPUT, to_onnx
 from bioxedge.exporting.parity import TOLERANCE, answers, prove
 from bioxedge.exporting.sizes import Size, sizes
 from bioxedge.exporting.splice import BridgedModel
 from bioxedge.goldenfile import GoldenData
-from bioxedge.recipes import Side, quality_in
+from bioxedge.quality.modality import quality_of
+from bioxedge.recipes import Recipe, quality_in
 from bioxedge.runtime import Report, verify
 
 GOLDEN = "golden.npz"
 CALIBRATION = 128
 """At most so many windows tell static variants the range of activations."""
+AnyScore = Score | ValueScore
 _PENDING = "0" * 64  # hashes that are filled in when the files are there
 
 
@@ -115,15 +122,13 @@ class Shipped:
         return [*found, "PASS"]
 
 
-def ship(learnt: Learnt, pairs: list[Pair], scores: list[Score], out: Path) -> Shipped:
+def ship(learnt: Learnt, scores: Sequence[AnyScore], out: Path) -> Shipped:
     """Write a bundle of what was learnt and prove it with the device's own code.
 
     Parameters
     ----------
     learnt : Learnt
-    pairs : list of Pair
-        The recordings; golden windows come from pair people's.
-    scores : list of Score
+    scores : sequence of Score or ValueScore
         Goes into the manifest.
     out : Path
         The bundle's directory.
@@ -133,27 +138,47 @@ def ship(learnt: Learnt, pairs: list[Pair], scores: list[Score], out: Path) -> S
     ExportError
         The graph does not answer as the trained model does; nothing was written.
     """
-    return finish(learnt, evidence_of(learnt, pairs, scores), out)
+    return finish(learnt, evidence_of(learnt, scores), out)
 
 
-def evidence_of(learnt: Learnt, pairs: list[Pair], scores: list[Score]) -> Evidence:
-    """Take what proves a bundle: from pair people, but for the held-out windows of test people."""
-    prepared, side = learnt.prepared, learnt.recipe.source
-    people = prepared.people
-    known = prepared.of("pair")
-    tested = prepared.of("test", labelled=True)
+def evidence_of(learnt: Learnt, scores: Sequence[AnyScore]) -> Evidence:
+    """Take what proves a bundle: nothing of test people but what variants are held to."""
+    prepared, recipe = learnt.prepared, learnt.recipe
+    windows, side = prepared.windows, recipe.source
+    known = torch.from_numpy(prepared.rows("source", "pair"))
+    tested = prepared.of("test")
+    measured = np.flatnonzero(
+        np.isin(windows.person, [*prepared.people.head, *prepared.people.pair])
+        & (windows.source_row >= 0)
+    )
+    by_label = recipe.task.rule != "value" and not prepared.agreeing
+    rows = torch.from_numpy(windows.source_row[tested])
     return Evidence(
-        golden=golden_of(side, pairs, people.pair),
+        golden=golden_of(recipe, windows.sessions, prepared.people.pair),
         data=manifest.DataPart(
-            name=learnt.recipe.data.folder or learnt.recipe.data.dataset,
-            split={name: getattr(people, name) for name in ("head", "pair", "test")},
-            seed=learnt.recipe.seed,
+            name=recipe.where,
+            split=numbered_split(prepared.people, windows.sessions),
+            seed=recipe.seed,
         ),
         metrics=metrics_of(learnt, scores),
-        expect=expected_of(side, pairs, (*people.head, *people.pair)),
-        calibration=prepared.windows.source[spread(known, CALIBRATION)],
-        held_out=(prepared.windows.source[tested], prepared.labels[tested]),
+        expect=expected(
+            windows.measures[measured],
+            windows.person[measured],
+            round(float(windows.seconds[measured].max()) * side.sensor.rate),
+            side.sensor.channels,
+        ),
+        calibration=windows.source[known[spread(np.arange(len(known)), CALIBRATION)]].numpy(),
+        held_out=(windows.source[rows].numpy(), prepared.labels[tested]) if by_label else None,
     )
+
+
+def numbered_split(people: People, sessions: Sequence[Chosen]) -> dict[str, tuple[str, ...]]:
+    """Say who was in which part by numbers: no name leaves the building."""
+    number = numbers([one.person for one in sessions])
+    return {
+        role: tuple(number[name] for name in getattr(people, role))
+        for role in ("head", "pair", "test")
+    }
 
 
 def finish(parts: Parts, evidence: Evidence, out: Path, *, opset: int = opsets.NEWEST) -> Shipped:
@@ -191,24 +216,28 @@ def bridged(parts: Parts) -> BridgedModel:
     )
 
 
-def golden_of(side: Side, pairs: list[Pair], people: tuple[str, ...]) -> Cuts:
-    """Take golden windows from some people's recordings."""
-    members = (as_worn(pair.source, side.sensor) for pair in pairs if pair.person in people)
-    return golden_signal(side, members, ", ".join(people))
+def golden_of(recipe: Recipe, sessions: Sequence[Chosen], people: Sequence[str]) -> Cuts:
+    """Take golden windows: simulated, or where people agreed to it, of their recordings."""
+    side = recipe.source
+    if recipe.golden == "simulated" and not simulated_alone(recipe):
+        made, words = stand_in(side, recipe.seed)
+        return golden_signal(side, made, words)
+    worn = (
+        read_worn(one.source, side.sensor, one.data.source)
+        for one in sessions
+        if one.source is not None and one.person in people
+    )
+    return golden_signal(side, worn, ", ".join(people))
 
 
-def expected_of(side: Side, pairs: list[Pair], people: tuple[str, ...]) -> tuple[spec.Expect, ...]:
-    """Measure what the source sensor gave of some people."""
-    worn = [as_worn(pair.source, side.sensor) for pair in pairs if pair.person in people]
-    return expectations(worn, side.sensor.input, stream_of(side), window_of(side))
+def simulated_alone(recipe: Recipe) -> bool:
+    """Whether nobody was recorded: then every recording may be given away."""
+    return all(data.dataset == "simulated" for data in recipe.used)
 
 
-def metrics_of(learnt: Learnt, scores: list[Score]) -> dict[str, dict[str, float]]:
+def metrics_of(learnt: Learnt, scores: Sequence[AnyScore]) -> dict[str, dict[str, float]]:
     """Scores on test people, and what the calibration was chosen by on held-out pair people."""
-    found = {
-        score.method: {"balanced_accuracy": score.balanced_accuracy, "macro_f1": score.macro_f1}
-        for score in scores
-    }
+    found = {score.method: score.metrics() for score in scores}
     for name, figures in learnt.calibration.held_out.items():
         found[f"held-out pairs, {name}"] = figures
     return found

@@ -1,0 +1,204 @@
+"""Everybody's answers on the windows of test people: the bridge's, and what must stand beside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bioxedge.bridging import verdict
+from bioxedge.bridging.bridge import PrototypeBridge
+from bioxedge.bridging.calibrate import ALONE, BOTH, LINE
+from bioxedge.bridging.evaluate import FEWEST, Score, bootstrap, score
+from bioxedge.bridging.train import trained_parameters
+from bioxedge.bridging.values import ValueScore, errors, score_value
+from bioxedge.building import beside
+from bioxedge.building.aligning import new_bridge
+from bioxedge.building.learnt import Learnt
+
+Floats = npt.NDArray[np.float64]
+
+BRIDGE, TEACHER, CONSTANT, CLASSIC = (
+    verdict.BRIDGE, verdict.TEACHER, verdict.CONSTANT, verdict.CLASSIC,
+)  # fmt: skip
+ORACLE_CLASSIC = "oracle: classic features, true labels"
+ORACLE_ENCODER = "oracle: source encoder, true labels"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What everybody answered, and how good it was.
+
+    Attributes
+    ----------
+    scores : list of Score or ValueScore
+    answers : dict of str to ndarray
+        Probabilities [n, classes] or values [n] of each method.
+    truth : ndarray, shape [n]
+        Classes or values; the teacher's, where nothing is known.
+    people : ndarray of str, shape [n]
+    verdicts : list of str
+    """
+
+    scores: list[Score | ValueScore]
+    answers: dict[str, Floats]
+    truth: npt.NDArray[Any]
+    people: npt.NDArray[np.str_]
+    verdicts: list[str]
+
+
+def evaluate(learnt: Learnt) -> Evaluation:
+    """Score teacher, bridge and what must lose to it, on the windows of test people.
+
+    Rows: ``teacher`` (where the tested wore its sensor, too), ``bridge`` (calibrated, as it is
+    shipped), the same uncalibrated where that differs, ``classic features`` (a linear model on the
+    same pseudo-labels of the pairs), both oracles (the same, and the source encoder's last cut,
+    on the true labels of everyone who is not tested), ``untrained bridge`` (B = 0: one answer for
+    everything), ``random bridge`` and ``majority``.
+    """
+    answers, sizes = _bridged(learnt)
+    others, their_sizes = _beside(learnt)
+    answers |= others
+    sizes |= their_sizes
+    prepared = learnt.prepared
+    rows = prepared.of("test")
+    people = prepared.windows.person[rows]
+    if learnt.recipe.task.rule == "value":
+        return _by_value(learnt, answers, sizes, people)
+    classes = len(learnt.recipe.task.labels)
+    truth = prepared.labels[rows]
+    if prepared.agreeing:
+        truth = learnt.seen.teacher("test").argmax(1).numpy()
+        answers.pop(TEACHER, None)
+    scores: list[Score | ValueScore] = [
+        score(
+            name, truth, found.argmax(1), classes, sizes[name], probabilities=found, people=people
+        )
+        for name, found in answers.items()
+    ]
+    draws = None
+    if len(np.unique(people)) >= FEWEST:
+        draws = bootstrap(truth, [found.argmax(1) for found in answers.values()], people)
+    said = verdict.verdicts(
+        list(answers),
+        [one.value for one in scores],
+        draws,
+        len(np.unique(people)),
+        agreeing=prepared.agreeing,
+    )
+    return Evaluation(scores, answers, truth, people, said)
+
+
+def _by_value(
+    learnt: Learnt, answers: dict[str, Floats], sizes: dict[str, int], people: npt.NDArray[np.str_]
+) -> Evaluation:
+    """Score values."""
+    prepared = learnt.prepared
+    truth = prepared.values[prepared.of("test")]
+    if prepared.agreeing:
+        truth = learnt.seen.teacher("test")[:, 0].double().numpy()
+        answers.pop(TEACHER, None)
+    scores: list[Score | ValueScore] = [
+        score_value(name, truth, found, sizes[name], people) for name, found in answers.items()
+    ]
+    draws = None
+    if len(np.unique(people)) >= FEWEST:
+        draws = -errors(truth, list(answers.values()), people)
+    said = verdict.verdicts(
+        list(answers),
+        [one.value for one in scores],
+        draws,
+        len(np.unique(people)),
+        agreeing=prepared.agreeing,
+        unit=learnt.recipe.task.unit,
+    )
+    return Evaluation(scores, answers, truth, people, said)
+
+
+def _bridged(learnt: Learnt) -> tuple[dict[str, Floats], dict[str, int]]:
+    """Give what the teacher and the bridge say, and how many parameters were trained for it."""
+    prepared, calibration = learnt.prepared, learnt.calibration
+    raw, size = learnt.answers(learnt.bridge, "test"), trained_parameters(learnt.bridge)
+    found: dict[str, tuple[torch.Tensor, int]] = {}
+    if prepared.taught:
+        found[TEACHER] = (learnt.seen.teacher("test"), trained_teacher(learnt))
+    found[BRIDGE] = (calibration.apply(raw), size)
+    if calibration.taken == BOTH:  # a temperature changes no answer, a bias does
+        found[f"bridge, {ALONE}"] = (raw / calibration.temperature, size)
+    elif calibration.taken == LINE:
+        found["bridge, uncalibrated"] = (raw, size)
+    found["untrained bridge"] = (learnt.answers(untrained(learnt, 0.0), "test"), 0)
+    found["random bridge"] = (learnt.answers(untrained(learnt, 1.0), "test"), 0)
+    by_value = learnt.recipe.task.rule == "value"
+    answers: dict[str, Floats] = {
+        name: (given[:, 0] if by_value else given.softmax(1)).double().numpy()
+        for name, (given, _) in found.items()
+    }
+    return answers, {name: size for name, (_, size) in found.items()}
+
+
+def _beside(learnt: Learnt) -> tuple[dict[str, Floats], dict[str, int]]:
+    """Give what a user would have without a bridge, and a constant."""
+    recipe, prepared, seen = learnt.recipe, learnt.prepared, learnt.seen
+    windows, by_value = prepared.windows, recipe.task.rule == "value"
+    pair, test = prepared.of("pair"), prepared.of("test")
+    known = np.flatnonzero(
+        np.isin(windows.person, [*prepared.people.head, *prepared.people.pair])
+        & (windows.source_row >= 0)
+        & (prepared.labels >= 0)
+    )
+    features = seen.encoders["source"].features.pooled[-1]
+
+    def encoded(rows: npt.NDArray[np.intp]) -> Floats:
+        found: Floats = features[torch.from_numpy(windows.source_row[rows])].double().numpy()
+        return found
+
+    taught = seen.teacher("pair")
+    given: dict[str, tuple[Floats, npt.NDArray[Any], Floats]] = {}
+    if windows.classic.shape[1]:
+        labels = taught[:, 0].double().numpy() if by_value else taught.argmax(1).numpy()
+        given[CLASSIC] = (windows.classic[pair], labels, windows.classic[test])
+    if len(known):
+        labels = prepared.values[known] if by_value else prepared.labels[known]
+        if windows.classic.shape[1]:
+            given[ORACLE_CLASSIC] = (windows.classic[known], labels, windows.classic[test])
+        given[ORACLE_ENCODER] = (encoded(known), labels, encoded(test))
+    answers: dict[str, Floats] = {}
+    sizes: dict[str, int] = {}
+    for name, (train, labels, asked) in given.items():
+        if by_value:
+            answers[name], sizes[name] = beside.values(train, labels, asked)
+        else:
+            classes = len(recipe.task.labels)
+            answers[name], sizes[name] = beside.linear(train, labels, asked, classes)
+    answers[CONSTANT], sizes[CONSTANT] = _constant(learnt, len(test)), 0
+    return answers, sizes
+
+
+def _constant(learnt: Learnt, count: int) -> Floats:
+    """Answer what the head people (or the teacher, where they are none) show most, always."""
+    prepared, recipe = learnt.prepared, learnt.recipe
+    head = prepared.of("head")
+    if recipe.task.rule == "value":
+        values = prepared.values[head] if len(head) else learnt.seen.teacher("pair")[:, 0].numpy()
+        return np.full(count, float(values.mean()))
+    labels = prepared.labels[head] if len(head) else learnt.seen.teacher("pair").argmax(1).numpy()
+    classes = len(recipe.task.labels)
+    shares = np.bincount(labels, minlength=classes) / len(labels)
+    return np.tile(shares, (count, 1))
+
+
+def trained_teacher(learnt: Learnt) -> int:
+    """Parameters that were trained for the teacher."""
+    count = trained_parameters(learnt.head) if learnt.recipe.ready is None else 0
+    if learnt.recipe.target.model.checkpoint == "pretrain":
+        count += trained_parameters(learnt.target)
+    return count
+
+
+def untrained(learnt: Learnt, b_std: float) -> PrototypeBridge:
+    """Make the bridge as it stood before training, with B at N(0, b_std²)."""
+    return new_bridge(learnt.seen, learnt.source_cut, learnt.target_cut, b_std=b_std)

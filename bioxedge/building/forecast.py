@@ -1,0 +1,149 @@
+"""How long a build takes and what it needs: from models timed for a moment and windows counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bioxedge.bridging.costs import costs
+from bioxedge.bridging.peak import peak_bytes
+from bioxedge.bridging.runner import Runner
+from bioxedge.building.encoders import compute_of
+from bioxedge.building.feeding import options_of
+from bioxedge.datasets.choosing import Chosen
+from bioxedge.datasets.windowed import hop_alone, streamed_rate
+from bioxedge.models.chain import Chain
+from bioxedge.recipes import Recipe
+
+_FORTH_AND_BACK = 3.0  # of a forward pass: what a training step takes
+_BASE = 0.6e9  # bytes of Python, torch and its friends
+_TIMED = 0.3  # seconds that a model is timed for
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a build is expected to take.
+
+    Attributes
+    ----------
+    seconds : float
+    memory, disk : float
+        In bytes.
+    windows : dict of str to int
+        Counted, or reckoned from how long recordings are.
+    unknown : int
+        Recordings that do not say how long they are.
+    """
+
+    seconds: float
+    memory: float
+    disk: float
+    windows: dict[str, int]
+    unknown: int = 0
+
+    def line(self) -> str:
+        """Say it in one line."""
+        minutes = max(self.seconds / 60, 1.0)
+        said = (
+            f"Expected: about {minutes:.0f} min here, {self.memory / 1e9:.1f} GB of memory and "
+            f"{self.disk / 1e9:.1f} GB of disk for {self.windows['source']:,} source and "
+            f"{self.windows['target']:,} target windows"
+        )
+        if self.unknown:
+            said += f"; {self.unknown} recordings do not say how long they are"
+        return said
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return vars(self)
+
+
+def reckoned(recipe: Recipe, chosen: list[Chosen]) -> tuple[dict[str, int], int]:
+    """Reckon how many windows recordings hold, by how long they say they are."""
+    found, unknown = {"source": 0, "target": 0, "pair": 0}, 0
+    hop = recipe.source.hop / streamed_rate(recipe.source)
+    alone = hop_alone(recipe) / streamed_rate(recipe.target)
+    for one in chosen:
+        lengths = [part.seconds for part in (one.source, one.target) if part is not None]
+        if any(each is None for each in lengths):
+            unknown += 1
+            continue
+        seconds = min(each for each in lengths if each is not None)
+        if one.source is None:
+            found["target"] += int(seconds / alone)
+            continue
+        found["source"] += int(seconds / hop)
+        if one.target is not None:
+            found["target"] += int(seconds / hop)
+            found["pair"] += int(seconds / hop)
+    return found, unknown
+
+
+def forecast(
+    recipe: Recipe, chains: Mapping[str, Chain], windows: dict[str, int], unknown: int = 0
+) -> Forecast:
+    """Time both models for a moment, and reckon what a build takes.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    chains : mapping of str to Chain
+        Both models, whole; one of shapes alone is drawn at random for the moment.
+    windows : dict of str to int
+        ``source``, ``target`` and ``pair`` windows.
+    unknown : int
+        Recordings that are not counted in it.
+    """
+    seconds, memory, disk = 10.0, _BASE, 0.0
+    spent: dict[str, float] = {}
+    for side in ("source", "target"):
+        about, chain = getattr(recipe, side), chains[side]
+        own, count = _real(chain, about), windows[side]
+        each = spent[side] = _timed(own, about.length)
+        seconds += each * count
+        if about.model.checkpoint == "pretrain":
+            seconds += _FORTH_AND_BACK * each * count * about.model.epochs
+        features = sum(chain.cut(k, about.length).features for k in range(len(chain) + 1))
+        disk += 4.0 * count * (features + chain.channels * about.length)
+        weights = 4.0 * sum(parameter.numel() for parameter in own.parameters())
+        stem = [part for part in (own.stem, *own.blocks) if part is not None]
+        batch = Runner(compute_of(recipe)).batch(own, about.length)
+        memory += weights + batch * peak_bytes(stem, (1, chain.channels, about.length))
+    target = chains["target"]
+    whole = costs(target, recipe.target.length)
+    wanted = recipe.bridge
+    if wanted.at == "last" and wanted.target_cut != "head":
+        cut = wanted.target_cut if isinstance(wanted.target_cut, int) else 0
+        share = 1 - whole[cut].macs / max(whole[-1].macs, 1)
+        seconds += _FORTH_AND_BACK * spent["target"] * share * windows["pair"] * wanted.epochs
+    if wanted.over == "tokens":
+        last = target.cut(len(target), recipe.target.length)
+        disk += 4.0 * windows["pair"] * last.tokens * last.features
+    memory += 4.0 * windows["pair"] * target.cut(len(target), recipe.target.length).features
+    return Forecast(seconds, memory, disk, windows, unknown)
+
+
+def _real(chain: Chain, about: Any) -> Chain:
+    """Give a chain with numbers: one of shapes alone is made anew."""
+    if not any(parameter.is_meta for parameter in chain.parameters()):
+        return chain
+    from bioxedge import models
+
+    with torch.random.fork_rng(devices=[]):
+        return models.create(about.model.name, **options_of(about)).freeze()
+
+
+def _timed(chain: Chain, samples: int) -> float:
+    """Time a window of a small batch, in seconds."""
+    windows = torch.randn(4, chain.channels, samples, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        chain(windows)
+        began, count = time.perf_counter(), 0
+        while time.perf_counter() - began < _TIMED:
+            chain(windows)
+            count += len(windows)
+    return (time.perf_counter() - began) / count
