@@ -16,11 +16,10 @@ from rich.console import Console
 from bioxedge import recipes, recording
 from bioxedge.building import build
 from bioxedge.building.offline import export
-from bioxedge.building.prepare import recordings
 from bioxedge.building.rehearsal import rehearse
 from bioxedge.building.report import table
+from bioxedge.datasets.picking import worn_of
 from bioxedge.datasets.simulated import mishaps
-from bioxedge.datasets.windowed import as_worn
 from bioxedge.errors import BioxedgeError
 
 RECIPE = Path(__file__).parent / "recipes" / "demo_stress_ecg_to_ppg.toml"
@@ -49,14 +48,15 @@ def main() -> int:
     built = build(RECIPE, given.out, console=console)
 
     console.rule("4  live, where torch is not installed")
-    recipe, people = built.learnt.recipe, built.learnt.prepared.people
-    read, _ = recordings(recipe, None)
-    pair = next(pair for pair in read() if pair.person == people.test[0])
-    worn = given.out / "recordings" / pair.name
-    source = mishaps(pair.source, off=OFF, dropped=DROPPED)
-    recording.save(as_worn(source, recipe.source.sensor), worn)
+    recipe, prepared = built.learnt.recipe, built.learnt.prepared
+    person = prepared.people.test[0]
+    one = next(one for one in prepared.windows.sessions if one.person == person)
+    assert one.source is not None
+    worn = given.out / "recordings" / one.name
+    source = mishaps(one.source.read(), off=OFF, dropped=DROPPED)
+    recording.save(worn_of(source, recipe.source.sensor), worn)
     console.print(
-        f"{pair.person} takes the band off from {OFF[0]:g} to {OFF[1]:g} s, "
+        f"{person} takes the band off from {OFF[0]:g} to {OFF[1]:g} s, "
         f"and a packet is dropped at {DROPPED:g} s"
     )
     absent = subprocess.run([given.device, "-c", "import torch"], capture_output=True, check=False)
@@ -77,7 +77,9 @@ def main() -> int:
         return live.returncode
 
     console.rule("5  what came out")
-    console.print(table(built.scores, f"{recipe.name}: three wearers never seen (simulated)"))
+    console.print(table(built.learnt, built.found))
+    for line in built.found.verdicts:
+        console.print(f"  {line}", style="bold", soft_wrap=True)
     console.print("pictures:", *(f"\n  {path}" for path in built.pictures))
     console.print(
         f"\ndone in {time.monotonic() - began:.0f} s. What to type next:\n"

@@ -3,7 +3,6 @@
 # ruff: noqa: E402 - without torch the module is skipped before it imports anything of ours
 from __future__ import annotations
 
-import importlib
 import io
 import json
 from collections.abc import Iterator
@@ -23,25 +22,25 @@ import bioxedge
 from bioxedge import recipes
 from bioxedge.bridging import loop
 from bioxedge.bridging.calibrate import ALONE, BOTH, Calibration
-from bioxedge.building import Built, build, report
+from bioxedge.building import Built, build, shipping
 from bioxedge.building.encoders import compute_of
-from bioxedge.building.expect import quality_of
-from bioxedge.building.learn import Learnt, learn
-from bioxedge.building.prepare import Prepared, prepare, recordings
+from bioxedge.building.evaluation import evaluate
+from bioxedge.building.learnt import Learnt, learn
+from bioxedge.building.preparation import Prepared, prepare
 from bioxedge.building.progress import Steps
 from bioxedge.building.store import Store
 from bioxedge.bundle import Bundle
 from bioxedge.datasets import Pair
-from bioxedge.datasets.windowed import as_worn
+from bioxedge.datasets.picking import worn_of
+from bioxedge.datasets.simulated import wearers
 from bioxedge.errors import BundleError, DatasetError, ExportError, RecipeError
 from bioxedge.exporting.parity import answers
 from bioxedge.manifest import Decision
+from bioxedge.quality.modality import quality_of
 from bioxedge.recording import save
 from bioxedge.runtime import Engine, ReplaySource, verify
 
 pytestmark = pytest.mark.train
-
-ship = importlib.import_module("bioxedge.building.ship")  # the package has a function of the name
 
 RECIPE = """\
 name = "tiny"
@@ -112,7 +111,10 @@ epochs = 3
 """
 
 SIDES = ("source", "target")
-METHODS = ["teacher", "bridge", "untrained bridge", "random bridge", "majority"]
+METHODS = [
+    "teacher", "bridge", "untrained bridge", "random bridge", "classic features",
+    "oracle: classic features, true labels", "oracle: source encoder, true labels", "majority",
+]  # fmt: skip
 WITH_BIAS = ["teacher", "bridge", "bridge, temperature alone", *METHODS[2:]]
 FORCED = Calibration(2.5, (0.75, -0.75), BOTH, {})
 
@@ -149,8 +151,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     recipe = folder / "tiny.toml"
     recipe.write_text(RECIPE)
     built, said = run(recipe, folder / "out")
-    read, _ = recordings(built.learnt.recipe, None)
-    return Done(recipe, folder / "out", built, said, read())
+    return Done(recipe, folder / "out", built, said, wearers(count=8, minutes=2.0, seed=1))
 
 
 def weights(learnt: Learnt) -> dict[str, bytes]:
@@ -187,7 +188,7 @@ def test_the_bundle_opens_and_is_proven(done: Done) -> None:
 def test_every_method_has_a_score(done: Done) -> None:
     scores = {score.method: score for score in done.built.scores}
     assert list(scores) == done.methods
-    labelled = len(done.learnt.prepared.of("test", labelled=True))
+    labelled = len(done.learnt.prepared.of("test"))
     for score in scores.values():
         assert 0 <= score.balanced_accuracy <= 1 and 0 <= score.macro_f1 <= 1
         assert score.confusion.sum() == labelled > 0
@@ -210,7 +211,7 @@ def test_the_report_is_there_to_read_and_to_look_at(done: Done) -> None:
     assert facts["target_cut"] == 1 and facts["source_cut"] == done.learnt.source_cut
     assert len(facts["source_scores"]) == 5
     assert [path.name for path in done.built.pictures] == [
-        "confusion.png", "training.png", "positions.png",
+        "confusion.png", "training.png", "worn.png", "positions.png",
     ]  # fmt: skip
     assert len(facts["course"]["losses"]) == 3 and facts["course"]["held_out"] == []
     for path in done.built.pictures:
@@ -221,10 +222,32 @@ def test_the_report_is_there_to_read_and_to_look_at(done: Done) -> None:
 def test_the_manifest_says_who_was_in_which_part(done: Done) -> None:
     split = done.built.bundle.manifest.made_by.data.split
     people = done.learnt.prepared.people
-    assert split == {"head": people.head, "pair": people.pair, "test": people.test}
-    everyone = [name for part in split.values() for name in part]
-    assert sorted(everyone) == sorted(pair.person for pair in done.pairs)
+    number = json.loads((done.out / "report" / "people.json").read_text())
+    assert sorted(number) == sorted(pair.person for pair in done.pairs)
+    assert sorted(number.values()) == [f"p{k:02d}" for k in range(1, 9)]
+    for role, numbers in split.items():
+        assert numbers == tuple(number[name] for name in getattr(people, role))
     assert all(split.values())
+
+
+def test_no_name_leaves_the_building(done: Done) -> None:
+    left = [*(done.out / "bundle").iterdir(), *(done.out / "trained").iterdir()]
+    assert len(left) == 7
+    for path in left:
+        raw = path.read_bytes()
+        assert not [pair.person for pair in done.pairs if pair.person.encode() in raw]
+
+
+def test_what_there_is_is_said_before_anything_is_trained(done: Done) -> None:
+    facts = json.loads((done.out / "report" / "data.json").read_text())
+    prepared = done.learnt.prepared
+    for role, part in facts["parts"].items():
+        assert part["people"] == list(getattr(prepared.people, role))
+        assert part["windows"] == len(prepared.of(role))
+    known = facts["parts"]["test"]["known"]
+    assert known["rest"] + known["stress"] == len(prepared.of("test"))
+    assert done.said.index("data: simulated") < done.said.index("encoder")
+    assert done.said.index("Expected: about") < done.said.index("encoder")
 
 
 def test_the_manifest_says_what_was_built(done: Done) -> None:
@@ -248,33 +271,35 @@ def test_the_manifest_says_what_was_built(done: Done) -> None:
 def test_nothing_is_trained_on_test_people(done: Done, tmp_path: Path) -> None:
     prepared = done.learnt.prepared
     rng = np.random.default_rng(0)
-    source, target = prepared.windows.source.copy(), prepared.windows.target.copy()
-    test = prepared.of("test")
-    source[test] = rng.normal(size=source[test].shape)
-    target[test] = rng.normal(size=target[test].shape)
-    noisy = replace(prepared, windows=replace(prepared.windows, source=source, target=target))
+    noise = {}
+    for side in SIDES:
+        noise[side] = getattr(prepared.windows, side).clone()
+        rows = torch.from_numpy(prepared.rows(side, "test"))
+        noise[side][rows] = torch.from_numpy(rng.normal(size=noise[side][rows].shape)).float()
+    noisy = replace(prepared, windows=replace(prepared.windows, **noise))
     found = relearn(done, noisy, tmp_path)
     assert weights(found) == weights(done.learnt)
     assert (found.source_cut, found.target_cut) == (done.learnt.source_cut, 1)
-    assert not torch.equal(found.teacher_test, done.learnt.teacher_test)  # the noise was there
+    taught = found.seen.teacher("test"), done.learnt.seen.teacher("test")
+    assert not torch.equal(*taught)  # the noise was there
 
 
 def test_labels_of_pair_and_test_people_are_not_read(done: Done, tmp_path: Path) -> None:
     prepared = done.learnt.prepared
     rng = np.random.default_rng(0)
-    labels, value = prepared.labels.copy(), prepared.windows.value.copy()
-    pair, test = prepared.of("pair"), prepared.of("test", labelled=True)
+    labels, values = prepared.labels.copy(), prepared.values.copy()
+    pair, test = prepared.of("pair"), prepared.of("test")
     labels[pair] = rng.integers(-1, 2, len(pair))
-    value[pair] = rng.integers(0, 2, len(pair))
+    values[pair] = rng.integers(0, 2, len(pair))
     labels[test] = 1 - labels[test]
-    scrambled = replace(prepared, labels=labels, windows=replace(prepared.windows, value=value))
+    scrambled = replace(prepared, labels=labels, values=values)
     assert weights(relearn(done, scrambled, tmp_path)) == weights(done.learnt)
 
 
 def test_labels_of_head_people_are(done: Done, tmp_path: Path) -> None:
     prepared = done.learnt.prepared
     labels = prepared.labels.copy()
-    head = prepared.of("head", labelled=True)
+    head = prepared.of("head")
     labels[head] = 1 - labels[head]
     found = relearn(done, replace(prepared, labels=labels), tmp_path)
     changed = {
@@ -299,7 +324,7 @@ def calibrated_otherwise(learnt: Learnt) -> Learnt:
 @pytest.fixture(scope="module")
 def forced(done: Done, tmp_path_factory: pytest.TempPathFactory) -> tuple[Learnt, Bundle]:
     learnt = calibrated_otherwise(done.learnt)
-    bundle = ship.ship(learnt, done.pairs, [], tmp_path_factory.mktemp("forced") / "b").bundle
+    bundle = shipping.ship(learnt, [], tmp_path_factory.mktemp("forced") / "b").bundle
     return learnt, bundle
 
 
@@ -315,8 +340,8 @@ def test_the_graph_does_what_the_manifest_states(done: Done, forced) -> None:
     for learnt, bundle in ((done.learnt, done.built.bundle), forced):
         stated = bundle.manifest.output.calibration
         engine = Engine(bundle)
-        chosen = learnt.prepared.of("pair")[::10]
-        windows = learnt.prepared.windows.source[chosen]
+        chosen = torch.from_numpy(learnt.prepared.rows("source", "pair")[::10])
+        windows = learnt.prepared.windows.source[chosen].numpy()
         found = np.stack([engine.run(window) for window in windows])
         logits = learnt.answers(learnt.bridge, "pair")[::10]
         wanted = (logits / stated.temperature + torch.tensor(stated.bias)).softmax(1).numpy()
@@ -326,7 +351,7 @@ def test_the_graph_does_what_the_manifest_states(done: Done, forced) -> None:
 
 def test_a_bias_is_scored_as_it_is_shipped_and_beside_it_what_it_changed(done: Done) -> None:
     learnt = calibrated_otherwise(done.learnt)
-    scores = {score.method: score for score in report.evaluate(learnt)}
+    scores = {score.method: score for score in evaluate(learnt).scores}
     assert list(scores) == WITH_BIAS
     logits = learnt.answers(learnt.bridge, "test")
     calibrated = logits / 2.5 + torch.tensor([0.75, -0.75])
@@ -357,16 +382,14 @@ def test_a_recipes_decision_and_bounds_reach_the_bundle(forced) -> None:
 
 
 def test_nothing_is_expected_of_test_people(done: Done, tmp_path: Path) -> None:
-    def louder(pair: Pair) -> Pair:
-        return replace(pair, source=replace(pair.source, samples=1000 * pair.source.samples))
-
-    people = done.learnt.prepared.people
+    windows, people = done.learnt.prepared.windows, done.learnt.prepared.people
     expect = done.built.bundle.manifest.input.expect
     for group, same in (("test", True), ("pair", False), ("head", False)):
-        pairs = [
-            louder(pair) if pair.person in getattr(people, group) else pair for pair in done.pairs
-        ]
-        found = ship.ship(done.learnt, pairs, done.built.scores, tmp_path / group).bundle
+        measures = windows.measures.copy()
+        measures[np.isin(windows.person, getattr(people, group))] *= 1000
+        louder = replace(done.learnt.prepared, windows=replace(windows, measures=measures))
+        learnt = replace(done.learnt, seen=replace(done.learnt.seen, prepared=louder))
+        found = shipping.ship(learnt, done.built.scores, tmp_path / group).bundle
         assert (found.manifest.input.expect == expect) is same
 
 
@@ -375,13 +398,15 @@ def test_nothing_is_expected_of_test_people(done: Done, tmp_path: Path) -> None:
 
 def test_a_second_build_finds_every_step(done: Done) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in (done.out / "steps").iterdir()}
-    folders = {name.rpartition("-")[0] for name in before if not name.endswith(".pt")}
-    assert folders == {f"{side}-{group}" for side in SIDES for group in ("pair", "test")}
+    folders = {path.name.rpartition("-")[0] for path in (done.out / "steps").iterdir()
+               if path.is_dir()}  # fmt: skip
+    assert folders == {"windows", "source-features", "target-features"}
     model = (done.out / "bundle" / "model.onnx").read_bytes()
     built, said = run(done.recipe, done.out)
     after = {path.name: path.stat().st_mtime_ns for path in (done.out / "steps").iterdir()}
     assert after == before
-    assert said.count("already done") == len(before)
+    steps = [name for name in before if not name.endswith(".sha256")]
+    assert said.count("already done") == len(steps)
     assert "already done" not in done.said
     assert weights(built.learnt) == weights(done.learnt)
     assert (done.out / "bundle" / "model.onnx").read_bytes() == model
@@ -433,7 +458,7 @@ def test_another_seed_gives_another_bridge_for_the_same_people(done: Done, tmp_p
     recipe = msgspec.structs.replace(done.learnt.recipe, seed=1)
     store = Store(done.out / "steps", Steps(Console(file=io.StringIO())))
     prepared = prepare(recipe, None, store)
-    assert prepared.key == done.learnt.prepared.key
+    assert prepared.windows.key == done.learnt.prepared.windows.key
     other = Store(tmp_path, Steps(Console(file=io.StringIO())))
     found = learn(recipe, prepared, other, done.recipe.parent)
     assert not torch.equal(found.bridge.A, done.learnt.bridge.A)
@@ -448,7 +473,7 @@ def test_streamed_answers_on_a_held_out_wearer_are_torchs(done: Done) -> None:
     prepared = learnt.prepared
     person = prepared.people.test[0]
     pair = next(pair for pair in done.pairs if pair.person == person)
-    worn = as_worn(pair.source, learnt.recipe.source.sensor)
+    worn = worn_of(pair.source, learnt.recipe.source.sensor)
     stream, cutter = bioxedge.Stream(bundle), bundle.windows()
     live, predictions = [], []
     with ReplaySource(worn, speed=float("inf"), chunk=13) as source:
@@ -458,12 +483,14 @@ def test_streamed_answers_on_a_held_out_wearer_are_torchs(done: Done) -> None:
     assert len(live) == len(predictions)
 
     own = np.flatnonzero(prepared.windows.person == person)
-    wanted = answers(ship.bridged(learnt), prepared.windows.source[own])
+    rows = torch.from_numpy(prepared.windows.source_row[own])
+    cut = prepared.windows.source[rows].numpy()
+    wanted = answers(shipping.bridged(learnt), cut)
     at = {worn.t0 + float(window.start) / worn.rate: n for n, window in enumerate(live)}
     assert len(own) > 20
-    for row, index in zip(wanted, own, strict=True):
+    for row, window, index in zip(wanted, cut, own, strict=True):
         number = at[prepared.windows.start[index]]
-        assert live[number].samples.tobytes() == prepared.windows.source[index].tobytes()
+        assert live[number].samples.tobytes() == window.tobytes()
         found = [*predictions[number].probabilities.values()]
         np.testing.assert_allclose(found, row, atol=1e-5)
         assert predictions[number].label == ("rest", "stress")[int(row.argmax())]
@@ -481,9 +508,9 @@ def shipped_wrong(done: Done, monkeypatch: pytest.MonkeyPatch, out: Path, off: f
         return wanted
 
     raw = (done.out / "bundle" / "model.onnx").read_bytes()
-    monkeypatch.setattr(ship, "to_onnx", lambda *_: raw)
-    monkeypatch.setattr(ship, "answers", elsewhere)
-    ship.ship(done.learnt, done.pairs, done.built.scores, out)
+    monkeypatch.setattr(shipping, "to_onnx", lambda *_: raw)
+    monkeypatch.setattr(shipping, "answers", elsewhere)
+    shipping.ship(done.learnt, done.built.scores, out)
 
 
 @pytest.mark.parametrize("off", [2e-4, float("nan")])
@@ -503,7 +530,7 @@ def test_an_export_that_is_off_leaves_the_old_bundle(
     with pytest.raises(ExportError):
         shipped_wrong(done, monkeypatch, folder, 2e-4)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    names = ["bundle", "report", "steps", "trained"]
+    names = ["bundle", "lock", "report", "steps", "trained"]
     assert sorted(path.name for path in done.out.iterdir()) == names
 
 
@@ -539,14 +566,14 @@ def test_bands_are_set_by_the_head_people_alone(done: Done, tmp_path: Path) -> N
         ('rule = "classes"', 'rule = "bands"'),
         ('["rest", "stress"]', '["slow", "middle", "fast"]'),
     )
-    head = prepared.of("head", labelled=True)
-    values = prepared.windows.value[head]
+    head = prepared.of("head")
+    values = prepared.values[head]
     np.testing.assert_allclose(prepared.bounds, np.quantile(values, [1 / 3, 2 / 3]))
     counts = np.bincount(prepared.labels[head], minlength=3)
     assert counts.max() - counts.min() <= 1
-    known = np.isfinite(prepared.windows.value)
+    known = np.isfinite(prepared.values)
     assert ((prepared.labels >= 0) == known).all()
-    wanted = np.digitize(prepared.windows.value[known], prepared.bounds)
+    wanted = np.digitize(prepared.values[known], prepared.bounds)
     assert (prepared.labels[known] == wanted).all()
 
 
@@ -565,21 +592,22 @@ def from_folder(done: Done, pairs: list[Pair], folder: Path) -> Prepared:
 def test_ones_own_recordings_are_prepared_alike(done: Done, tmp_path: Path) -> None:
     own, simulated = from_folder(done, done.pairs, tmp_path), done.learnt.prepared
     assert own.people == simulated.people
-    assert own.windows.source.tobytes() == simulated.windows.source.tobytes()
-    assert own.windows.target.tobytes() == simulated.windows.target.tobytes()
+    assert torch.equal(own.windows.source, simulated.windows.source)
+    assert torch.equal(own.windows.target, simulated.windows.target)
     assert np.array_equal(own.labels, simulated.labels)
 
 
-def test_people_without_labels_are_dealt_out_all_the_same(done: Done, tmp_path: Path) -> None:
+def test_those_with_labels_teach_and_are_tested_and_the_others_pair(done, tmp_path) -> None:
     pairs = [
         pair if number % 2 else replace(pair, reference=None)
         for number, pair in enumerate(done.pairs)
     ]
     prepared = from_folder(done, pairs, tmp_path)
     people = prepared.people
-    assert sorted(people.head + people.pair + people.test) == [pair.person for pair in pairs]
     known = {pair.person for pair in pairs if pair.reference is not None}
-    assert set(prepared.windows.person[prepared.labels >= 0]) == known
+    assert set(people.head) | set(people.test) == known
+    assert set(people.pair) == {pair.person for pair in pairs} - known
+    assert len(people.test) == 1  # one fold of four labelled people
 
 
 def test_a_class_without_a_name_names_the_labels(done: Done, tmp_path: Path) -> None:
@@ -593,7 +621,7 @@ def test_a_class_without_a_name_names_the_labels(done: Done, tmp_path: Path) -> 
 
 
 def test_windows_longer_than_the_recordings_say_so(done: Done, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="record longer or shorten the windows"):
+    with pytest.raises(DatasetError, match="record longer, or shorten the windows"):
         prepared_from(done, tmp_path, ("length = 320", "length = 32000"))
 
 

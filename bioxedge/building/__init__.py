@@ -291,12 +291,16 @@ def started(
 ) -> Iterator[_Work]:
     """Read a recipe and open its models, alone in the folder; see `build`."""
     wanted, base = _read(recipe, seed, compute, changes)
-    out = Path(out)
+    out, root = Path(out), None if data is None else Path(data)
     with joined() as world, ExitStack() as stack:
+        # All that can be wrong without reading a sample is found before anything is written.
+        models = opened(wanted, base)
+        if wanted.ready is not None:
+            ready_head(wanted, wanted.ready, base, kits.whole(wanted, models)["target"])
+        choose(wanted, root)
         if world.first:
             stack.enter_context(locked(out))
         steps = Steps(console if world.first else Console(quiet=True))
         steps.console.print(f"[bold]{wanted.name}[/] → {out}", highlight=False)
-        models = opened(wanted, base)
         store = Store(out / "steps", steps, world)
-        yield _Work(wanted, base, models, store, steps, None if data is None else Path(data), out)
+        yield _Work(wanted, base, models, store, steps, root, out)

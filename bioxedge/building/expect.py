@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from bioxedge.windows import WindowStream, as_chunk
 
 
 def expectations(
-    recordings: Sequence[Recording],
+    recordings: Iterable[Recording],
     source: spec.Input,
     stream: spec.StreamSpec,
     window: spec.WindowSpec,
@@ -26,7 +26,7 @@ def expectations(
 
     Parameters
     ----------
-    recordings : sequence of Recording
+    recordings : iterable of Recording
         Of training people alone, as worn (:func:`bioxedge.worn.as_worn`).
     source, stream, window : parts of a manifest
 

@@ -110,9 +110,8 @@ def forecast(
         features = sum(chain.cut(k, about.length).features for k in range(len(chain) + 1))
         disk += 4.0 * count * (features + chain.channels * about.length)
         weights = 4.0 * sum(parameter.numel() for parameter in own.parameters())
-        stem = [part for part in (own.stem, *own.blocks) if part is not None]
         batch = Runner(compute_of(recipe)).batch(own, about.length)
-        memory += weights + batch * peak_bytes(stem, (1, chain.channels, about.length))
+        memory += weights + batch * peak_bytes(own, (1, chain.channels, about.length))
     target = chains["target"]
     whole = costs(target, recipe.target.length)
     wanted = recipe.bridge

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ def kit(
     seed: int | None = None,
     console: Console | None = None,
     compute: Mapping[str, str] | None = None,
+    changes: Sequence[str] = (),
 ) -> Kit:
     """Write the kit of a recipe's models to ``out/kit``; nothing is trained and none is read.
 
@@ -33,6 +34,8 @@ def kit(
     recipe : path
     out : path
         Gets ``kit/``.
+    changes : sequence of str
+        ``key=value`` each, in place of what the recipe says.
     data, seed, compute
         Not used: neither recordings nor weights change what a part costs.
     console : Console, optional
@@ -44,7 +47,7 @@ def kit(
         The recipe, a checkpoint or the export do not hold.
     """
     recipe = Path(recipe)
-    wanted = recipes.read(recipe)
+    wanted = recipes.read(recipe, changes)
     chains = whole(wanted, opened(wanted, recipe.parent))
     steps = Steps(console)
     with steps.running("Both models cut into parts, each distinct one exported") as report:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from bioxedge.bridging.bridge import PrototypeBridge
@@ -94,6 +97,25 @@ class Learnt:
         """Give a bridge's answers on a part's windows, uncalibrated."""
         features = self.seen.pooled("source", self.source_cut, group)
         return self.seen.runner.answers(bridge, self.tail, self.head, features)
+
+    def bridged(self, moments: npt.NDArray[np.intp]) -> Tensor:
+        """Give the trained bridge's answers on any moments at which the source was worn."""
+        rows = torch.from_numpy(self.prepared.windows.source_row[moments])
+        features = self.seen.encoders["source"].features.pooled[self.source_cut][rows]
+        return self.seen.runner.answers(self.bridge, self.tail, self.head, features)
+
+    def taught(self, moments: npt.NDArray[np.intp]) -> Tensor | None:
+        """Give the teacher's answers on some moments, NaN where its sensor was not worn.
+
+        None where it was worn at none of them.
+        """
+        rows = self.prepared.windows.target_row[moments]
+        if (rows < 0).all():
+            return None
+        features = self.seen.encoders["target"].features.pooled[-1]
+        with torch.inference_mode():
+            answers = self.head.of_pooled(features[torch.from_numpy(np.maximum(rows, 0))])
+        return torch.where(torch.from_numpy(rows >= 0)[:, None], answers, torch.nan)
 
 
 def learn(

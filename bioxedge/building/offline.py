@@ -12,13 +12,16 @@ import numpy as np
 from rich.console import Console
 
 from bioxedge import manifest, recipes, recording
+from bioxedge.bridging.split import numbers
 from bioxedge.building import golden
 from bioxedge.building.expect import expectations
 from bioxedge.building.loading import Loaded, load
-from bioxedge.building.prepare import recordings
 from bioxedge.building.progress import Steps
-from bioxedge.building.ship import Evidence, Shipped, expected_of, finish, golden_of
-from bioxedge.datasets.windowed import as_worn, stream_of, window_of
+from bioxedge.building.shipping import Evidence, Shipped, finish, golden_of, simulated_alone
+from bioxedge.building.trained import About
+from bioxedge.datasets.choosing import Chosen, choose
+from bioxedge.datasets.picking import read_worn, worn_of
+from bioxedge.datasets.windowed import stream_of, window_of
 from bioxedge.errors import ExportError, RecipeError
 from bioxedge.exporting import opset as opsets
 from bioxedge.recipes import Recipe
@@ -127,19 +130,25 @@ def evidence_of(
     recipe, side, about = parts.recipe, parts.recipe.source, parts.about
     if data is not None and signal is not None:
         raise ExportError("golden windows come from --data or from --recording: name one of them")
-    known = recipe.data.folder or recipe.data.dataset
+    known = recipe.where
     if signal is not None:
-        worn = as_worn(recording.load(signal), side.sensor)
+        worn = worn_of(recording.load(signal), side.sensor)
         pieces = golden.golden_signal(side, golden.stretches(worn, side), str(signal))
         expect = expectations([worn], side.sensor.input, stream_of(side), window_of(side))
         words = "one recording"
-    elif data is not None or recipe.data.dataset == "simulated":
-        pairs = recordings(recipe, None if data is None else Path(data))[0]()
-        split = {} if about is None else about.split
-        everyone = tuple(dict.fromkeys(pair.person for pair in pairs))
-        pieces = golden_of(side, pairs, split.get("pair", everyone))
-        expect = expected_of(side, pairs, (*split.get("head", everyone), *split.get("pair", ())))
+    elif data is not None or simulated_alone(recipe):
+        chosen, _ = choose(recipe, None if data is None else Path(data))
+        split = _named(about, chosen)
+        pieces = golden_of(recipe, chosen, split["pair"])
+        measured = (
+            read_worn(one.source, side.sensor, one.data.source)
+            for one in chosen
+            if one.source is not None and one.person in (*split["head"], *split["pair"])
+        )
+        expect = expectations(measured, side.sensor.input, stream_of(side), window_of(side))
         words = f"recordings of {known}"
+        if recipe.golden == "simulated" and not simulated_alone(recipe):
+            words = golden.stand_in(side, recipe.seed)[1]
     else:
         made, words = golden.stand_in(side, recipe.seed)
         pieces, expect = golden.golden_signal(side, made, words), ()
@@ -154,6 +163,18 @@ def evidence_of(
     metrics = {} if about is None else about.metrics
     found = Evidence(pieces, part, metrics, expect, calibration=np.asarray(pieces[1]))
     return found, f"golden windows: {words}"
+
+
+def _named(about: About | None, chosen: Sequence[Chosen]) -> dict[str, tuple[str, ...]]:
+    """Say who was in which part: a trained bridge says it by numbers."""
+    everyone = tuple(dict.fromkeys(one.person for one in chosen))
+    if about is None:
+        return dict.fromkeys(("head", "pair"), everyone)
+    names = {number: name for name, number in numbers(everyone).items()}
+    return {
+        role: tuple(names[number] for number in about.split.get(role, ()) if number in names)
+        for role in ("head", "pair")
+    }
 
 
 def _with_variants(recipe: Recipe, names: Sequence[str]) -> Recipe:

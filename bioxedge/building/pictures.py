@@ -84,14 +84,16 @@ def wearing(worn: Worn, path: Path) -> None:
     else:
         lower.plot(worn.minutes, worn.truth, color="black", linewidth=1, label="true")
         lower.set_ylabel(worn.said)
+    gap = np.append(np.diff(worn.minutes) > 3 * _hop(worn), False)
     if worn.teacher is not None:
         lower.plot(
-            worn.minutes, worn.teacher, color=TARGET_COLOUR, linewidth=1.1, alpha=0.8,
-            label="teacher, on the other sensor",
+            worn.minutes, np.where(gap, np.nan, worn.teacher), color=TARGET_COLOUR,
+            linewidth=1.1, alpha=0.8, label="teacher, on the other sensor",
         )  # fmt: skip
     lower.plot(
-        worn.minutes, worn.answers, color=SOURCE_COLOUR, linewidth=1.6, label="bridge, on this one"
-    )
+        worn.minutes, np.where(gap, np.nan, worn.answers), color=SOURCE_COLOUR, linewidth=1.6,
+        label="bridge, on this one",
+    )  # fmt: skip
     lower.set(xlabel="minutes worn", xlim=(0, max(float(times[-1]), float(worn.minutes[-1]))))
     lower.legend(frameon=False, ncols=4, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     for axis in (upper, lower):
@@ -100,10 +102,15 @@ def wearing(worn: Worn, path: Path) -> None:
     plt.close(figure)
 
 
+def _hop(worn: Worn) -> float:
+    """Minutes from one answer to the next."""
+    return float(np.median(np.diff(worn.minutes))) if len(worn.minutes) > 1 else 0.0
+
+
 def _shade(axis: Axes, worn: Worn) -> None:
     """Shade the true phases, and name each where it is first met."""
     edges = np.flatnonzero(np.diff(worn.truth)) + 1
-    hop = float(np.median(np.diff(worn.minutes))) if len(worn.minutes) > 1 else 0.0
+    hop = _hop(worn)
     met: set[int] = set()
     for part in np.split(np.arange(len(worn.truth)), edges):
         label = int(worn.truth[part[0]])

@@ -53,13 +53,19 @@ class Prepared:
         """Give the moments that serve for a part (``head``, ``pair``, ``test``), in order.
 
         Those of ``head`` have a target window and something known, those of ``pair`` both
-        windows, those of ``test`` a source window and something known (if anything is).
+        windows, those of ``test`` a source window and something known (if anything is); and a
+        target window, where the target was worn at all, so that everybody answers for the same.
         """
         windows = self.windows
         person = np.isin(windows.person, list(getattr(self.people, group)))
         source, target = windows.source_row >= 0, windows.target_row >= 0
         known = (self.labels >= 0) | self.agreeing
-        serves = {"head": target & known, "pair": source & target, "test": source & known}[group]
+        alone = np.array([one.target is None for one in windows.sessions])[windows.session]
+        serves = {
+            "head": target & known,
+            "pair": source & target,
+            "test": source & known & (target | alone),
+        }[group]
         return np.flatnonzero(person & windows.serving(group) & serves)
 
     def rows(self, side: str, group: str) -> npt.NDArray[np.int64]:

@@ -7,16 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from rich.table import Table
+from torch import Tensor
 
 from bioxedge.bridging.evaluate import Score
 from bioxedge.bridging.split import numbers
 from bioxedge.building import pictures, positions_report, tables
-from bioxedge.building.evaluation import BRIDGE, TEACHER, Evaluation
+from bioxedge.building.evaluation import BRIDGE, Evaluation
 from bioxedge.building.learnt import Learnt
 from bioxedge.building.pictures import Worn
 from bioxedge.building.positions_report import survey_of
 from bioxedge.datasets.picking import worn_of
+
+Floats = npt.NDArray[np.float64]
 
 FORMAT = 2
 
@@ -83,33 +87,33 @@ def worn(learnt: Learnt, found: Evaluation) -> Worn:
         for one in np.unique(session)
     ]
     chosen = -max(kinds)[2]
-    own = np.flatnonzero(session == chosen)
     one = windows.sessions[chosen]
     assert one.source is not None
     sensor = recipe.source.sensor
     signal = worn_of(one.source.read(), sensor, one.data.source)
-    ends = windows.start[rows[own]] + windows.seconds[rows[own]] - signal.t0
-
-    def shown(method: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
-        if method not in found.answers:
-            return None
-        answers = found.answers[method][own]
-        return answers if answers.ndim == 1 else answers[:, -1]
-
-    bridged = shown(BRIDGE)
-    assert bridged is not None
+    # Every window of it, known or not: live, all of them are answered.
+    own = np.flatnonzero((windows.session == chosen) & (windows.source_row >= 0))
+    ends = windows.start[own] + windows.seconds[own] - signal.t0
+    by_value = recipe.task.rule == "value"
+    truth = prepared.values[own] if by_value else prepared.labels[own].astype(np.float64)
+    taught = learnt.taught(own)
     return Worn(
         title=f"{one.person}, never seen in training: {sensor.modality.upper()} alone",
         signal=signal.samples[0],
         rate=signal.rate,
         unit=f"{sensor.channels[0]} [{sensor.units[0]}]",
         minutes=ends / 60,
-        answers=bridged,
-        teacher=shown(TEACHER),
-        truth=found.truth[own].astype(np.float64),
+        answers=_shown(learnt.calibration.apply(learnt.bridged(own)), by_value),
+        teacher=None if taught is None else _shown(taught, by_value),
+        truth=truth,
         labels=recipe.task.labels,
         said=f"{recipe.task.said} [{recipe.task.unit}]" if recipe.task.unit else recipe.task.said,
     )
+
+
+def _shown(answers: Tensor, by_value: bool) -> Floats:
+    """Give the last label's probability, or the value."""
+    return (answers if by_value else answers.softmax(1))[:, -1].double().numpy()
 
 
 def _json(path: Path, facts: object) -> None:

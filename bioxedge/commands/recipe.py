@@ -22,6 +22,13 @@ def on_a_recipe(verb: Any) -> Any:
         ),
         click.option("--device", help="auto, cpu, cuda …, in place of the recipe's."),
         click.option("--seed", type=click.IntRange(min=0), help="In place of the recipe's seed."),
+        click.option(
+            "--set",
+            "changes",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="In place of the recipe's, such as bridge.rank=4; again for more.",
+        ),
         click.option("--data", type=FOLDER, help="Directory that holds the recipe's recordings."),
         click.option(
             "--out", required=True, type=FOLDER, help="Gets report/ and steps/ (bundle/)."

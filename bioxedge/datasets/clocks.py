@@ -84,8 +84,8 @@ class Clocks:
         """Say it in one line."""
         if not self.told:
             return (
-                f"the beats of both sensors do not tell how their clocks differ ({self.agreeing} of "
-                f"{self.blocks} blocks agree)"
+                f"the beats of both sensors do not tell how their clocks differ ({self.agreeing} "
+                f"of {self.blocks} blocks agree)"
             )
         said = f"the target shows a beat {self.lag:+.2f} s"
         if abs(self.lag) <= _SAID:

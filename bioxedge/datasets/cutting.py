@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -104,7 +105,7 @@ def _alone(chosen: Chosen, recipe: Recipe, put: Put) -> Cut:
     side, found = recipe.target, Cut()
     recording = chosen.target.read()
     worn = worn_of(recording, side.sensor, chosen.data.target)
-    judge = _Judge(side, worn, quality_of(side.sensor.input))
+    judge = _Judge(side, worn, _beside(recipe))
     places = Places(recording)
     window_spec = window_of(side, hop_alone(recipe))
     for window in cutting(worn, side.sensor.input, stream_of(side), window_spec):
@@ -176,7 +177,7 @@ def _target(
         if not recipe.align.keep_unsure:
             unsure = found.clocks.unsure(begin, found.seconds)
     worn = worn_of(target, side.sensor, chosen.data.target)
-    judge = _Judge(side, worn, quality_of(side.sensor.input))
+    judge = _Judge(side, worn, _beside(recipe))
     seconds = found.seconds
     for number, samples in cutting_at(
         worn, side.sensor.input, stream_of(side), window_of(side), times.tolist()
@@ -197,6 +198,13 @@ def _target(
                 "them)", count, count * hop,
             )
         )  # fmt: skip
+
+
+def _beside(recipe: Recipe) -> QualitySpec:
+    """Give the bounds of the target's windows: its modality's, and what is not looked for."""
+    bounds = quality_of(recipe.target.sensor.input)
+    off = quality_in(recipe, bounds).off
+    return msgspec.structs.replace(bounds, off=off)
 
 
 def _nothing(chosen: Chosen, found: Cut, worn: Recording, side: str) -> Cut:

@@ -20,7 +20,8 @@ class Recipe(Struct, frozen=True):
     ``teacher``, ``pairs`` and ``test`` are data sets for each role, as many as there are; ``data``
     stands for each role that is not named. ``decision`` is how the device chooses a label;
     ``quality`` holds bounds that are to stand in place of those of the modality
-    (:class:`bioxedge.spec.QualitySpec`). ``preset = "paper"`` gives what the recipe leaves open of
+    (:class:`bioxedge.spec.QualitySpec`); faults that are ``off`` are not looked for in the target's
+    windows, either. ``preset = "paper"`` gives what the recipe leaves open of
     ``head`` and ``bridge`` as it was published. ``golden`` is the signal that proves the bundle and
     goes with it: simulated, or recorded from pair people, who must have agreed to that.
     """
