@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bioxedge.bridging.bridge import PrototypeBridge, TokenMean
-from bioxedge.bridging.features import BATCH
 from bioxedge.bridging.loop import Report, fit, quiet
+from bioxedge.bridging.runner import BATCH
 from bioxedge.bridging.train import Alignment, Training
 from bioxedge.models.chain import Chain
 

@@ -13,12 +13,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bioxedge.bridging.room import reserve
+from bioxedge.bridging.room import reserve, told
 from bioxedge.bridging.world import ALONE, World
+from bioxedge.errors import StorageError
 
-Array = npt.NDArray[np.float32]
+Windows = Tensor | npt.NDArray[np.float32]
+"""Windows [n, channels, samples], in memory or mapped."""
 
 _FLUSH_EVERY = 10.0  # seconds
+_DONE = "done.npy"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,23 @@ class Features:
 
 
 class Sheets:
-    """Arrays that are filled batch by batch: in memory, or in files that are mapped."""
+    """Arrays that are filled batch by batch: in memory, or in files that are mapped.
+
+    Used as a context it keeps what is done, however it ends.
+
+    Parameters
+    ----------
+    shapes : dict of str to tuple of int
+    batches : int
+    folder : Path or None
+        In memory where there is none. What an earlier process has done there is kept.
+    world : World
+
+    Raises
+    ------
+    StorageError
+        The disk has no room for all arrays.
+    """
 
     def __init__(
         self,
@@ -51,21 +70,26 @@ class Sheets:
         self._folder, self._world = folder, world if folder else ALONE
         self._ready: list[int] = []  # batches whose numbers are written, not yet on disk
         self._flushed = time.monotonic()
-        flags = {"done": (batches,)}
         if folder is None:
             self._arrays = {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
             self._flags = np.zeros(batches, np.uint8)
             return
+        failed: StorageError | None = None
         if self._world.first:
-            folder.mkdir(parents=True, exist_ok=True)
-            kept = all(_fits(folder / f"{name}.npy", shape) for name, shape in shapes.items())
-            for name, shape in (shapes if not kept else {}).items():
-                _create(folder / f"{name}.npy", shape, np.float32)
-            if not kept or not _fits(folder / "done.npy", flags["done"]):
-                _create(folder / "done.npy", flags["done"], np.uint8)
-        self._world.wait()
+            try:
+                _lay_out(folder, shapes, batches)
+            except StorageError as error:
+                failed = error
+        if (failed := self._world.told(failed)) is not None:  # nobody waits for who failed
+            raise failed
         self._arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
-        self._flags = np.load(folder / "done.npy", mmap_mode="r+")
+        self._flags = np.load(folder / _DONE, mmap_mode="r+")
+
+    def __enter__(self) -> Sheets:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
 
     @property
     def done(self) -> int:
@@ -120,11 +144,41 @@ def readonly(array: npt.NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(array)
 
 
+def taken(windows: Windows, rows: Tensor) -> Tensor:
+    """Read some windows, float32, whatever they lie in."""
+    if isinstance(windows, Tensor):
+        return windows[rows].float()
+    return torch.from_numpy(np.ascontiguousarray(windows[rows.numpy()], np.float32))
+
+
+def _lay_out(folder: Path, shapes: dict[str, tuple[int, ...]], batches: int) -> None:
+    """Make the files of all arrays, unless they are there; their room is taken at once."""
+    needed = 4 * sum(map(math.prod, shapes.values()))
+    with told(folder / _DONE, needed):
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = {folder / f"{name}.npy": shape for name, shape in shapes.items()}
+        if all(_fits(path, shape) for path, shape in paths.items()):
+            if not _fits(folder / _DONE, (batches,)):
+                _create(folder / _DONE, (batches,), np.uint8)
+            return
+        # First of all: what is new must not count as done for a moment.
+        (folder / _DONE).unlink(missing_ok=True)
+        try:
+            for path, shape in paths.items():
+                _create(path, shape, np.float32)
+            _create(folder / _DONE, (batches,), np.uint8)
+        except BaseException:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            raise
+
+
 def _create(path: Path, shape: tuple[int, ...], kind: type) -> None:
     """Make a file of an array, and take its room: a full disk is then one line, not a crash."""
     with path.open("wb") as file:
         header = {"descr": np.dtype(kind).str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
+        file.flush()
         reserve(file, file.tell() + math.prod(shape) * np.dtype(kind).itemsize)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-import pickle
 import signal
 import threading
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,8 +18,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from bioxedge.bridging.room import save
+from bioxedge.bridging.runaway import Watch
 from bioxedge.bridging.world import ALONE, World
-from bioxedge.errors import ModelError
 
 Loss = Callable[[Tensor, torch.Generator], Tensor]
 """Takes the indices of a batch and the epoch's random numbers; gives a scalar."""
@@ -26,7 +28,7 @@ Loss = Callable[[Tensor, torch.Generator], Tensor]
 Report = Callable[[int, int], None]
 """Told how many of how many batches are done."""
 
-Schedule = Literal["constant", "cosine"]
+Schedule = Literal["cosine", "constant"]
 """What the learning rate does from epoch to epoch."""
 
 _SAVE_EVERY = 10.0  # seconds
@@ -94,7 +96,7 @@ def fit(
     rate: float,
     seed: int,
     decay: float = 0.0,
-    schedule: Schedule = "constant",
+    schedule: Schedule = "cosine",
     held_out: HeldOut | None = None,
     state: Path | None = None,
     report: Report = quiet,
@@ -118,12 +120,12 @@ def fit(
         Examples in an epoch; a last batch of one is dropped (batch norm cannot use it).
     epochs, batch, rate, seed, decay
         Adam's settings; ``decay`` is decoupled (AdamW).
-    schedule : {"constant", "cosine"}
-        With ``cosine`` the rate falls to zero along half a cosine.
+    schedule : {"cosine", "constant"}
+        With ``cosine`` the rate falls to zero along half a cosine, from epoch to epoch.
     held_out : HeldOut, optional
         Stops training early and keeps the best epoch's weights.
     state : Path, optional
-        Where progress is kept; removed at the end.
+        Where progress is kept; removed at the end. One that is damaged counts for nothing.
     report : callable, optional
     world : World
     what : str
@@ -137,13 +139,16 @@ def fit(
     Raises
     ------
     ModelError
-        A loss, or a weight at the end, that is no longer a finite number.
+        A loss, or a weight, that is no longer a finite number: nothing is trained beyond it.
+    StorageError
+        The disk does not take the state.
     """
     wanted = [p for p in module.parameters() if p.requires_grad]
     adam = torch.optim.AdamW(wanted, lr=rate, weight_decay=decay)
     at = _Progress()
-    if state is not None and state.exists():
-        at = _resumed(state, module, adam, held_out) or at
+    if state is not None and whole(state):
+        at = _resumed(state, module, adam, held_out)
+    watch = Watch(what, rate, state)
     batches = _batches(count, batch)
     report(at.epoch * batches + at.step, epochs * batches)
     saved_at = time.monotonic()
@@ -158,9 +163,8 @@ def fit(
                     continue  # done before the run was stopped
                 adam.zero_grad(set_to_none=True)
                 value = loss(indices, generator)
-                # Of several processes all must stop: they learn of it at the epoch's end.
-                if world.size == 1:
-                    _finite(value.item(), what, at.epoch, rate)
+                # Before several processes wait for each other's gradients: all stop together.
+                watch.finite(world.total(value.item())[0], at.epoch, step)
                 value.backward()
                 adam.step()
                 at.add(step, value, len(indices), generator)
@@ -172,25 +176,17 @@ def fit(
                 if interrupted():
                     raise KeyboardInterrupt
             at.finish(world)
-            _finite(at.history[-1], what, at.epoch - 1, rate)
-            at.over = held_out is not None and held_out.look(module)
+            # The last step of an epoch is seen by no loss of its own.
+            watch.sound(wanted, at.epoch - 1)
+            if held_out is not None:
+                at.over = held_out.look(module)
+                watch.finite(held_out.losses[-1], at.epoch - 1)
     if held_out is not None:
         held_out.restore(module)
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in wanted):
-        _finite(math.nan, what, at.epoch - 1, rate)
     report(epochs * batches, epochs * batches)
     if state is not None and world.first:
         state.unlink(missing_ok=True)
     return at.history
-
-
-def _finite(value: float, what: str, epoch: int, rate: float) -> None:
-    """Stop a training that has run away."""
-    if not math.isfinite(value):
-        raise ModelError(
-            f"{what} ran away: its loss is {value} in epoch {epoch + 1}, with a learning rate of "
-            f"{rate:g}; lower learning_rate, or look for values in the windows that are far out"
-        )
 
 
 @dataclass
@@ -261,15 +257,20 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+def whole(state: Path) -> bool:
+    """Say whether a file of progress is there and as it was written, by its checksums."""
+    try:
+        with zipfile.ZipFile(state) as file:
+            return file.testzip() is None
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError):
+        return False
+
+
 def _resumed(
     state: Path, module: nn.Module, adam: torch.optim.Optimizer, held_out: HeldOut | None
-) -> _Progress | None:
-    """Take up a training where it was stopped; None where its file is damaged."""
-    try:
-        saved = torch.load(state, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
-        state.unlink(missing_ok=True)
-        return None
+) -> _Progress:
+    """Take up a training where it was stopped."""
+    saved = torch.load(state, weights_only=True)
     module.load_state_dict(saved["module"])
     adam.load_state_dict(saved["adam"])
     if held_out is not None:
@@ -286,7 +287,7 @@ def _save(
 ) -> None:
     """Keep progress so that a crash leaves the last one or this one."""
     partial = state.with_suffix(".partial")
-    torch.save(
+    save(
         {
             "module": module.state_dict(),
             "adam": adam.state_dict(),

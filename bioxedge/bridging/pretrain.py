@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bioxedge.bridging.augment import disturb, draw_factors, standardise, stretch
 from bioxedge.bridging.bridge import TokenMean
+from bioxedge.bridging.features import Windows, taken
 from bioxedge.bridging.loop import Report, fit, quiet
 from bioxedge.errors import ModelError
 from bioxedge.models.chain import Chain
@@ -32,7 +33,7 @@ REFERENCE = 1024  # windows that set the answers' mean and spread
 
 def pretrain(
     chain: Chain,
-    windows: Tensor,
+    windows: Windows,
     *,
     rows: Tensor | None = None,
     rate: float,
@@ -49,7 +50,7 @@ def pretrain(
     ----------
     chain : Chain
         A whole chain, stem included.
-    windows : Tensor of float32, shape [n, channels, samples]
+    windows : Tensor or ndarray of float32, shape [n, channels, samples]
         Unlabelled, each channel at zero mean and unit deviation. May be mapped from a file: a
         batch is read at a time.
     rows : Tensor of int64, optional
@@ -79,7 +80,7 @@ def pretrain(
     generator = torch.Generator().manual_seed(seed)
     rows = torch.arange(len(windows)) if rows is None else rows
     some = torch.randperm(len(rows), generator=generator)[:REFERENCE]
-    played = stretch(windows[rows[some]], draw_factors(len(some), generator), generator)
+    played = stretch(taken(windows, rows[some]), draw_factors(len(some), generator), generator)
     reference = rhythm(standardise(played))
     mean, spread = reference.mean(0), reference.std(0).clamp_min(1e-6)
     features = chain.cut(chain.last, samples).features
@@ -92,7 +93,7 @@ def pretrain(
 
     def loss(indices: Tensor, generator: torch.Generator) -> Tensor:
         factors = draw_factors(len(indices), generator)
-        stretched = standardise(stretch(windows[rows[indices]], factors, generator))
+        stretched = standardise(stretch(taken(windows, rows[indices]), factors, generator))
         wanted = (rhythm(stretched) - mean) / spread
         disturbed = standardise(disturb(stretched, rate, generator))
         answered: Tensor = answer(pool(chain(disturbed)))

@@ -12,7 +12,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import torch
+from torch.utils import _pytree
 
 from bioxedge.errors import StorageError
 
@@ -32,23 +35,49 @@ def reserve(file: BinaryIO, size: int) -> None:
 
     Raises
     ------
-    StorageError
-        The disk has no room for them.
+    OSError
+        The disk has no room for them; see `told`.
     """
     if size <= 0:
         return
-    with told(Path(file.name), size):
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+        os.ftruncate(file.fileno(), size)  # a file system that knows no reservation
+
+
+def save(values: Any, path: Path) -> None:
+    """Write what ``torch.save`` takes, or leave no file.
+
+    Parameters
+    ----------
+    values : dict
+    path : Path
+        Replaced where it exists: write beside what must not be lost.
+
+    Raises
+    ------
+    StorageError
+        The disk does not take it.
+    """
+    tensors = [one for one in _pytree.tree_leaves(values) if isinstance(one, torch.Tensor)]
+    with told(path, sum(one.nbytes for one in tensors)):
         try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                raise
-            os.ftruncate(file.fileno(), size)  # a file system that knows no reservation
+            # Through a file of our own, which says why a write failed; torch's does not.
+            with path.open("wb") as file:
+                torch.save(values, file)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
 def told(path: Path, size: int = 0) -> Iterator[None]:
     """Turn a disk that is full, or cannot be written, into one line.
+
+    What fails elsewhere, such as a recording that cannot be read, is left as it is.
 
     Parameters
     ----------
@@ -64,16 +93,22 @@ def told(path: Path, size: int = 0) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        # torch says what a disk did not take as a RuntimeError of its zip writer.
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+        cause = _cause(error)
+        # A write names no file; what opens or maps one does.
+        named = None if cause is None else cause.filename
+        if cause is None or (named is not None and path.parent not in Path(str(named)).parents):
             raise
-        if number is None and not isinstance(error, RuntimeError):
-            raise
-        raise StorageError(_line(path, size, number, error)) from error
+        raise StorageError(_line(path, size, cause.errno)) from error
 
 
-def _line(path: Path, size: int, number: int | None, error: Exception) -> str:
+def _cause(error: BaseException | None) -> OSError | None:
+    """Find what the system said; torch's zip writer says something else while it is closed."""
+    while isinstance(error, RuntimeError) and "inline_container" in str(error):
+        error = error.__context__
+    return error if isinstance(error, OSError) and error.errno is not None else None
+
+
+def _line(path: Path, size: int, number: int | None) -> str:
     """Say what a disk did not take."""
     if number is not None and number not in _FULL:
         return f"{path} cannot be written: {os.strerror(number)}"

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bioxedge.bridging.bridge import PrototypeBridge, TokenMean
 from bioxedge.bridging.compute import Compute
 from bioxedge.bridging.costs import costs
-from bioxedge.bridging.features import Features, Sheets
+from bioxedge.bridging.features import Features, Sheets, Windows, taken
 from bioxedge.bridging.head import Head
 from bioxedge.bridging.loop import Report, quiet
-from bioxedge.bridging.peak import peak_bytes
+from bioxedge.bridging.peak import free_bytes, peak_bytes
 from bioxedge.bridging.world import ALONE, World
+from bioxedge.errors import ModelError
 from bioxedge.models.chain import Chain
 
 BATCH = 64
 """Windows that pass through a model together; fewer where one costs much."""
 
+_ANSWERED = 256  # rows of features that are answered together
 _COSTLIEST = 2**36  # multiply-accumulates of a batch: a report and a Ctrl-C wait no longer
 _LARGEST = {"cpu": 2**22, "cuda": 2**24}  # numbers of one activation of a batch: a cache's worth
-_MOST = 2**30  # bytes that a batch may take, however much there is
-_SHARE = 8  # of what is free, one part
+_MOST = {"cpu": 2**30, "cuda": 2**33}  # bytes that a batch may take, however much there is
+_SHARE = 4  # of what is free, one part
 
 
 @dataclass(frozen=True)
 class Runner:
     """Passes windows through frozen models: device, precision, batches, files and processes.
+
+    Results do not depend on the memory at hand but by rounding, and not at all while a batch
+    fits.
 
     Parameters
     ----------
@@ -47,7 +51,7 @@ class Runner:
     def features(
         self,
         chain: Chain,
-        windows: Tensor,
+        windows: Windows,
         *,
         rows: Tensor | None = None,
         last: int | None = None,
@@ -65,57 +69,85 @@ class Runner:
         ----------
         chain : Chain
             Frozen, stem included.
-        windows : Tensor of float32
-            May be mapped from a file: a batch is read at a time.
+        windows : Tensor or ndarray of float32
+            May be mapped from a file larger than the memory: a batch is read at a time.
         rows : Tensor of int64, optional
             Which of the windows, in this order; all if left out.
         last : int, optional
-            The highest cut that is needed; the chain's last if left out.
+            The highest cut that is needed; the chain's last if left out. Nothing beyond it runs.
         tokens : collection of int
             Cuts at which to keep all tokens (n · tokens · features floats each).
         folder : Path, optional
             For these windows and this chain alone; made if need be.
         report : callable, optional
             Told how many of how many batches are done.
+
+        Raises
+        ------
+        ModelError
+            A cut that the chain does not have, or that lies behind ``last``.
+        StorageError
+            The disk has no room for all of it; what was there stays.
         """
         chain = chain if last is None else chain[:last]
+        if beyond := [k for k in tokens if not 0 <= k <= chain.last]:
+            raise ModelError(
+                f"tokens of cut {beyond[0]} are wanted of {chain.name}, which is run to cut "
+                f"{chain.last}: raise last, or ask for a cut up to it"
+            )
         rows = torch.arange(len(windows)) if rows is None else rows
-        cuts = [chain.cut(k, windows.shape[2]) for k in range(len(chain) + 1)]
+        samples = windows.shape[2]
+        cuts = [chain.cut(k, samples) for k in range(len(chain) + 1)]
         shapes = {f"pooled-{k:02d}": (len(rows), cut.features) for k, cut in enumerate(cuts)}
         shapes |= {f"tokens-{k:02d}": (len(rows), *cuts[k]) for k in sorted(set(tokens))}
-        batch = self.batch(chain, windows.shape[2])
+        batch = self.batch(chain, samples)
         sheets = Sheets(shapes, -(-len(rows) // batch), folder, self.world)
-        pool = TokenMean()
         report(sheets.done, sheets.batches)
-        with self.compute.placed(chain), torch.inference_mode(), self.compute.running():
-            for number in sheets.todo():
-                part = slice(number * batch, (number + 1) * batch)
-                x = windows[rows[part]].to(self.compute.where)
-                for k, activation in enumerate(chain.activations(x)):
-                    sheets.write(f"pooled-{k:02d}", part, pool(activation.float()))
-                    if k in tokens:
-                        sheets.write(f"tokens-{k:02d}", part, activation)
-                sheets.mark(number)
-                report(sheets.done, sheets.batches)
+        if todo := sheets.todo():
+            piece = self._fitting(batch, peak_bytes(chain, (1, chain.channels, samples)))
+            with self.compute.placed(chain), torch.inference_mode(), self.compute.running(), sheets:
+                for number in todo:
+                    first, end = number * batch, min((number + 1) * batch, len(rows))
+                    for start in range(first, end, piece):
+                        part = slice(start, min(start + piece, end))
+                        self._fill(sheets, part, chain, taken(windows, rows[part]), tokens)
+                    sheets.mark(number)
+                    report(sheets.done, sheets.batches)
         found = sheets.read()
         return Features(
             [found[f"pooled-{k:02d}"] for k in range(len(cuts))],
             {k: found[f"tokens-{k:02d}"] for k in tokens},
         )
 
+    def _fill(
+        self, sheets: Sheets, part: slice, chain: Chain, x: Tensor, tokens: Collection[int]
+    ) -> None:
+        """Write what one pass gives at every cut."""
+        pool = TokenMean()
+        for k, activation in enumerate(chain.activations(x.to(self.compute.where))):
+            sheets.write(f"pooled-{k:02d}", part, pool(activation.float()))
+            if k in tokens:
+                sheets.write(f"tokens-{k:02d}", part, activation)
+
     def batch(self, chain: Chain, samples: int) -> int:
-        """Say how many windows pass through a whole chain together."""
+        """Say how many windows pass through a chain together, where there is memory enough.
+
+        Parameters
+        ----------
+        chain : Chain
+            Stem included.
+        samples : int
+            Of a window.
+        """
         cuts = [chain.cut(k, samples) for k in range(len(chain) + 1)]
         largest = max(cut.tokens * cut.features for cut in cuts)
         macs = costs(chain, samples)[-1].macs
-        fitting = _LARGEST.get(self.compute.where.type, _LARGEST["cpu"]) // largest
-        # At the first cut and inside blocks there may be far more than at any cut.
-        parts = [part for part in (chain.stem, *chain.blocks) if part is not None]
-        most = self._room() // peak_bytes(parts, (1, chain.channels, samples))
-        return max(1, min(BATCH, fitting, most, _COSTLIEST // max(macs, 1)))
+        return max(1, min(BATCH, self._of(_LARGEST) // largest, _COSTLIEST // max(macs, 1)))
 
     def answers(self, bridge: PrototypeBridge, tail: Chain, head: Head, features: Tensor) -> Tensor:
-        """Give what a head says of bridged features, on the processor.
+        """Give what a head says of bridged features, in float32, as a bundle computes it.
+
+        Every process answers for itself.
 
         Parameters
         ----------
@@ -130,14 +162,18 @@ class Runner:
         -------
         Tensor of shape [n, answers]
         """
-        parts = [bridge, *(tail[k : k + 1] for k in range(tail.first, tail.last)), head]
-        most = self._room() // max(peak_bytes(parts, (1, features.shape[1])), 1)
-        with torch.inference_mode():
-            parts = features.split(max(1, min(256, most)))
-            return torch.cat([head(tail(bridge(part))) for part in parts])
+        whole = nn.Sequential(bridge, tail, head)
+        peak = peak_bytes(whole, (1, *features.shape[1:]))
+        batch = self._fitting(max(1, min(_ANSWERED, self._of(_MOST) // peak)), peak)
+        exact = replace(self.compute, precision="fp32", packed=False)
+        with exact.placed(whole), torch.inference_mode():
+            found = [
+                whole(part.to(self.compute.where)).float().cpu() for part in features.split(batch)
+            ]
+        return torch.cat(found)
 
     def tokens(
-        self, chain: Chain, cut: int, windows: Tensor, rows: Tensor, places: Tensor
+        self, chain: Chain, cut: int, windows: Windows, rows: Tensor, places: Tensor
     ) -> Tensor:
         """Give single tokens [n, features] at one cut: that of each row at its place.
 
@@ -146,26 +182,27 @@ class Runner:
         chain : Chain
             Frozen, stem included.
         cut : int
-        windows : Tensor of shape [windows, channels, samples]
+        windows : Tensor or ndarray of shape [windows, channels, samples]
         rows, places : Tensor of int64, shape [n]
             The window and the token of each.
         """
-        head = chain[:cut]
+        start, samples = chain[:cut], windows.shape[2]
         needed, where = torch.unique(rows, return_inverse=True)
-        batch = self.batch(head, windows.shape[2])
-        found = torch.empty(len(rows), chain.cut(cut, windows.shape[2]).features)
-        with torch.inference_mode():
+        batch = self.batch(start, samples)
+        batch = self._fitting(batch, peak_bytes(start, (1, chain.channels, samples)))
+        found = torch.empty(len(rows), chain.cut(cut, samples).features)
+        with self.compute.placed(start), torch.inference_mode(), self.compute.running():
             for number, part in enumerate(needed.split(batch)):
-                activation = head(windows[part])
+                activation = start(taken(windows, part).to(self.compute.where)).float().cpu()
                 mine = torch.nonzero((where // batch) == number).flatten()
                 found[mine] = activation[where[mine] - number * batch, places[mine]]
         return found
 
-    def _room(self) -> int:
-        """Say how many bytes a batch may take: a part of what is free, and never very much."""
-        where = self.compute.where
-        if where.type == "cuda":
-            free = torch.cuda.mem_get_info(where)[0]
-        else:
-            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return min(_MOST if where.type == "cpu" else 8 * _MOST, free // _SHARE)
+    def _fitting(self, batch: int, peak: int) -> int:
+        """Say how many of a batch fit into the memory together."""
+        room = free_bytes(self.compute.where) // (_SHARE * self.world.size)
+        return max(1, min(batch, room // peak))
+
+    def _of(self, table: dict[str, int]) -> int:
+        """Look up what holds for the device."""
+        return table.get(self.compute.where.type, table["cpu"])
