@@ -1,8 +1,8 @@
 """Files that people have: one module a format, all giving what :mod:`bioxedge.readers.found` says.
 
 A module has ``recognises(path, head)``, which tells from the path and its first bytes (empty for
-a folder) whether it is of its format, and ``look(path)``, which gives a :class:`Found`. None needs
-torch; what needs another package says which extra brings it.
+a folder) whether it is of its format, and ``look(path, **told)``, which gives a :class:`Found`.
+None needs torch; what needs another package says which extra brings it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ READERS = (
 _HEAD = 4096  # bytes that a reader is shown
 
 
-def find(path: str | Path) -> Found:
+def find(path: str | Path, **told: Any) -> Found:
     """Look into a file, or a folder that is a recording.
 
     Parameters
@@ -42,6 +42,9 @@ def find(path: str | Path) -> Found:
     path : path
         An EDF, EDF+, BDF, XDF, WFDB header, OpenBCI, Muse, Polar, BrainFlow, CSV, TSV or NumPy
         file; a folder of an Empatica E4, or of what ``bioxedge record`` or ``import`` wrote.
+    **told
+        What a file may not say: ``rate`` in Hz, ``modality``, ``units`` (a mapping of channels'
+        names), ``board`` of BrainFlow's rows.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def find(path: str | Path) -> Found:
             "Empatica E4 folder, text of OpenBCI, Muse or Polar, BrainFlow's rows, CSV or TSV "
             "with a header, or NumPy"
         )
-    found: Found = reader.look(path)
+    found: Found = reader.look(path, **told)
     return found
 
 

@@ -1,0 +1,167 @@
+"""CSV and TSV with a header: what nothing else claims.
+
+A column of times (seconds, Unix time in s, ms, us or ns, or dates) lays the rows out; without one
+the rate must be told. Columns of numbers are channels, grouped by what their names say they are;
+columns of text are marks, one where the text changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bioxedge.errors import RecordingError
+from bioxedge.readers.found import Found, Mark, Stream
+from bioxedge.readers.names import channels_of, distinct, modality_of, name_and_unit, safe
+from bioxedge.readers.text_rows import Text, read_rows, times_of
+from bioxedge.readers.text_stamps import laid_out, places_of, rate_of, real_rate
+from bioxedge.signals import Samples
+
+_ENDS = (".csv", ".tsv", ".txt", ".tab")
+_TIMES = (
+    "time", "times", "timestamp", "timestamps", "t", "seconds", "datetime", "date", "date_time",
+    "unix", "unixtime", "unix_time", "elapsed", "elapsed_time", "time_s", "lsl_timestamp",
+    "local_timestamp", "phone timestamp",
+)  # fmt: skip
+_MILLI, _TEXTS = ("time_ms", "timestamp_ms", "milliseconds"), 10_000
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Tell by the name, and by a first line that is a header."""
+    name = path.name.removesuffix(".gz")
+    if not name.lower().endswith(_ENDS):
+        return False
+    if path.suffix == ".gz":
+        return True
+    first = head.split(b"\n", 1)[0].decode("latin-1")
+    return b"\x00" not in head and any(character.isalpha() for character in first)
+
+
+def look(
+    path: Path,
+    *,
+    rate: float | None = None,
+    modality: str | None = None,
+    units: Mapping[str, str] | None = None,
+    **told: Any,
+) -> Found:
+    """Look into a table; see :func:`bioxedge.readers.find`."""
+    text = read_rows(path)
+    remarks: list[str] = []
+    if text.comma:
+        remarks.append("numbers are read with decimal commas")
+    at, times, dated = _times(text, remarks)
+    numbers: dict[int, Any] = {}
+    texts: list[int] = []
+    for k in range(len(text.header)):
+        if k == at:
+            continue
+        column = text.numbers(k)
+        if column is None:
+            texts.append(k)
+        elif np.isfinite(column).any():
+            numbers[k] = column
+        else:
+            remarks.append(f"{text.header[k]} is empty: left out")
+    if times is None and rate is None:
+        raise RecordingError(
+            f"{path} has no column of times ({', '.join(text.header[:8])}): give its rate in Hz "
+            "with --rate"
+        )
+    if not numbers:
+        raise RecordingError(f"{path} has no column of numbers: {', '.join(text.header[:8])}")
+    count = len(text.columns[0])
+    try:
+        if times is None:
+            assert rate is not None
+            nominal, places, t0, facts = rate, np.arange(count, dtype=np.int64), 0.0, {}
+        else:
+            nominal = rate or rate_of(times)
+            places = places_of(times, nominal)
+            t0, facts = float(times[0]), {"real_rate": real_rate(times, places)}
+    except RecordingError as error:
+        raise RecordingError(f"{path}: {error}") from error
+    lost = int(places[-1]) + 1 - count if count else 0
+    if lost:
+        remarks.append(f"{lost} rows are missing, by the times of the others")
+    parts = {k: name_and_unit(text.header[k]) for k in numbers}
+    groups: dict[str, list[int]] = {}
+    for k, (name, _) in parts.items():
+        groups.setdefault(modality or modality_of(name), []).append(k)
+    called = distinct(safe(kind, "signal") for kind in groups)
+    streams = tuple(
+        Stream(
+            name=name,
+            modality=kind,
+            rate=nominal,
+            channels=channels_of(
+                [parts[k][0] for k in own],
+                [(units or {}).get(parts[k][0]) or parts[k][1] for k in own],
+                kind,
+            ),
+            samples=int(places[-1]) + 1 if count else 0,
+            read=_reader([numbers[k] for k in own], places),
+            t0=t0,
+            dated=dated,
+            facts=facts,
+        )
+        for name, (kind, own) in zip(called, groups.items(), strict=True)
+    )
+    if "" in groups:
+        unknown = ", ".join(parts[k][0] for k in groups[""][:8])
+        remarks.append(f"of what kind {unknown} are is not told")
+    moments = times if times is not None else t0 + places / nominal
+    marks = tuple(mark for k in texts for mark in _marks(text, k, moments, nominal, remarks))
+    return Found(path, "table", streams, marks, "", tuple(remarks), (path,))
+
+
+def _times(
+    text: Text, remarks: list[str]
+) -> tuple[int | None, np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None, bool]:
+    """Find the column of times: its number, seconds, and whether they are dates."""
+    for k, header in enumerate(text.header):
+        name, unit = name_and_unit(header)
+        plain = name.strip().lower()
+        if plain not in (*_TIMES, *_MILLI):
+            continue
+        found = times_of(text.columns[k], text.comma)
+        if found is None or not np.isfinite(found[0]).all():
+            raise RecordingError(f"{text.path}: {header} holds what is no time")
+        seconds, dated, remark = found
+        if not dated and (plain in _MILLI or unit.lower() in ("ms", "msec", "milliseconds")):
+            seconds = seconds / 1e3
+        elif not dated and unit.lower() in ("us", "µs"):
+            seconds = seconds / 1e6
+        elif not dated and unit.lower() == "ns":
+            seconds = seconds / 1e9
+        if remark:
+            remarks.append(remark)
+        return k, seconds, dated
+    return None, None, False
+
+
+def _reader(columns: list[Any], places: Any) -> Any:
+    """Give what lays columns out."""
+
+    def read() -> Samples:
+        return laid_out(np.stack(columns), places)
+
+    return read
+
+
+def _marks(text: Text, k: int, moments: Any, rate: float, remarks: list[str]) -> list[Mark]:
+    """Read a column of text: a mark where it changes, for as long as it stays."""
+    column = text.columns[k]
+    edges = [0, *(n for n in range(1, len(column)) if column[n] != column[n - 1])]
+    if len(edges) > _TEXTS:
+        remarks.append(f"{text.header[k]} changes {len(edges):,} times: no marks are made of it")
+        return []
+    found = []
+    for first, last in zip(edges, [*edges[1:], len(column)], strict=True):
+        if column[first]:
+            end = moments[last] if last < len(column) else moments[-1] + 1 / rate
+            found.append(Mark(float(moments[first]), column[first], float(end - moments[first])))
+    return found

@@ -1,0 +1,208 @@
+"""Text with rows of fields: its delimiter, its decimal sign, its numbers and its times."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bioxedge.errors import RecordingError
+
+Floats = npt.NDArray[np.float64]
+
+DELIMITERS = ("\t", ";", ",")
+_LONGEST_LINE = 1 << 20  # characters: no row of signals is longer
+_EMPTY = {"", "na", "nan", "null", "none", "-", "n/a"}
+_SHOWN = 40  # characters of a field in an error
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a file of rows holds.
+
+    Attributes
+    ----------
+    path : Path
+    delimiter : str
+    comma : bool
+        Whether numbers have a decimal comma.
+    header : list of str
+    columns : list of list of str
+        As they are written, stripped.
+    """
+
+    path: Path
+    delimiter: str
+    comma: bool
+    header: list[str]
+    columns: list[list[str]]
+
+    def column(self, *names: str) -> int | None:
+        """Find a column by one of its names, small and capital letters alike."""
+        lowered = [name.strip().lower() for name in self.header]
+        for name in names:
+            if name.lower() in lowered:
+                return lowered.index(name.lower())
+        return None
+
+    def numbers(self, number: int) -> Floats | None:
+        """Read a column as numbers, NaN where a field is empty; None where it holds text."""
+        fields = self.columns[number]
+        if self.comma:
+            fields = [field.replace(",", ".") for field in fields]
+        try:
+            return np.array(fields, np.float64)
+        except ValueError:
+            pass
+        try:
+            return np.array(
+                [math.nan if field.lower() in _EMPTY else float(field) for field in fields]
+            )
+        except ValueError:
+            return None
+
+
+def read_text(path: Path) -> str:
+    """Read a text file, packed or not.
+
+    Raises
+    ------
+    RecordingError
+        It cannot be read, or is no text.
+    """
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        said = getattr(error, "strerror", None) or "it is damaged"
+        raise RecordingError(f"{path} cannot be read: {said}") from error
+    if b"\x00" in raw[:4096]:
+        raise RecordingError(f"{path} is no text: give another format")
+    for code in ("utf-8-sig", "latin-1"):
+        try:
+            return raw.decode(code)
+        except UnicodeDecodeError:
+            continue
+    raise RecordingError(f"{path} is no text")
+
+
+def read_rows(path: Path, skip: int = 0, delimiter: str | None = None) -> Text:
+    """Read rows below a header line.
+
+    Parameters
+    ----------
+    path : Path
+    skip : int
+        Lines before the header.
+    delimiter : str, optional
+        Told apart by the header if left out.
+
+    Raises
+    ------
+    RecordingError
+        No rows, rows of another length than the header, or a decimal comma that cannot be told
+        from a delimiter.
+    """
+    lines = [line for line in read_text(path).splitlines()[skip:] if line.strip()]
+    return rows_of(path, lines, delimiter)
+
+
+def rows_of(path: Path, lines: Sequence[str], delimiter: str | None = None) -> Text:
+    """Part lines into columns; see `read_rows`."""
+    if len(lines) < 2:
+        raise RecordingError(f"{path} has no rows below a header")
+    if max(map(len, lines[:100])) > _LONGEST_LINE:
+        raise RecordingError(f"{path} has a line of {max(map(len, lines[:100])):,} characters")
+    found = delimiter or max(DELIMITERS, key=lambda one: lines[0].count(one))
+    rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=found))
+    header = [field.strip() for field in rows[0]]
+    width, body = len(header), rows[1:]
+    # A delimiter at the end of each row makes a field that nobody named.
+    body = [
+        row[:width] if len(row) == width + 1 and not row[width].strip() else row for row in body
+    ]
+    if len(body[-1]) < width and len(body) > 1:
+        body = body[:-1]  # a last line that was cut off
+    odd = next((k for k, row in enumerate(body) if len(row) != width), None)
+    if odd is not None:
+        fields = len(body[odd])
+        if found == "," and fields > width:
+            raise RecordingError(
+                f"{path}: row {odd + 2} has {fields} fields below a header of {width}: commas "
+                "stand for decimals and between fields; export it with ; or tabs between fields"
+            )
+        raise RecordingError(f"{path}: row {odd + 2} has {fields} fields, the header has {width}")
+    columns = [[row[k].strip() for row in body] for k in range(width)]
+    some = [field for column in columns for field in column[:50] if field]
+    comma = found != "," and any(_with_comma(field) for field in some)
+    if comma and any(_with_point(field) for field in some):
+        raise RecordingError(
+            f"{path}: numbers have decimal commas and decimal points; export it with one of them"
+        )
+    return Text(path, found, comma, header, columns)
+
+
+def _with_comma(field: str) -> bool:
+    """Whether a field is a number with a decimal comma."""
+    whole, comma, part = field.partition(",")
+    return bool(comma) and whole.lstrip("+-").isdigit() and part.isdigit()
+
+
+def _with_point(field: str) -> bool:
+    """Whether a field is a number with a decimal point."""
+    whole, point, part = field.partition(".")
+    return bool(point) and whole.lstrip("+-").isdigit() and part.isdigit()
+
+
+def times_of(fields: Sequence[str], comma: bool = False) -> tuple[Floats, bool, str] | None:
+    """Read a column of times: in seconds, whether they are dates, and what was assumed.
+
+    Numbers are seconds; milliseconds, micro- or nanoseconds since 1970 are known by their size.
+    Text is a date and time as ISO 8601 has them. None where it is neither.
+    """
+    if not fields:
+        return None
+    first = fields[0].replace(",", ".") if comma else fields[0]
+    try:
+        float(first)
+    except ValueError:
+        return _dates(fields)
+    try:
+        values = np.array(
+            [float(field.replace(",", ".") if comma else field) for field in fields], np.float64
+        )
+    except ValueError:
+        return None
+    size = float(np.nanmedian(np.abs(values)))
+    for least, scale in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (1e8, 1.0)):
+        if size >= least:
+            return values / scale, True, ""
+    return values, False, ""
+
+
+def _dates(fields: Sequence[str]) -> tuple[Floats, bool, str] | None:
+    """Read dates; a clock without a zone is taken as UTC."""
+    found, naive = np.empty(len(fields)), False
+    try:
+        for k, field in enumerate(fields):
+            moment = datetime.fromisoformat(field.replace("Z", "+00:00").replace("/", "-"))
+            if moment.tzinfo is None:
+                naive = True
+                moment = moment.replace(tzinfo=timezone.utc)
+            found[k] = moment.timestamp()
+    except ValueError:
+        return None
+    return found, True, "its clock names no zone: taken as UTC" if naive else ""
+
+
+def shown(field: str) -> str:
+    """Shorten a field for an error."""
+    return repr(field if len(field) <= _SHOWN else field[:_SHOWN] + "…")
