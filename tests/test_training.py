@@ -28,12 +28,12 @@ from bioxedge.bridging.augment import STRETCH, Targets, disturb, draw_factors, s
 from bioxedge.bridging.baselines import Student, distil, last_tokens
 from bioxedge.bridging.compute import Compute, has_bf16
 from bioxedge.bridging.evaluate import bootstrap, score
-from bioxedge.bridging.features import extract, tokens_of
 from bioxedge.bridging.head import Head, train_head
 from bioxedge.bridging.loop import HeldOut, fit
 from bioxedge.bridging.losses import LOSSES, Pairs, distance
 from bioxedge.bridging.packed import packed
 from bioxedge.bridging.pretrain import pretrain
+from bioxedge.bridging.runner import Runner
 from bioxedge.bridging.train import Training, train_bridge, trained_parameters
 from bioxedge.errors import ModelError
 
@@ -73,7 +73,7 @@ def transformer(**options: float):
 
 def last_of(chain, windows: Tensor) -> Tensor:
     """Give the last block's tokens."""
-    return extract(chain, windows, tokens=[len(chain)]).tokens[len(chain)]
+    return Runner().features(chain, windows, tokens=[len(chain)]).tokens[len(chain)]
 
 
 # -- the loop -------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def train(module: Net, *, stop: int | None = None, **options) -> list[float]:
         noisy = X[indices] + 0.1 * torch.randn(X[indices].shape, generator=generator)
         return (module(noisy) - Y[indices]).square().mean()
 
-    wanted = {"epochs": 5, "batch": 8, "rate": 1e-2, "seed": 7, "decay": 1e-3, "cosine": True}
+    wanted = {"epochs": 5, "batch": 8, "rate": 1e-2, "seed": 7, "decay": 1e-3}
     return fit(module, loss, len(X), **{**wanted, **options})
 
 
@@ -504,68 +504,7 @@ def test_windows_too_short_for_the_spectrum_are_refused() -> None:
         pretrain(papagei(), pulses(4, 192), rate=64.0, epochs=1, seed=0)
 
 
-# -- features -------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def test_features_of_every_cut_come_from_one_pass() -> None:
-    chain, windows = papagei().freeze(), pulses(70)  # more than one batch
-    told: list[tuple[int, int]] = []
-    found = extract(chain, windows, tokens=[2, 4], report=lambda *step: told.append(step))
-    assert told == [(0, 2), (1, 2), (2, 2)]
-    assert len(found.pooled) == len(chain) + 1 and set(found.tokens) == {2, 4}
-    for cut, pooled in enumerate(found.pooled):
-        torch.testing.assert_close(pooled, chain[:cut](windows).mean(1))
-        assert not pooled.is_inference()
-    for cut, tokens in found.tokens.items():
-        torch.testing.assert_close(tokens, chain[:cut](windows))
-    assert extract(chain, windows).tokens == {}
-
-
-@torch.no_grad()
-def test_features_on_disk_are_those_in_memory(tmp_path: Path) -> None:
-    chain, windows = papagei().freeze(), pulses(70)
-    rows = torch.tensor([3, 69, 5, *range(10, 60)])
-    kept = extract(chain, windows, rows=rows, tokens=[4])
-    found = extract(chain, windows, rows=rows, tokens=[4], folder=tmp_path / "f")
-    assert all(map(torch.equal, found.pooled, kept.pooled))
-    assert torch.equal(found.tokens[4], kept.tokens[4])
-    torch.testing.assert_close(kept.pooled[0][1], extract(chain, windows[69:]).pooled[0][0])
-    assert {path.name for path in (tmp_path / "f").iterdir()} == {
-        "done.npy", "tokens-04.npy", *(f"pooled-{k:02d}.npy" for k in range(5)),
-    }  # fmt: skip
-
-
-def test_features_that_were_stopped_go_on_where_they_were(tmp_path: Path) -> None:
-    chain, windows = papagei().freeze(), pulses(300)
-    whole = extract(chain, windows)
-
-    def stop(done: int, _: int) -> None:
-        if done == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr("bioxedge.bridging.features._FLUSH_EVERY", 0)
-    with monkeypatch.context(), pytest.raises(KeyboardInterrupt):
-        extract(chain, windows, folder=tmp_path, report=stop)
-    told: list[int] = []
-    found = extract(chain, windows, folder=tmp_path, report=lambda done, _: told.append(done))
-    assert told == [3, 4, 5] and all(map(torch.equal, found.pooled, whole.pooled))
-    told.clear()
-    extract(chain, windows, folder=tmp_path, report=lambda done, _: told.append(done))
-    assert told == [5]
-    damaged = tmp_path / "pooled-01.npy"
-    damaged.write_bytes(damaged.read_bytes()[:-100])
-    again = extract(chain, windows, folder=tmp_path)
-    assert all(map(torch.equal, again.pooled, whole.pooled))
-
-
-@torch.no_grad()
-def test_single_tokens_come_from_their_windows_and_places() -> None:
-    chain, windows = papagei().freeze(), pulses(90)
-    rows, places = torch.tensor([80, 2, 80, 41]), torch.tensor([0, 7, 39, 3])
-    whole = chain[:3](windows)
-    torch.testing.assert_close(tokens_of(chain, 3, windows, rows, places), whole[rows, places])
+# -- what it is computed on ----------------------------------------------------------------
 
 
 def test_what_a_processor_has_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -663,7 +602,7 @@ def bridge_to(chain, cut: int, in_features: int, windows: Tensor, **options) -> 
 def test_training_a_bridge_changes_the_bridge_alone(frozen, loss: str) -> None:
     source, target, windows = frozen
     before = copy.deepcopy(source), copy.deepcopy(target)
-    pooled = extract(source, windows).pooled[3]
+    pooled = Runner().features(source, windows).pooled[3]
     teacher = last_of(target, windows)
     kept = pooled.clone(), teacher.clone()
     bridge = bridge_to(target, 1, pooled.shape[1], windows)
@@ -685,7 +624,7 @@ def test_a_bridge_resumes_to_the_same_bits(
 ) -> None:
     monkeypatch.setattr(loop, "_SAVE_EVERY", 0)
     source, target, windows = frozen
-    pooled = extract(source, windows).pooled[3]
+    pooled = Runner().features(source, windows).pooled[3]
     teacher = last_of(target, windows)
     whole, resumed, lost = (bridge_to(target, 1, pooled.shape[1], windows) for _ in range(3))
 
@@ -705,7 +644,7 @@ def test_a_bridge_resumes_to_the_same_bits(
 
 def test_a_bridge_straight_to_the_head_learns_the_pooled_feature(frozen) -> None:
     _, target, windows = frozen
-    pooled = extract(target, windows).pooled[-1]
+    pooled = Runner().features(target, windows).pooled[-1]
     last = len(target)
     bridge = PrototypeBridge(16, 16, 1, 4, 8, b_std=1e-3, seed=0)
     training = Training(epochs=30, batch=16, learning_rate=1e-2)
@@ -717,7 +656,7 @@ def test_a_bridge_straight_to_the_head_learns_the_pooled_feature(frozen) -> None
 @pytest.mark.parametrize("over", ["mean", "tokens"])
 def test_a_bridge_aligned_at_its_cut_needs_no_tail(frozen, over: str) -> None:
     source, target, windows = frozen
-    pooled = extract(source, windows).pooled[3]
+    pooled = Runner().features(source, windows).pooled[3]
     with torch.no_grad():  # something that can be learnt
         teacher = bridge_to(target, 1, pooled.shape[1], windows, b_std=1.0)(pooled)
     bridge = bridge_to(target, 1, pooled.shape[1], windows, b_std=1e-3)
@@ -735,7 +674,7 @@ def test_a_bridge_aligned_at_its_cut_needs_no_tail(frozen, over: str) -> None:
 
 def test_training_stops_by_held_out_pairs_and_keeps_the_best(frozen) -> None:
     source, target, windows = frozen
-    pooled = extract(source, windows).pooled[3]
+    pooled = Runner().features(source, windows).pooled[3]
     # What is held out follows another rule: it gets worse while the others are learnt.
     held_out = torch.arange(0, 48, 4)
     teacher = last_of(target, windows).clone()
@@ -756,7 +695,7 @@ def test_training_stops_by_held_out_pairs_and_keeps_the_best(frozen) -> None:
 
 def test_held_out_pairs_are_never_trained_on(frozen) -> None:
     source, target, windows = frozen
-    pooled = extract(source, windows).pooled[3]
+    pooled = Runner().features(source, windows).pooled[3]
     held_out = torch.tensor([3, 17, 40])
     spoilt = last_of(target, windows).clone()
     spoilt[held_out] = float("nan")
@@ -773,7 +712,7 @@ def test_held_out_pairs_are_never_trained_on(frozen) -> None:
 
 def test_a_patience_wants_held_out_pairs_and_some_to_train_on(frozen) -> None:
     source, target, windows = frozen
-    pooled = extract(source, windows).pooled[3]
+    pooled = Runner().features(source, windows).pooled[3]
     bridge = bridge_to(target, 1, pooled.shape[1], windows)
     teacher = last_of(target, windows)
     training = Training(patience=2)
@@ -787,7 +726,7 @@ def test_a_patience_wants_held_out_pairs_and_some_to_train_on(frozen) -> None:
 @pytest.mark.parametrize("how", ["compiled", "packed"])
 def test_a_faster_tail_trains_the_same_bridge(frozen, how: str) -> None:
     source, target, windows = frozen
-    pooled = extract(source, windows).pooled[3]
+    pooled = Runner().features(source, windows).pooled[3]
     teacher = last_of(target, windows)
     training = Training(over="tokens", epochs=2, batch=16)
     plain, other = (bridge_to(target, 1, pooled.shape[1], windows) for _ in range(2))
@@ -801,8 +740,8 @@ def test_a_faster_tail_trains_the_same_bridge(frozen, how: str) -> None:
 
 def test_packed_layers_give_the_same_features(frozen) -> None:
     _, target, windows = frozen
-    plain = extract(target, windows, tokens=[2])
-    packed = extract(target, windows, tokens=[2], compute=Compute(device="cpu", packed=True))
+    plain = Runner().features(target, windows, tokens=[2])
+    packed = Runner(Compute(device="cpu", packed=True)).features(target, windows, tokens=[2])
     for mine, its in zip(
         [*plain.pooled, plain.tokens[2]], [*packed.pooled, packed.tokens[2]], strict=True
     ):
@@ -834,7 +773,7 @@ def test_a_packed_layer_computes_what_it_stands_for(
 
 def test_half_precision_inside_the_tail_moves_the_bridge_little(frozen) -> None:
     source, target, windows = frozen
-    pooled = extract(source, windows).pooled[3]
+    pooled = Runner().features(source, windows).pooled[3]
     teacher = last_of(target, windows)
     training = Training(over="tokens", epochs=10, batch=16, learning_rate=1e-2)
     plain, half = (bridge_to(target, 1, pooled.shape[1], windows) for _ in range(2))

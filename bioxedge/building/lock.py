@@ -9,7 +9,7 @@ import shlex
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def locked(folder: Path) -> Iterator[None]:
     path = folder / FILE
     with told(path):
         folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
+        file = path.open("a+b", buffering=0)
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,25 +49,28 @@ def locked(folder: Path) -> Iterator[None]:
                 "--out"
             ) from error
         except OSError:
-            # A file system without locks: better to build unguarded than not at all.
-            yield
-            return
-        file.truncate(0)
-        about = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "command": shlex.join(sys.argv),
-            "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        }
-        file.write(json.dumps(about))
-        file.flush()
+            pass  # a file system without locks: better to build unguarded than not at all
+        with suppress(OSError):  # whom it is held by is said only as far as the disk takes it
+            file.truncate(0)
+            file.write(_me())
         yield
 
 
-def _who(text: str) -> str:
+def _me() -> bytes:
+    """Say who this process is."""
+    about = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "command": shlex.join(sys.argv),
+        "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    return json.dumps(about).encode()
+
+
+def _who(raw: bytes) -> str:
     """Say who holds a lock."""
     try:
-        about = json.loads(text)
+        about = json.loads(raw)
         return (
             f"process {about['pid']} on {about['host']} since {about['since']} ({about['command']})"
         )

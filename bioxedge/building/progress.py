@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bioxedge.bridging.loop import Report
@@ -32,7 +33,7 @@ class Steps:
 
     def found(self, title: str) -> None:
         """Say that a step was already done."""
-        self.console.print(f"  [green]✓[/] {title} [dim](already done)[/]", highlight=False)
+        self._tick(title, "already done")
 
     @contextmanager
     def running(self, title: str) -> Iterator[Report]:
@@ -42,9 +43,15 @@ class Steps:
             with self._bar(title) as report:
                 yield report
         else:
+            self._line(f"{title} …")
             yield self._lines(title, began)
         took = time.monotonic() - began
-        self.console.print(f"  [green]✓[/] {title} [dim]({took:.1f} s)[/]", highlight=False)
+        self._tick(title, f"{took:.1f} s")
+
+    def _tick(self, title: str, how: str) -> None:
+        """Say that a step is done."""
+        line = f"  [green]✓[/] {escape(title)} [dim]({how})[/]"
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     @contextmanager
     def _bar(self, title: str) -> Iterator[Report]:
@@ -59,7 +66,7 @@ class Steps:
             transient=True,
         )
         with bars:
-            task = bars.add_task(title, total=None)
+            task = bars.add_task(escape(title), total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total)
 
     def _lines(self, title: str, began: float) -> Callable[[int, int], None]:
@@ -79,13 +86,13 @@ class Steps:
             if done > first[1]:
                 seconds = (now - first[0]) / (done - first[1]) * (total - done)
                 left = f", about {_span(seconds)} left"
-            self.console.print(
-                f"    {title}: {done / total:.0%} after {_span(now - began)}{left}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            self._line(f"  {title}: {done / total:.0%} after {_span(now - began)}{left}")
 
         return report
+
+    def _line(self, text: str) -> None:
+        """Say a plain line."""
+        self.console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _span(seconds: float) -> str:

@@ -17,8 +17,8 @@ import torch
 
 from bioxedge.atomic import write_file
 from bioxedge.bridging.features import Features
-from bioxedge.bridging.loop import Report, quiet
-from bioxedge.bridging.room import told
+from bioxedge.bridging.loop import Report, quiet, whole
+from bioxedge.bridging.room import save, told
 from bioxedge.bridging.world import ALONE, World
 from bioxedge.building.progress import Steps
 from bioxedge.errors import StorageError
@@ -81,7 +81,7 @@ class Store:
 
     def say(self, line: str) -> None:
         """Show what a step found out."""
-        self._steps.console.print(f"    {line}", highlight=False, soft_wrap=True)
+        self._steps.console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
 
     def step(self, name: str, title: str, key: str, make: Make, *, shared: bool = False) -> Values:
         """Give a step's values, made now or found; large ones are mapped from their file.
@@ -109,12 +109,14 @@ class Store:
             self._steps.found(title)
         else:
             if shared or self.world.first:
-                with self._steps.running(title) as report:
-                    values = make(report, self._folder / f"{name}-{key[:16]}.state")
+                state = file.with_suffix(".state")
+                self._begun(state)
+                with self._steps.running(title) as report, told(state):
+                    values = make(report, state)
             if self.world.first:
                 partial = file.with_suffix(".partial")
+                save(values, partial)
                 with told(file):
-                    torch.save(values, partial)
                     # The hash first: a file without one that is right counts as not there.
                     write_file(beside, _hash(partial).encode() + b"\n")
                     partial.replace(file)
@@ -155,12 +157,19 @@ class Store:
         with self._steps.running(title) as report, told(folder):
             cut(report, folder)
         if self.world.first:
-            sums = {p.name: _hash(p) for p in sorted(folder.iterdir()) if p.name != _HASHES}
+            files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+            sums = {path.name: _hash(path) for path in files if path.name != _HASHES}
             with told(hashes):
                 write_file(hashes, json.dumps(sums, indent=1).encode() + b"\n")
             self._sound.add(hashes)
         self.world.wait()
         return folder
+
+    def _begun(self, state: Path) -> None:
+        """Say that a step cannot go on where it was stopped, if that is so."""
+        if self.world.first and state.exists() and not whole(state):
+            self.say(f"{state.name} was damaged: what it belongs to begins anew")
+            state.unlink()
 
     def _found(self, path: Path, sound: Callable[[], bool]) -> bool:
         """Whether something is there and what it was; what is damaged is removed, and said."""
@@ -234,8 +243,6 @@ def _sound(folder: Path) -> bool:
     """Whether every file of a folder is what was written."""
     try:
         sums = json.loads((folder / _HASHES).read_text(encoding="utf-8"))
-        return isinstance(sums, dict) and all(
-            _hash(folder / name) == wanted for name, wanted in sums.items()
-        )
-    except (OSError, ValueError):
+        return bool(sums) and all(_hash(folder / name) == sums[name] for name in sums)
+    except (OSError, ValueError, TypeError):
         return False
