@@ -19,7 +19,7 @@ from torch.utils import _pytree
 
 from bioxedge.errors import StorageError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _MEGABYTE = 1e6
 
 
