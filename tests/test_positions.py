@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", exc_type=ImportError)
 
 from bioxedge.bridging import linear_cka, select_positions
+from bioxedge.bridging.positions import Positions
 from bioxedge.errors import ModelError
 
 pytestmark = pytest.mark.train
@@ -48,6 +50,52 @@ def test_first_of_equal_cuts_wins():
     source, target, labels = pairs()
     found = select_positions([source[1]] * 2, [target[1]] * 3, labels)
     assert (found.source_cut, found.target_cut) == (0, 0)
+
+
+def small(cuts: list[float], n: int = 120, size: float = 1e-4):
+    """Give cuts that tell the labels so well, in features too small for the published probe."""
+    rng = np.random.default_rng(5)
+    labels = (rng.random(n) < 0.35).astype(int)
+    source = [
+        size * (rng.normal(size=(n, 4)) + told * np.outer(labels, np.ones(4))) for told in cuts
+    ]
+    return source, [rng.normal(size=(n, 3))], labels
+
+
+def test_features_too_small_for_the_published_probe_are_told_apart_standardised():
+    found = select_positions(*small([0.0, 0.3, 3.0, 0.5]))
+    assert np.ptp(found.source_scores) < 1e-9
+    assert found.source_cut == int(np.argmax(found.standardised_scores)) == 2
+    assert found.standardised_scores[2] > 0.9
+    assert "one class at every source cut (macro F1 0." in found.remark
+    assert "cut 2 was chosen by the same probe on standardised features" in found.remark
+    # The same features at a size that the published probe sees: nothing to remark.
+    usual = select_positions(*small([0.0, 0.3, 3.0, 0.5], size=1.0))
+    assert (usual.source_cut, usual.remark) == (2, "")
+    assert usual.standardised_scores == pytest.approx(found.standardised_scores)
+
+
+def test_where_no_probe_sees_anything_the_last_cut_is_taken_and_said():
+    _, target, labels = small([0.0])
+    flat = [np.full((120, 3), value) for value in (0.0, 0.1, 7.0)]
+    found = select_positions(flat, target, labels)
+    assert found.source_cut == 2
+    assert "cut 2 was taken, the last" in found.remark
+    assert len(set(found.source_scores)) == len(set(found.standardised_scores)) == 1
+
+
+def test_one_cut_is_no_choice():
+    source, target, labels = small([0.0])
+    assert select_positions(source, target, labels).remark == ""
+
+
+def test_a_choice_is_plain_values():
+    found = select_positions(*small([0.0, 3.0]))
+    plain = msgspec.json.decode(msgspec.json.encode(found))
+    assert msgspec.convert(plain, Positions) == found
+    # What was kept before there was a standardised probe is still read.
+    older = {k: v for k, v in plain.items() if k not in ("standardised_scores", "remark")}
+    assert msgspec.convert(older, Positions).standardised_scores == ()
 
 
 def test_groups_keep_a_person_on_one_side():

@@ -20,7 +20,8 @@ __all__ = ["Positions", "alignments", "linear_cka", "select_positions"]
 
 Features = NDArray[np.floating[Any]]
 
-_SAME = 1e-9  # scores that differ by less are those of one constant answer
+_SAME = 1e-9  # scores that differ by less are those of one answer
+_ROUNDING = 1e-6  # of a mean: what float32 makes of a feature that does not vary
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,15 @@ def select_positions(
     from threadpoolctl import threadpool_limits  # scikit-learn depends on it
 
     with threadpool_limits(1):  # matrices this small wait for threads
-        f1 = np.array([[_macro_f1(x, labels, *split) for split in splits] for x in source])
-        scaled = np.array(
-            [[_macro_f1(_scaled(x, split[0]), labels, *split) for split in splits] for x in source]
-        ).mean(axis=1)
-    best, remark = _best(f1.mean(axis=1), scaled)
+        published = [[_probe(x, labels, *split) for split in splits] for x in source]
+        scaled = [
+            [_probe(_scaled(x, split[0]), labels, *split) for split in splits] for x in source
+        ]
+    f1 = np.array([[one.f1 for one in row] for row in published])
+    standardised = np.array([[one.f1 for one in row] for row in scaled]).mean(axis=1)
+    best, remark = int(f1.mean(axis=1).argmax()), ""
+    if _blind(published) and len(source) > 1:
+        best, remark = _otherwise(f1.mean(axis=1), standardised, _blind(scaled))
     cka = [linear_cka(source[best], y) for y in target]
     return Positions(
         source_cut=best,
@@ -119,27 +124,48 @@ def select_positions(
         source_scores=tuple(f1.mean(axis=1).tolist()),
         target_scores=tuple(cka),
         source_folds=tuple(tuple(row) for row in f1.tolist()),
-        standardised_scores=tuple(scaled.tolist()),
+        standardised_scores=tuple(standardised.tolist()),
         remark=remark,
     )
 
 
-def _best(published: NDArray[np.float64], scaled: NDArray[np.float64]) -> tuple[int, str]:
-    """Choose a source cut, and say what is unusual about it."""
-    if len(published) < 2 or np.ptp(published) > _SAME:
-        return int(published.argmax()), ""
-    said = f"the published probe scores {published[0]:.3f} at every source cut and tells none apart"
-    if np.ptp(scaled) > _SAME:
-        best = int(scaled.argmax())
-        return best, f"{said}: cut {best} was chosen by the same probe on standardised features"
-    last = len(published) - 1
-    return last, f"{said}, nor does it on standardised features: the last cut, {last}, was taken"
+@dataclass(frozen=True)
+class _Probed:
+    """What a probe reached in one fold, and whether it answered one class only."""
+
+    f1: float
+    one_class: bool
+
+
+def _blind(probed: Sequence[Sequence[_Probed]]) -> bool:
+    """Say whether a probe answered one class, at every cut and in every fold."""
+    means = [float(np.mean([one.f1 for one in row])) for row in probed]
+    return max(means) - min(means) <= _SAME and all(one.one_class for row in probed for one in row)
+
+
+def _otherwise(
+    published: NDArray[np.float64], standardised: NDArray[np.float64], blind: bool
+) -> tuple[int, str]:
+    """Choose a source cut where the published probe sees nothing, and say so."""
+    said = (
+        f"the published probe answers one class at every source cut (macro F1 {published[0]:.3f}) "
+        f"and tells none apart"
+    )
+    if blind:
+        last = len(published) - 1
+        return last, (
+            f"{said}, nor does it on standardised features: cut {last} was taken, the last, "
+            f"which keeps all of the source model"
+        )
+    best = int(standardised.argmax())
+    return best, f"{said}: cut {best} was chosen by the same probe on standardised features"
 
 
 def _scaled(x: Features, train: NDArray[np.intp]) -> Features:
-    """Scale each feature by what a fold trains on."""
+    """Scale each feature by what a fold trains on; one that only rounding moves is left small."""
+    x = x.astype(np.float64)
     mean, spread = x[train].mean(axis=0), x[train].std(axis=0)
-    scaled: Features = (x - mean) / np.where(spread > 1e-9, spread, 1.0)
+    scaled: Features = (x - mean) / np.where(spread > _ROUNDING * np.abs(mean), spread, 1.0)
     return scaled
 
 
@@ -235,9 +261,9 @@ def _splits(
         return list(StratifiedGroupKFold(folds).split(labels, labels, groups))
 
 
-def _macro_f1(
+def _probe(
     x: Features, labels: NDArray[Any], train: NDArray[np.intp], test: NDArray[np.intp]
-) -> float:
+) -> _Probed:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import f1_score
@@ -251,4 +277,5 @@ def _macro_f1(
             predicted = (
                 LogisticRegression(max_iter=1000).fit(x[train], labels[train]).predict(x[test])
             )
-    return float(f1_score(labels[test], predicted, average="macro", zero_division=0))
+    found = f1_score(labels[test], predicted, average="macro", zero_division=0)
+    return _Probed(float(found), len(np.unique(predicted)) < 2)

@@ -150,7 +150,7 @@ def tables(survey: Survey) -> list[Table]:
         )
     source.caption = f"with target cut {j}; the best by the two-stage rule is bold"
     if chosen.remark:
-        source.caption += f". {chosen.remark}"
+        source.caption += f".\n{chosen.remark[0].upper()}{chosen.remark[1:]}."
     target.caption = f"with source cut {i}"
     if survey.weighed is None:
         return [source, target]
@@ -165,6 +165,11 @@ def write(survey: Survey, folder: Path) -> list[Path]:
     chosen = survey.positions
     figure, axes = plt.subplots(2, 2, figsize=(9.2, 7.2), layout="constrained")
     _scores(axes[0, 0], chosen.source_scores, chosen.source_cut, "source", survey.source)
+    if chosen.standardised_scores:
+        axes[0, 0].plot(
+            range(len(chosen.standardised_scores)), chosen.standardised_scores, color="#333333",
+            linestyle="none", marker="o", markersize=4,
+        )  # fmt: skip
     _scores(axes[0, 1], chosen.target_scores, chosen.target_cut, "target", survey.target)
     at = (chosen.source_cut, chosen.target_cut)
     _map(figure, axes[1, 0], survey.costs.parameters, at, "parameters on the device")
@@ -190,7 +195,7 @@ def _scores(axis: Axes, scores: tuple[float, ...], cut: int, side: str, model: s
     if len(scores) > cut:
         axis.bar(cut, scores[cut], color=colour)
     label = (
-        "macro F1 of a linear probe\n(folds by person)"
+        "macro F1 of a linear probe, by person\n(dots: on standardised features)"
         if source
         else "linear CKA with the source cut"
     )
