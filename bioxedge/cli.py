@@ -18,6 +18,7 @@ from bioxedge.commands.convert import convert
 from bioxedge.commands.doctor import doctor
 from bioxedge.commands.ending import Terminated
 from bioxedge.commands.export import export
+from bioxedge.commands.import_ import import_
 from bioxedge.commands.models import models
 from bioxedge.commands.positions import positions
 from bioxedge.commands.profile import profile
@@ -37,7 +38,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-_DESKTOP = (build, export, positions, profile, models)
+_DESKTOP = (import_, build, export, positions, profile, models)
 _DEVICE = (verify, run, record, convert, soak, bench, doctor, boards)
 for verb in (*_DESKTOP, *_DEVICE):
     cli.add_command(verb)

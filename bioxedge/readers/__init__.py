@@ -14,7 +14,7 @@ from typing import Any
 from bioxedge.errors import RecordingError
 from bioxedge.readers.found import Found, Stream
 
-__all__ = ["READERS", "Found", "Stream", "find"]
+__all__ = ["READERS", "Found", "Stream", "find", "recognised"]
 
 READERS = (
     "edf",
@@ -63,6 +63,11 @@ def find(path: str | Path, **told: Any) -> Found:
         )
     found: Found = reader.look(path, **told)
     return found
+
+
+def recognised(path: str | Path) -> bool:
+    """Whether a file, or a folder as one recording, is of a format that is known."""
+    return _reader(Path(path)) is not None
 
 
 def _reader(path: Path) -> Any:
