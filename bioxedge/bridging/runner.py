@@ -104,7 +104,7 @@ class Runner:
         sheets = Sheets(shapes, -(-len(rows) // batch), folder, self.world)
         report(sheets.done, sheets.batches)
         if todo := sheets.todo():
-            piece = self._fitting(batch, peak_bytes(chain, (1, chain.channels, samples)))
+            piece = self._fitting(batch, peak_bytes(_Cuts(chain), (1, chain.channels, samples)))
             with self.compute.placed(chain), torch.inference_mode(), self.compute.running(), sheets:
                 for number in todo:
                     first, end = number * batch, min((number + 1) * batch, len(rows))
@@ -123,11 +123,13 @@ class Runner:
         self, sheets: Sheets, part: slice, chain: Chain, x: Tensor, tokens: Collection[int]
     ) -> None:
         """Write what one pass gives at every cut."""
-        pool = TokenMean()
-        for k, activation in enumerate(chain.activations(x.to(self.compute.where))):
+        pool, cuts = TokenMean(), chain.activations(x.to(self.compute.where))
+        for k in range(len(chain) + 1):
+            activation = next(cuts)
             sheets.write(f"pooled-{k:02d}", part, pool(activation.float()))
             if k in tokens:
                 sheets.write(f"tokens-{k:02d}", part, activation)
+            del activation  # not to be held while the next block runs
 
     def batch(self, chain: Chain, samples: int) -> int:
         """Say how many windows pass through a chain together, where there is memory enough.
@@ -206,3 +208,17 @@ class Runner:
     def _of(self, table: dict[str, int]) -> int:
         """Look up what holds for the device."""
         return table.get(self.compute.where.type, table["cpu"])
+
+
+class _Cuts(nn.Module):
+    """A chain that is looked at at every cut, for its memory."""
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__()
+        self.chain, self.pool = chain, TokenMean()
+
+    def forward(self, x: Tensor) -> None:
+        """``[batch, channels, samples]``."""
+        for activation in self.chain.activations(x):
+            self.pool(activation.float())
+            del activation
