@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from bioxedge.datasets import Pair
 from bioxedge.datasets.choosing import Chosen
 from bioxedge.datasets.cutting import Cut, cut_session
+from bioxedge.datasets.folder import sessions
 from bioxedge.datasets.known import of_reference
 from bioxedge.datasets.session import Part, Session
 from bioxedge.recipes import Data, Recipe
@@ -83,3 +85,14 @@ def windowed(pairs: Sequence[Pair], recipe: Recipe) -> Windowed:
     return Windowed(
         np.array(sources), np.array(targets), *map(np.array, columns.values()), cuts=cuts
     )
+
+
+def pairs_in(folder: Path) -> list[Pair]:
+    """Read sessions whose recordings are called source, target and reference."""
+    found = []
+    for session in sessions(folder):
+        parts = {part.name: part.read() for part in session.parts}
+        found.append(
+            Pair(session.name, parts.get("source"), parts.get("target"), parts.get("reference"))
+        )
+    return found

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
+import msgspec
 import numpy as np
 import pytest
+from fixtures_sessions import pairs_in, windowed
 
 from bioxedge.datasets import folder
 from bioxedge.datasets.alignment import Places
-from bioxedge.datasets.windowed import windowed
+from bioxedge.datasets.choosing import choose
 from bioxedge.errors import DatasetError
 from bioxedge.recipes import Data, Model, Recipe, Sensor, Side, Task
 from bioxedge.recording import save
@@ -19,6 +22,7 @@ from bioxedge.runtime.hostclock import SimulatedClock
 from bioxedge.runtime.record import Recorded
 from bioxedge.runtime.sources.base import Managed
 from bioxedge.signals import Channel, Chunk, Recording
+from bioxedge.spec import Fault as Fault_
 
 HOUR = 3600.0
 
@@ -53,7 +57,7 @@ def record(session, role, rate, percent, faults=(), *, seconds=HOUR, wait=0.0, p
 
 
 def side(role, rate):
-    sensor = Sensor(modality=role, column="tick", channel="tick", unit="x", rate=rate)
+    sensor = Sensor(modality=role, column="tick", channel="tick", unit="a.u.", rate=rate)
     return Side(
         sensor=sensor, model=Model(name="papagei"), length=round(10 * rate), hop=round(5 * rate)
     )
@@ -65,12 +69,13 @@ RECIPE = Recipe(
     task=Task(channel="class", labels=("rest", "stress"), rule="classes"),
     source=side("source", 64.0),
     target=side("target", 250.0),
+    quality={"off": list(get_args(Fault_))},  # ticks are no signal
 )
 
 
 def errors(recordings, source_taken, target_taken):
     """By how many milliseconds the windows of each pair lie apart, and when they were."""
-    found = windowed(folder.load(recordings), RECIPE)
+    found = windowed(pairs_in(recordings), RECIPE)
     begin = source_taken(found.source[:, 0, 0].astype(float))
     other = target_taken(found.target[:, 0, 0].astype(float))
     return begin, (other - begin) * 1e3, found
@@ -102,7 +107,7 @@ def test_two_sensors_that_drift_apart_stay_a_pair(tmp_path, faults, say):
     assert np.abs(off).max() < 30
     # As nominal rates would have had it: 3.6 s apart after an hour.
     assert (found.source[-1, 0, 0] / 64 - found.target[-1, 0, 0] / 250) > 3
-    pair = folder.load(tmp_path / "recordings")[0]
+    pair = pairs_in(tmp_path / "recordings")[0]
     assert pair.source.facts["real_rate"] == pytest.approx(64 * 1.0005, rel=2e-5)
     assert pair.target.facts["real_rate"] == pytest.approx(250 * 0.9995, rel=2e-5)
 
@@ -155,22 +160,23 @@ def test_what_was_recorded_for_nobody_is_no_pair_yet(tmp_path):
     for role, rate in (("source", 64.0), ("target", 250.0)):
         record(session, role, rate, 0.0, seconds=5.0, person="")
     with pytest.raises(DatasetError, match=r'says no person: .*"person" .*stream\.json'):
-        folder.load(tmp_path / "recordings")
+        folder.sessions(tmp_path / "recordings")
 
 
 def test_a_session_without_a_target_says_which_streams_it_has(tmp_path):
     session = tmp_path / "recordings" / "monday"
     for role in ("source", "chest"):
         record(session, role, 64.0, 0.0, seconds=5.0)
-    with pytest.raises(DatasetError, match="has no target: it has chest, source"):
-        folder.load(tmp_path / "recordings")
+    found = msgspec.structs.replace(RECIPE, data=Data(folder="recordings"))
+    with pytest.raises(DatasetError, match="chest holds tick and is CHEST, the recipe's target"):
+        choose(found, tmp_path)
 
 
 def test_a_recording_that_was_saved_again_keeps_its_anchors(tmp_path):
     session = tmp_path / "recordings" / "monday"
     taken = record(session, "source", 64.0, 0.05, seconds=300.0)
     other = record(session, "target", 250.0, -0.05, seconds=300.0)
-    (pair,) = folder.load(tmp_path / "recordings")
+    (pair,) = pairs_in(tmp_path / "recordings")
     save(pair.source, tmp_path / "again" / "monday" / "source")
     save(pair.target, tmp_path / "again" / "monday" / "target")
     _, first, _ = errors(tmp_path / "recordings", taken, other)

@@ -31,6 +31,7 @@ labels = ["rest", "stress"]
 
 [source]
 length = 640
+hop = 128
 stages = [{ stage = "filter", design = "butterworth", cutoff = [0.5, 8.0] }]
 
 [source.sensor]
@@ -81,7 +82,7 @@ def test_there_are_recipes_to_start_from() -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_recipe_reads(path: Path) -> None:
     recipe = recipes.read(path)
-    assert recipe.name and recipe.data.licence != "not stated"
+    assert recipe.name and all(data.licence != "not stated" for data in recipe.used)
     source, target = (side.length / streamed_rate(side) for side in (recipe.source, recipe.target))
     assert source == pytest.approx(target) and source in (3.0, 10.0, 30.0, 60.0)
 
@@ -172,7 +173,50 @@ SLIPS = {
     "a typo in a stage": (("cutoff", "cut"), "unknown field `cut` - at `$.source.stages[0]`"),
     "an unknown stage": (('"filter"', '"filtre"'), "`$.source.stages[0].stage`"),
     "a missing key": (('rule = "classes"\n', ""), "required field `rule` - at `$.task`"),
-    "a missing section": (('[data]\ndataset = "simulated"\n', ""), "field `data` - at `$`"),
+    "no recordings": (
+        ('[data]\ndataset = "simulated"\n', ""),
+        "nobody wore both sensors: name recordings of both in [data] or [[pairs]] - at `$.pairs`",
+    ),
+    "a unit that is none": (
+        ('unit = "a.u."', 'unit = "furlong"'),
+        "'furlong' is no unit that is known: write uV, mV, V, uS, g, degC, bpm … or a.u. - at "
+        "`$.source.sensor.unit`",
+    ),
+    "no hop": (("hop = 128\n", ""), "by how many samples? - at `$.source.hop`"),
+    "a value without a unit": (
+        ('rule = "classes"\nlabels = ["rest", "stress"]', 'rule = "value"'),
+        "a value needs the unit that it is said in - at `$.task.unit`",
+    ),
+    "a channel and marks": (
+        ('channel = "class"', 'channel = "class"\nmarks = { rest = "rest" }'),
+        "name the reference's channel, or say with marks which texts stand for which label - at "
+        "`$.task.channel`",
+    ),
+    "marks for no label": (
+        ('channel = "class"', 'marks = { calm = "rest" }'),
+        "marks stand for calm, which is no label - at `$.task.marks`",
+    ),
+    "a licence that allows what the published one forbids": (
+        (
+            'name = "ecg_transformer"\n',
+            'name = "hubert_ecg"\ncheckpoint = "hubert.pt"\nlicence = "MIT"\n'
+            + f'sha256 = "{"0a" * 32}"\n',
+        ),
+        "hubert_ecg was published under CC-BY-NC-4.0, which forbids commercial use, the recipe "
+        "says MIT: write the licence that the weights came with - at `$.target.model.licence`",
+    ),
+    "someone in two parts": (
+        ("[task]", '[split]\nhead = ["a"]\ntest = ["a"]\n[task]'),
+        "a would be in two parts - at `$.split`",
+    ),
+    "a ready head without a hash": (
+        ("[task]", '[[teacher]]\nhead = "head.pt"\nlicence = "MIT"\n[task]'),
+        "give its sha256 (sha256sum FILE) - at `$.teacher[0].sha256`",
+    ),
+    "weights for other labels": (
+        ("[task]", "[head]\nweights = [1.0, 2.0, 3.0]\n[task]"),
+        "3 weights are given for 2 labels - at `$.head.weights`",
+    ),
     "text for a number": (("length = 640", 'length = "640"'), "`$.source.length`"),
     "a fraction of a sample": (("length = 640", "length = 640.5"), "`$.source.length`"),
     "no sample": (("length = 640", "length = 0"), "`$.source.length`"),
@@ -186,7 +230,7 @@ SLIPS = {
     "an unknown rule": (('rule = "classes"', 'rule = "class"'), "`$.task.rule`"),
     "classes with a rate": (
         ('rule = "classes"', 'rule = "classes"\nrate = true'),
-        "only a value in bands can be a rate - at `$.task.rate`",
+        "only a value, or one in bands, can be a rate - at `$.task.rate`",
     ),
     "a fold too many": (
         ("[task]", "[split]\nfolds = 4\nfold = 4\n[task]"),
@@ -355,5 +399,54 @@ def test_recordings_that_are_not_there_ask_for_data(build, write, tmp_path: Path
 @pytest.mark.train
 def test_a_recipe_without_enough_people_is_one_line(build, write) -> None:
     few = ('"simulated"', '"simulated"\nwearers = 2\nminutes = 2.0')
-    code, written = build(write(few, ("length = 640", "length = 640\nhop = 640")))
-    assert code == 2 and "2 people cannot be split into 5 folds" in error_of(written)
+    code, written = build(write(few))
+    assert code == 2 and "nobody is left for pair: of 2 people 2 have labels" in error_of(written)
+
+
+def test_a_change_stands_in_place_of_what_is_written(write) -> None:
+    changes = ["bridge.rank=4", 'source.sensor.channel=["ir"]', "name=other", "split.folds=3"]
+    recipe = recipes.read(write(), changes)
+    assert (recipe.bridge.rank, recipe.name, recipe.split.folds) == (4, "other", 3)
+    assert recipe.source.sensor.channels == ("ir",)
+    for change, says in (
+        ("bridge.rnak=4", "unknown field `rnak` - at `$.bridge`"),
+        ("bridge.rank", "--set bridge.rank: write key=value"),
+        ("name.x=1", "--set name.x=1: name is a value, nothing lies below it"),
+    ):
+        with pytest.raises(RecipeError) as error:
+            recipes.read(write(), [change])
+        assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_preset_gives_what_the_recipe_leaves_open(write) -> None:
+    path = write(("[data]", 'preset = "paper"\n\n[bridge]\nbatch = 32\n\n[data]'))
+    paper, ours = recipes.read(path), recipes.read(write())
+    assert (paper.bridge.schedule, paper.head.schedule) == ("constant", "constant")
+    assert (paper.bridge.loss, paper.bridge.over, paper.bridge.start) == (
+        "cosine",
+        "tokens",
+        "random",
+    )
+    assert paper.bridge.batch == 32 and not paper.head.standardise
+    assert (ours.bridge.schedule, ours.bridge.loss) == ("cosine", "centred_cosine")
+
+
+ROLES = """\
+[[teacher]]
+folder = "chest"
+
+[[pairs]]
+folder = "both"
+
+[[test]]
+folder = "wrist"
+"""
+
+
+def test_each_role_has_its_data_sets(write) -> None:
+    recipe = recipes.read(write(('[data]\ndataset = "simulated"\n', ROLES)))
+    assert [data.folder for data in recipe.used] == ["chest", "both", "wrist"]
+    for role, name in (("head", "chest"), ("pair", "both"), ("test", "wrist")):
+        assert [data.folder for data in recipe.role(role)] == [name]
+    one = recipes.read(write())
+    assert one.role("head") == one.role("pair") == one.role("test") == (one.data,)
