@@ -22,6 +22,7 @@ _WORDS = {
 }
 _AGREEING = "No label is known: all of this is agreement with the teacher, right or wrong"
 _MOST_DIGITS = 4
+_NOTHING = 1e-9  # of a width: rounding, where everybody drawn gives the same
 
 
 def verdicts(
@@ -90,7 +91,7 @@ def digits(width: float) -> int:
 
     Two of them may move: 0.71 (0.62 to 0.79), 0.707 (0.68 to 0.73) with one more, 71 bpm with none.
     """
-    if not (width > 0 and math.isfinite(width)):
+    if not (width > _NOTHING and math.isfinite(width)):
         return 3
     return min(max(1 - math.floor(math.log10(width)), 0), _MOST_DIGITS)
 

@@ -6,60 +6,92 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from bioxedge.bridging.evaluate import Score
+from bioxedge.bridging.evaluate import ENOUGH, FEWEST, Difference, Score
 from bioxedge.bridging.values import ValueScore
+from bioxedge.bridging.verdict import digits
 
-_COARSE = 0.1  # of an interval: wider ones are said to two digits
+BRIDGE = "bridge"
 
 
-def scores(found: Sequence[Score | ValueScore], title: str, *, unit: str = "") -> Table:
-    """Lay scores out, as many digits as their intervals allow.
+def scores(
+    found: Sequence[Score | ValueScore],
+    title: str,
+    *,
+    unit: str = "",
+    ahead: Sequence[Difference] = (),
+) -> Table:
+    """Lay scores out, with as many digits as the widest of their intervals allows.
 
     Parameters
     ----------
     found : sequence of Score or ValueScore
     title : str
+        Says what the truth was, if that is not known labels.
     unit : str
         Of values.
+    ahead : sequence of Difference
+        How far the bridge is ahead of other rows: a column more.
     """
-    rows = Table(title=title, title_justify="left")
+    rows = Table(title=title, title_justify="left", caption_justify="left")
     first = found[0]
     rows.add_column(f"{_people(first.people)} never seen, {first.windows:,} windows")
-    by_value = isinstance(first, ValueScore)
+    after = f" [{unit}]" if unit else ""
     names = (
-        (f"mean error [{unit}]", "95 %", "r", "bias", "trained")
-        if by_value
+        (f"mean error{after}", "95 %", "r", "bias", "trained")
+        if isinstance(first, ValueScore)
         else ("bal. acc.", "95 %", "macro F1", "kappa", "trained")
     )
     for name in names:
-        rows.add_column(name, justify="right")
+        rows.add_column(name.replace("[", r"\["), justify="right")
+    places = _places([one.interval for one in found])
+    by_other = {one.other: one for one in ahead}
+    if by_other:
+        rows.add_column("bridge ahead by", justify="right")
     for one in found:
-        rows.add_row(*_cells(one), style="bold" if one.method == "bridge" else None)
-    if first.interval is None:
-        rows.caption = f"{_people(first.people)}: no interval can be given with fewer than 3"
-    else:
-        rows.caption = "95 %: over draws of people with replacement"
+        cells = _cells(one, places)
+        if by_other:
+            other = by_other.get(one.method)
+            apart = _places([each.interval for each in ahead])
+            cells.append("" if other is None else _ahead(other, apart))
+        rows.add_row(*cells, style="bold" if one.method == BRIDGE else None)
+    rows.caption = _caption(first.people, first.interval is not None)
     return rows
 
 
-def _cells(one: Score | ValueScore) -> list[str]:
+def _caption(people: int, known: bool) -> str:
+    """Say what the intervals are, or why there are none."""
+    if not known:
+        return f"{_people(people)}: no interval (they are given from {FEWEST} people on)"
+    few = "" if people >= ENOUGH else f"; {people} people are few, and it is as wide as that"
+    return f"95 %: over people like these, drawn with replacement{few}"
+
+
+def _places(intervals: Sequence[tuple[float, float] | None]) -> int:
+    """Say how many digits a column gets: one that says more than it can is read as if it could."""
+    return digits(max((one[1] - one[0] for one in intervals if one is not None), default=0.0))
+
+
+def _cells(one: Score | ValueScore, places: int) -> list[str]:
     """Give the cells of one row."""
-    digits = 3
-    if one.interval is not None and one.interval[1] - one.interval[0] > _COARSE:
-        digits = 2
     span = "–"
     if one.interval is not None:
-        span = f"{one.interval[0]:.{digits}f}–{one.interval[1]:.{digits}f}"
+        span = f"{one.interval[0]:.{places}f}–{one.interval[1]:.{places}f}"
     size = f"{one.parameters:,}" if one.parameters else "–"
     if isinstance(one, ValueScore):
         return [
-            one.method, f"{one.mean_error:.{digits}f}", span, f"{one.correlation:.2f}",
-            f"{one.bias:+.{digits}f}", size,
+            one.method, f"{one.mean_error:.{places}f}", span, f"{one.correlation:.2f}",
+            f"{one.bias:+.{places}f}", size,
         ]  # fmt: skip
     return [
-        one.method, f"{one.balanced_accuracy:.{digits}f}", span, f"{one.macro_f1:.{digits}f}",
+        one.method, f"{one.balanced_accuracy:.{places}f}", span, f"{one.macro_f1:.{places}f}",
         f"{one.kappa:.2f}", size,
     ]  # fmt: skip
+
+
+def _ahead(one: Difference, places: int) -> str:
+    """Give the interval of a difference."""
+    low, high = (round(end, places) + 0.0 for end in one.interval)  # no -0.00
+    return f"{low:+.{places}f} to {high:+.{places}f}"
 
 
 def _people(count: int) -> str:
