@@ -6,13 +6,12 @@ import hashlib
 from importlib.metadata import version
 from typing import Protocol
 
-from bioxedge import __version__, manifest
+from bioxedge import __version__, manifest, models
 from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.calibrate import Calibration
 from bioxedge.bridging.head import Head
 from bioxedge.bridging.train import trained_parameters
 from bioxedge.models import licences
-from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Model, Recipe
 
@@ -108,13 +107,13 @@ def licence(side: str, chain: Chain, wanted: Model) -> manifest.Licence:
     if wanted.checkpoint == "pretrain":
         return manifest.Licence(part=side, licence=f"{PRETRAINED}, from the data")
     said = wanted.licence or chain.licence
-    published = card(chain.name)
+    published = models.card(chain.name)
     if published.non_commercial and not wanted.non_commercial and said != published.licence:
         said = f"{published.licence} (as published); the recipe says: {said}"
     return manifest.Licence(
         part=side,
         licence=said,
-        non_commercial=licences.restricts(chain.name, said, wanted.non_commercial),
+        non_commercial=licences.restricts(published, said, wanted.non_commercial),
     )
 
 

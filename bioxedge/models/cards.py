@@ -28,6 +28,8 @@ from bioxedge.models.reference import (
 
 TWELVE_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
+NOT_STATED = "not stated"
+
 # A ratio of rates with greater terms is a slip, not a sensor.
 _LARGEST_TERM = 1000
 # A filter's edge must stay clear of half the rate: beyond this share of the rate it is left out.
@@ -65,9 +67,9 @@ class Contract:
     ----------
     modality : str
     rate : float
-        In Hz, of the windows.
+        In Hz, of the windows; 0 where it is not stated.
     unit : str
-        ``uV``, or ``1`` where windows are standardised or ranked.
+        ``uV``, or ``1`` where windows are standardised or ranked; empty where it is not stated.
     scale : str
         What the graph does to the unit, for people; empty for nothing.
     channels : tuple of str
@@ -88,9 +90,9 @@ class Contract:
         On each window, in the streaming form.
     """
 
-    modality: str
-    rate: float
-    unit: str
+    modality: str = "any"
+    rate: float = 0.0
+    unit: str = ""
     scale: str = ""
     channels: tuple[str, ...] = ()
     by_name: str = ""
@@ -116,9 +118,14 @@ class Contract:
         Raises
         ------
         ModelError
-            A ratio of rates that is not one of small whole numbers, or a sensor too slow for
-            the model's band.
+            A ratio of rates that is not one of small whole numbers, a sensor too slow for
+            the model's band, or a card without a rate.
         """
+        if not self.rate:
+            raise ModelError(
+                "what this model is fed is not known where the recipe is read: write stages and "
+                "then out"
+            )
         stages: list[spec.Stage] = []
         if rate != self.rate:
             ratio = (Fraction(self.rate) / Fraction(rate)).limit_denominator(_LARGEST_TERM)
@@ -149,14 +156,14 @@ def _held(stage: spec.Filter, rate: float) -> spec.Filter:
 
 @dataclass(frozen=True)
 class Card:
-    """One foundation model.
+    """One foundation model; of one's own model all but the name may be left out.
 
     Attributes
     ----------
     name : str
         For `create` and `load`.
     title : str
-        What its authors call it.
+        What its authors call it; the name where it is left out.
     paper : str
     origin : str
         Where its authors publish the weights.
@@ -170,12 +177,12 @@ class Card:
     """
 
     name: str
-    title: str
-    paper: str
-    origin: str
-    licence: str
-    sizes: tuple[Size, ...]
-    contract: Contract
+    title: str = ""
+    paper: str = NOT_STATED
+    origin: str = NOT_STATED
+    licence: str = NOT_STATED
+    sizes: tuple[Size, ...] = ()
+    contract: Contract = Contract()
     non_commercial: bool = False
     target: bool = True
 
@@ -202,8 +209,8 @@ class Card:
             ],
             "input": {
                 "modality": contract.modality,
-                "rate": contract.rate,
-                "unit": contract.unit,
+                "rate": contract.rate or None,
+                "unit": contract.unit or None,
                 "scale": contract.scale,
                 "channels": list(contract.channels),
                 "by_name": bool(contract.by_name),
@@ -402,8 +409,37 @@ CARDS: Mapping[str, Card] = MappingProxyType({each.name: each for each in _CARDS
 """Every card by its model's name, in alphabetical order."""
 
 
+_OWN: dict[str, Card] = {}
+
+
+def remember(card: Card) -> None:
+    """Let `card` find a model that is not one of ours, by its name."""
+    _OWN[card.name] = card
+
+
+def own(name: str) -> bool:
+    """Say whether a name is that of a function in somebody's module: ``package.module:function``.
+
+    What stands there is known only once the module is imported, which `card` never does.
+    """
+    module, colon, function = name.partition(":")
+    parts = (*module.split("."), *function.split("."))
+    return bool(colon) and all(part.isidentifier() for part in parts)
+
+
 def card(name: str) -> Card:
-    """Find a model's card; an unknown name is a ModelError that lists the known ones."""
-    if name not in CARDS:
-        raise ModelError(f"no model is called {name!r}: choose one of {', '.join(CARDS)}")
-    return CARDS[name]
+    """Find a model's card; an unknown name is a ModelError that lists the known ones.
+
+    Of ``package.module:function`` this is a card that states nothing, since nothing is imported
+    here; `bioxedge.models.card` imports it and gives its own.
+    """
+    if name in CARDS:
+        return CARDS[name]
+    if name in _OWN:
+        return _OWN[name]
+    if own(name):
+        return Card(name, title=name)
+    raise ModelError(
+        f"no model is called {name!r}: choose one of {', '.join((*CARDS, *_OWN))}, or name a "
+        "function of yours as package.module:function"
+    )
