@@ -6,6 +6,10 @@
     chain = bioxedge.models.load("papagei", "papagei_s.pt")
     source, tail = chain[:5], chain[5:]
 
+A model of your own is a function that returns a chain (`chain_of`): marked with `own_model` it
+goes by ``package.module:function``, also in a recipe, and `register` gives it a name in this
+process. `check` holds it to what every chain here is held to.
+
 Nothing here imports torch until a model is asked for.
 """
 
@@ -15,15 +19,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bioxedge.errors import MissingExtraError
-from bioxedge.models.cards import CARDS, card
+from bioxedge.models import cards, own
+from bioxedge.models.cards import CARDS, Card
+from bioxedge.models.own import own_model, register
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import ModuleType
 
-    from bioxedge.models.chain import Chain
+    from torch import nn
 
-__all__ = ["card", "create", "load", "names"]
+    from bioxedge.models.chain import Chain, Layout
+    from bioxedge.models.checking import Checked
+    from bioxedge.models.checkpoint import Checkpoint
+
+__all__ = [
+    "card", "chain_of", "check", "create", "load", "names", "own_model", "register", "stored",
+    "takes",
+]  # fmt: skip
 
 _EXTRAS = (
     ("torch", "train"),
@@ -34,8 +48,24 @@ _EXTRAS = (
 
 
 def names() -> tuple[str, ...]:
-    """Give the names that `create` and `load` know, in alphabetical order."""
-    return tuple(CARDS)
+    """Give the names that `create` and `load` know: published models, then registered ones."""
+    return (*CARDS, *own.registered())
+
+
+def card(name: str) -> Card:
+    """Find a model's card; the module of ``package.module:function`` is imported for it.
+
+    Raises
+    ------
+    ModelError
+        An unknown name, or a module that cannot be imported.
+    """
+    return own.find(name).card if _own(name) else cards.card(name)
+
+
+def takes(name: str, option: str) -> bool:
+    """Say whether a model has an option: ours do or say so; of one's own the function tells."""
+    return own.find(name).takes(option) if _own(name) else True
 
 
 def create(name: str, **config: Any) -> Chain:
@@ -44,12 +74,12 @@ def create(name: str, **config: Any) -> Chain:
     Parameters
     ----------
     name : str
-        One of `names`.
+        One of `names`, or ``package.module:function``.
     **config
         The model's dimensions, by the names of the fields of its configuration; what is
         left out is as published. ``size`` names one of the published sizes (`card`).
         `openecg` takes ``pretrained`` only, and carries the weights of its package unless
-        that is False; all others start untrained.
+        that is False; all others start untrained. Of one's own: what its function takes.
 
     Returns
     -------
@@ -63,7 +93,9 @@ def create(name: str, **config: Any) -> Chain:
     MissingExtraError
         If the library that the model needs is not installed.
     """
-    chain: Chain = _module(name).create(**config)
+    if _own(name):
+        return _module("making").create(own.find(name), config)
+    chain: Chain = _model(name).create(**config)
     return chain
 
 
@@ -73,7 +105,7 @@ def load(name: str, checkpoint: str | Path, **config: Any) -> Chain:
     Parameters
     ----------
     name : str
-        One of `names`.
+        One of `names`, or ``package.module:function``.
     checkpoint : str or Path
         A file as the model's authors publish it, or one that
         `bioxedge.models.checkpoint.save` wrote; ``"pip:openecg"`` is the file inside that
@@ -95,12 +127,67 @@ def load(name: str, checkpoint: str | Path, **config: Any) -> Chain:
     MissingExtraError
         If the library that the model needs is not installed.
     """
-    chain: Chain = _module(name).load(checkpoint, **config)
+    if _own(name):
+        return _module("making").load(own.find(name), checkpoint, config)
+    chain: Chain = _model(name).load(checkpoint, **config)
     return chain
 
 
-def _module(name: str) -> ModuleType:
-    module = card(name).name  # each is a module of this package
+def stored(name: str, checkpoint: str | Path) -> Checkpoint:
+    """Read all weights of a file that is meant for a model, under the file's own key names.
+
+    Parameters and errors as for `load`.
+    """
+    if _own(name):
+        return _module("making").stored(own.find(name), checkpoint)
+    found: Checkpoint = _model(name).stored(checkpoint)
+    return found
+
+
+def chain_of(
+    stem: nn.Module,
+    blocks: Iterable[nn.Module],
+    *,
+    samples: int,
+    channels: int = 1,
+    layout: Layout | None = None,
+) -> Chain:
+    """Make a chain of a stem and blocks; see `bioxedge.models.making.chain_of`."""
+    given = {} if layout is None else {"layout": layout}
+    return _module("making").chain_of(stem, blocks, samples=samples, channels=channels, **given)
+
+
+def check(model: str | Chain, *, samples: int, **config: Any) -> Checked:
+    """Hold a chain to all that every chain here is held to; see `bioxedge.models.checking`.
+
+    Parameters
+    ----------
+    model : str or Chain
+        A name as for `create`, or a whole chain.
+    samples : int
+        Length of a window that it takes.
+    **config
+        As for `create`, where a name is given.
+
+    Returns
+    -------
+    Checked
+        What holds and what does not, in words; ``checked.ok``, ``checked.faults``.
+    """
+    chain = create(model, **config) if isinstance(model, str) else model
+    return _module("checking").check(chain, samples)
+
+
+def _own(name: str) -> bool:
+    """Say whether a name is that of a model of one's own."""
+    return name in own.registered() or cards.own(name)
+
+
+def _model(name: str) -> ModuleType:
+    return _module(cards.card(name).name)  # each is a module of this package
+
+
+def _module(module: str) -> Any:
     try:
         return import_module(f"{__name__}.{module}")
     except ModuleNotFoundError as error:

@@ -423,7 +423,7 @@ def own(name: str) -> bool:
     What stands there is known only once the module is imported, which `card` never does.
     """
     module, colon, function = name.partition(":")
-    parts = (*module.split("."), *function.split("."))
+    parts = (*module.split("."), function)
     return bool(colon) and all(part.isidentifier() for part in parts)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from operator import index
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from bioxedge.errors import ModelError
-from bioxedge.models.cards import card
+from bioxedge.models.cards import NOT_STATED, card
 
 __all__ = [
     "FEATURES_FIRST",
@@ -160,10 +161,10 @@ class Chain(nn.Module):
         from tokens.
     blocks : iterable of Module
         Each keeps the model's own layout.
-    name : str
-        The model's name in `bioxedge.models`.
     config : Config
         The dimensions of the *whole* model.
+    name : str
+        The model's name in `bioxedge.models`; `create` gives it to a model of one's own.
     origin, licence : str
         Where the weights come from and on what terms (SPDX where there is one).
     layout : Layout
@@ -176,6 +177,12 @@ class Chain(nn.Module):
     ----------
     sha256 : str or None
         That of the checkpoint the weights were loaded from.
+    whole : int
+        Blocks of the whole model.
+    stated : dict or None
+        What the function of one's own model was told.
+    code : str
+        A hash of the files that say what one's own model computes; empty for ours.
     """
 
     def __init__(
@@ -183,10 +190,10 @@ class Chain(nn.Module):
         stem: nn.Module | None,
         blocks: Iterable[nn.Module],
         *,
-        name: str,
         config: Config,
-        origin: str,
-        licence: str,
+        name: str = "own",
+        origin: str = NOT_STATED,
+        licence: str = NOT_STATED,
         layout: Layout = TOKENS,
         first: int = 0,
     ) -> None:
@@ -201,7 +208,10 @@ class Chain(nn.Module):
         self.layout = layout
         self.first = first
         self.last = first + len(self.blocks)
+        self.whole = len(self.blocks)
         self.sha256: str | None = None
+        self.stated: dict[str, Any] | None = None
+        self.code = ""
         self.frozen = False
 
     def forward(self, x: Tensor) -> Tensor:
@@ -231,6 +241,12 @@ class Chain(nn.Module):
         if samples < 1:
             raise ModelError(f"{samples} samples are too few: {self.name} needs at least 1")
         return Cut(self.config.tokens(k, samples), self.config.features(k))
+
+    def options(self) -> dict[str, Any]:
+        """Give what `bioxedge.models.create` was told of the whole model, or could have been."""
+        if self.stated is not None:
+            return dict(self.stated)
+        return asdict(self.config)  # type: ignore[call-overload, no-any-return]
 
     def freeze(self) -> Chain:
         """Fix the weights and stay in evaluation mode, whatever a parent's `train` says.
@@ -282,6 +298,7 @@ class Chain(nn.Module):
             first=start,
         )
         piece.sha256, piece.frozen = self.sha256, self.frozen
+        piece.whole, piece.stated, piece.code = self.whole, self.stated, self.code
         # The blocks are shared and know their mode; only the new containers must be told.
         piece.training = piece.blocks.training = self.training
         return piece
@@ -309,7 +326,8 @@ class Chain(nn.Module):
                 raise ModelError(
                     f"{self.name} takes [batch, {self.channels}, samples], got {list(x.shape)}"
                 )
-            self.config.tokens(0, x.shape[2])  # refuses a length that the model cannot take
+            if not torch.compiler.is_compiling():  # what is traced was tried before
+                self.config.tokens(0, x.shape[2])  # refuses a length that the model cannot take
             return self.layout.settle(self.stem(x))
         features = self.config.features(self.first)
         if x.ndim != 3 or x.shape[2] != features:

@@ -8,7 +8,7 @@ import re
 import struct
 import warnings
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from pickle import UnpicklingError
@@ -283,15 +283,28 @@ def save(chain: Chain, path: str | Path) -> str:
     Raises
     ------
     ModelError
-        If the chain is a slice, or the path does not end in ``.safetensors``.
+        If the chain is a slice, the path does not end in ``.safetensors``, options cannot be
+        written as JSON, or two keys hold one tensor.
     """
-    if chain.stem is None or len(chain) != chain.config.blocks:
+    if chain.stem is None or len(chain) != chain.whole:
         raise ModelError(f"only a whole chain is saved, not {chain.extra_repr()}: save it uncut")
     if Path(path).suffix != ".safetensors":
         raise ModelError(f"{path} does not end in .safetensors: name it so")
-    about = {"model": chain.name, "config": asdict(chain.config)}  # type: ignore[call-overload]
+    try:
+        about = json.dumps({"model": chain.name, "config": chain.options()})
+    except TypeError as error:
+        raise ModelError(
+            f"{chain.name} was made with {chain.options()}, which JSON cannot hold ({error}): "
+            "let its function take numbers, words and lists of them"
+        ) from error
     weights = {key: value.contiguous() for key, value in chain.state_dict().items()}
-    save_file(weights, path, metadata={_OURS: json.dumps(about)})
+    try:
+        save_file(weights, path, metadata={_OURS: about})
+    except RuntimeError as error:
+        raise ModelError(
+            f"{chain.name} keeps one tensor under several names, which cannot be saved: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from error
     return sha256(path)
 
 

@@ -21,7 +21,7 @@ from bioxedge.errors import ModelError
 from bioxedge.models.attention import FeedForward, attend
 from bioxedge.models.cards import TWELVE_LEADS, card
 from bioxedge.models.chain import Chain, configure
-from bioxedge.models.checkpoint import agreed, fill, plain, read
+from bioxedge.models.checkpoint import Checkpoint, agreed, fill, plain, read
 from bioxedge.models.translate import depth, joined_weight_norm, renamed, translated
 
 NAME = "ecg_fm"
@@ -223,18 +223,23 @@ def create(**options: Any) -> Chain:
     )
 
 
+def stored(checkpoint: str | Path) -> Checkpoint:
+    """Read a file of weights, under its own names."""
+    return read(checkpoint, name=NAME, wrappers=("model",), inert=_INERT)
+
+
 def load(checkpoint: str | Path, **options: Any) -> Chain:
     """Build an ECG-FM with the weights of a published file, or of one that `save` wrote.
 
     Norm order and heads come from the file's stored configuration where it has one.
     """
-    found = read(checkpoint, name=NAME, wrappers=("model",), inert=_INERT)
+    found = stored(checkpoint)
     options = agreed(found, options, source=str(checkpoint))
     weights = found.weights
     if not found.config:
         weights = published(found.weights)
-        stored = _stored(found.beside, options, str(checkpoint))
-        options = {**inferred(weights), **stored, **options}
+        told = _stored(found.beside, options, str(checkpoint))
+        options = {**inferred(weights), **told, **options}
         if options.get("norm_first"):
             weights = {k: v for k, v in weights.items() if not k.startswith("stem.norm.")}
     chain = create(**options)

@@ -18,7 +18,7 @@ from bioxedge.errors import ModelError
 from bioxedge.models.attention import attend
 from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain, configure
-from bioxedge.models.checkpoint import agreed, fill, read
+from bioxedge.models.checkpoint import Checkpoint, agreed, fill, read
 
 NAME = "ecg_transformer"
 CARD = card(NAME)
@@ -138,9 +138,14 @@ def create(**options: Any) -> Chain:
     )
 
 
+def stored(checkpoint: str | Path) -> Checkpoint:
+    """Read a file of weights, under its own names."""
+    return read(checkpoint, name=NAME)
+
+
 def load(checkpoint: str | Path, **options: Any) -> Chain:
     """Build an ECG transformer with the weights of a file that `save` wrote."""
-    found = read(checkpoint, name=NAME)
+    found = stored(checkpoint)
     chain = create(**agreed(found, options, source=str(checkpoint)))
     fill(chain, found.weights, source=str(checkpoint))
     chain.sha256 = found.sha256

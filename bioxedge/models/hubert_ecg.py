@@ -21,7 +21,7 @@ from transformers import HubertConfig, HubertModel
 from bioxedge.errors import ModelError
 from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain, configure
-from bioxedge.models.checkpoint import agreed, fill, plain, read
+from bioxedge.models.checkpoint import Checkpoint, agreed, fill, plain, read
 from bioxedge.models.translate import depth, joined_weight_norm, keep, renamed, translated
 
 NAME = "hubert_ecg"
@@ -202,6 +202,11 @@ def create(**options: Any) -> Chain:
     return chain.train()
 
 
+def stored(checkpoint: str | Path) -> Checkpoint:
+    """Read a file of weights, under its own names."""
+    return read(checkpoint, name=NAME, wrappers=("model_state_dict",), inert=_INERT)
+
+
 def load(checkpoint: str | Path, **options: Any) -> Chain:
     """Build a HuBERT-ECG with published weights, or with those of a file that `save` wrote.
 
@@ -209,20 +214,20 @@ def load(checkpoint: str | Path, **options: Any) -> Chain:
     fine-tuned one (the encoder under ``hubert_ecg.``), and the hub's form: weights as
     safetensors or ``pytorch_model.bin`` with ``config.json`` beside them.
     """
-    found = read(checkpoint, name=NAME, wrappers=("model_state_dict",), inert=_INERT)
+    found = stored(checkpoint)
     options = agreed(found, options, source=str(checkpoint))
     if found.config:
         weights = found.weights
     else:
         weights = published(found.weights)
-        stored = translated(
+        told = translated(
             plain(found.beside.get("model_config")) or _config_beside(Path(checkpoint)),
             options,
             names=_STORED,
             fixed=_FIXED,
             source=str(checkpoint),
         )
-        options = {**inferred(weights), **stored, **options}
+        options = {**inferred(weights), **told, **options}
     chain = create(**options)
     fill(chain, weights, source=str(checkpoint))
     chain.sha256 = found.sha256

@@ -20,7 +20,7 @@ from bioxedge.errors import ModelError
 from bioxedge.models.attention import FeedForward, attention, split_heads
 from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain, configure
-from bioxedge.models.checkpoint import agreed, fill, read
+from bioxedge.models.checkpoint import Checkpoint, agreed, fill, read
 from bioxedge.models.translate import depth, keep, renamed
 
 NAME = "labram"
@@ -235,12 +235,17 @@ def create(**options: Any) -> Chain:
     )
 
 
+def stored(checkpoint: str | Path) -> Checkpoint:
+    """Read a file of weights, under its own names."""
+    return read(checkpoint, name=NAME, wrappers=("model", "module"))
+
+
 def load(checkpoint: str | Path, **options: Any) -> Chain:
     """Build a LaBraM with the weights of a published file, or of one that `save` wrote.
 
     What the file's shapes say need not be stated; `electrodes` should be.
     """
-    found = read(checkpoint, name=NAME, wrappers=("model", "module"))
+    found = stored(checkpoint)
     options = agreed(found, options, source=str(checkpoint))
     weights = found.weights if found.config else published(found.weights)
     options = {**inferred(weights), **options}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bioxedge import spec
-from bioxedge.models.cards import Card, Size
+from bioxedge.models.cards import NOT_STATED, Card, Contract, Size
 
-_UNITS = {"uV": "µV", "1": "none (standardised or ranked)"}
+_UNITS = {"": NOT_STATED, "uV": "µV", "1": "none (standardised or ranked)"}
 
 
 def summary(card: Card) -> list[str]:
@@ -14,7 +14,7 @@ def summary(card: Card) -> list[str]:
     role = "" if card.target else "; as a source only"
     indent = " " * 17
     return [
-        f"{card.name:<16} {contract.modality.upper()} at {contract.rate:g} Hz{role}",
+        f"{card.name:<16} {_sensor(contract)}{role}",
         *(f"{indent}{_size(size)}" for size in card.sizes),
         f"{indent}{_licence(card)}",
         f"{indent}{card.origin}",
@@ -29,18 +29,23 @@ def details(card: Card) -> list[str]:
     lines = {
         "model": f"{card.name}: {card.title} ({card.paper})",
         "serves as": "source and target" if card.target else "source only",
-        "sizes": "; ".join(_size(size) for size in card.sizes),
-        "sensor": f"{contract.modality.upper()} at {contract.rate:g} Hz",
-        "unit": _UNITS[contract.unit],
+        "sizes": "; ".join(_size(size) for size in card.sizes) or NOT_STATED,
+        "sensor": _sensor(contract),
+        "unit": _UNITS.get(contract.unit, contract.unit),
         "in the graph": contract.scale or "the signal as it is",
         "channels": ", ".join(contract.channels) + named if contract.channels else "any one",
-        "windows": contract.windows,
+        "windows": contract.windows or NOT_STATED,
         "reference": ", ".join(map(str, contract.reference)) or "only the rate",
         "streaming": ", ".join(["resampled where rates differ", *streaming]),
         "licence": _licence(card),
         "weights": card.origin,
     }
     return [f"{key:<13} {value}" for key, value in lines.items()]
+
+
+def _sensor(contract: Contract) -> str:
+    rate = f"{contract.rate:g} Hz" if contract.rate else f"a rate that is {NOT_STATED}"
+    return f"{contract.modality.upper()} at {rate}"
 
 
 def _size(size: Size) -> str:

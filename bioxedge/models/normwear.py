@@ -23,7 +23,7 @@ from bioxedge.errors import ModelError
 from bioxedge.models.attention import FeedForward, attend
 from bioxedge.models.cards import card
 from bioxedge.models.chain import Chain, Grouped, configure
-from bioxedge.models.checkpoint import agreed, fill, read
+from bioxedge.models.checkpoint import Checkpoint, agreed, fill, read
 from bioxedge.models.translate import depth, keep, renamed
 
 NAME = "normwear"
@@ -273,12 +273,17 @@ def create(**options: Any) -> Chain:
     )
 
 
+def stored(checkpoint: str | Path) -> Checkpoint:
+    """Read a file of weights, under its own names."""
+    return read(checkpoint, name=NAME, wrappers=("model",))
+
+
 def load(checkpoint: str | Path, **options: Any) -> Chain:
     """Build a NormWear with the weights of a published file, or of one that `save` wrote.
 
     What the file's shapes say need not be stated.
     """
-    found = read(checkpoint, name=NAME, wrappers=("model",))
+    found = stored(checkpoint)
     options = agreed(found, options, source=str(checkpoint))
     weights = found.weights if found.config else published(found.weights)
     chain = create(**{**inferred(weights), **options})

@@ -151,14 +151,14 @@ def create(*, pretrained: bool = True, **options: Any) -> Chain:
     """Build the codec's encoder, with the package's weights unless told otherwise."""
     if options:
         raise ModelError(f"{NAME} has no option {', '.join(sorted(options))}: it takes pretrained")
-    return load(PIP) if pretrained else _chain(_model(_read(PIP), PIP))
+    return load(PIP) if pretrained else _chain(_model(stored(PIP), PIP))
 
 
 def load(checkpoint: str | Path = PIP, **options: Any) -> Chain:
     """Build the codec's encoder with the weights of a codec file, or of one `save` wrote."""
     if options:
         raise ModelError(f"{NAME} has no option {', '.join(sorted(options))}: its file says all")
-    found = _read(checkpoint)
+    found = stored(checkpoint)
     if found.config is not None:
         chain = create(pretrained=False)
         fill(chain, found.weights, source=str(checkpoint))
@@ -170,7 +170,8 @@ def load(checkpoint: str | Path = PIP, **options: Any) -> Chain:
     return chain.eval()
 
 
-def _read(checkpoint: str | Path) -> Checkpoint:
+def stored(checkpoint: str | Path) -> Checkpoint:
+    """Read a file of weights, under its own names; ``pip:openecg`` is the package's."""
     path = packaged() if str(checkpoint) == PIP else checkpoint
     return read(path, name=NAME, wrappers=("model_state",))
 

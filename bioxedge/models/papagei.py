@@ -19,7 +19,7 @@ from torch.nn import functional
 from bioxedge.errors import ModelError
 from bioxedge.models.cards import card
 from bioxedge.models.chain import FEATURES_FIRST, Chain, configure
-from bioxedge.models.checkpoint import agreed, fill, read
+from bioxedge.models.checkpoint import Checkpoint, agreed, fill, read
 from bioxedge.models.translate import depth, renamed, strip
 
 NAME = "papagei"
@@ -152,12 +152,17 @@ def create(**options: Any) -> Chain:
     )
 
 
+def stored(checkpoint: str | Path) -> Checkpoint:
+    """Read a file of weights, under its own names."""
+    return read(checkpoint, name=NAME, wrappers=("state_dict", "model_state_dict"))
+
+
 def load(checkpoint: str | Path, **options: Any) -> Chain:
     """Build a PaPaGei with the weights of a published file, or of one that `save` wrote.
 
     What the file's shapes say need not be stated.
     """
-    found = read(checkpoint, name=NAME, wrappers=("state_dict", "model_state_dict"))
+    found = stored(checkpoint)
     weights = found.weights if found.config else published(found.weights)
     options = agreed(found, options, source=str(checkpoint))
     chain = create(**{**inferred(weights), **options})
