@@ -8,9 +8,10 @@ frequency bands of variability need minutes and are left out.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy.signal import find_peaks
 
-from bioxedge.classic.kind import Kind, Rows, band, log, power
+from bioxedge.classic.kind import Kind, Rows, band, changes, log, power, straightened
 
 SLOWEST, FASTEST = 0.6, 3.5
 """Beats a second that are looked for: 36 to 210 a minute."""
@@ -27,18 +28,22 @@ _NAMES = (
     "breathing power (log)",
     "spread",
 )
+_QRS = (8.0, 20.0)  # Hz
 _BREATHING = (0.1, 0.5)  # Hz
 _FEWEST = 3  # beats, of which two intervals are made
 
 
 def _pulse(rows: Rows, rate: float) -> Rows:
     """Features of a pulse wave, whose beats are slow."""
-    return _features(rows, _passed(rows, rate, SLOWEST * 0.8, min(8.0, 0.45 * rate)), rate)
+    return _features(rows, _passed(rows, rate, 0.8 * SLOWEST, 8.0), rate)
 
 
 def _ecg(rows: Rows, rate: float) -> Rows:
-    """Features of an ECG: beats are where its fast part has energy (Pan and Tompkins, 1985)."""
-    fast = _passed(rows, rate, 5.0, min(20.0, 0.45 * rate)) ** 2
+    """Features of an ECG: beats are where its fast part has energy (Pan and Tompkins, 1985).
+
+    The band is that of Elgendi et al., BIOSIGNALS 2010: a tall T wave has little in it.
+    """
+    fast = _passed(rows, rate, *_QRS) ** 2
     width = max(round(0.15 * rate), 1)
     kernel = np.hanning(width + 2)[1:-1]
     energy = np.apply_along_axis(np.convolve, 1, fast, kernel / kernel.sum(), "same")
@@ -51,7 +56,7 @@ PULSE, ECG = Kind(_NAMES, _pulse), Kind(_NAMES, _ecg)
 def _passed(rows: Rows, rate: float, low: float, high: float) -> Rows:
     """Keep the frequencies between two, of the whole window at once."""
     frequencies = np.fft.rfftfreq(rows.shape[1], 1 / rate)
-    spectrum = np.fft.rfft(rows - rows.mean(axis=1, keepdims=True), axis=1)
+    spectrum = np.fft.rfft(straightened(rows), axis=1)
     spectrum[:, (frequencies < low) | (frequencies > high)] = 0
     found: Rows = np.fft.irfft(spectrum, rows.shape[1], axis=1)
     return found
@@ -63,10 +68,10 @@ def _features(rows: Rows, marked: Rows, rate: float) -> Rows:
     found = np.full((len(rows), len(_NAMES)), np.nan)
     found[:, 7] = log(band(frequencies, density, SLOWEST, 2 * FASTEST))
     found[:, 8] = log(band(frequencies, density, *_BREATHING))
-    found[:, 9] = rows.std(axis=1)
+    found[:, 9] = changes(rows).std(axis=1)
     pulses = (frequencies >= SLOWEST) & (frequencies <= FASTEST)
-    alive = rows.std(axis=1) > 0
     if pulses.any():
+        alive = density[:, pulses].max(axis=1) > 0
         found[alive, 6] = frequencies[pulses][density[alive][:, pulses].argmax(axis=1)]
     regular = _regularity(marked, rate)
     for number, row in enumerate(marked):
@@ -75,17 +80,27 @@ def _features(rows: Rows, marked: Rows, rate: float) -> Rows:
             continue
         found[number, 5] = regular[number]
         peaks, about = find_peaks(
-            row, distance=max(round(rate / FASTEST), 1), prominence=0.6 * spread
+            row, height=0.0, distance=max(round(rate / FASTEST), 1), prominence=0.6 * spread
         )
         if len(peaks) < _FEWEST:
             continue
-        intervals = np.diff(peaks) / rate
+        intervals = np.diff(_between(row, peaks)) / rate
         heights = about["prominences"]
         found[number, 0] = 60.0 / np.median(intervals)
         found[number, 1] = intervals.std()
         found[number, 2] = np.sqrt(np.mean(np.diff(intervals) ** 2)) if len(intervals) > 1 else 0.0
         found[number, 3] = heights.mean()
         found[number, 4] = heights.std() / heights.mean()
+    return found
+
+
+def _between(row: Rows, peaks: npt.NDArray[np.intp]) -> Rows:
+    """Place peaks between samples, on the parabola through each and its neighbours."""
+    before, at, after = row[peaks - 1], row[peaks], row[peaks + 1]
+    bend = before - 2 * at + after
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = np.where(bend < 0, 0.5 * (before - after) / bend, 0.0)
+    found: Rows = peaks + np.clip(off, -0.5, 0.5)
     return found
 
 

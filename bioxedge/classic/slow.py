@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import find_peaks
 
-from bioxedge.classic.kind import Kind, Rows, log, slope, straightened
+from bioxedge.classic.kind import Kind, Rows, changes, log, slope, straightened
 
 _RESPONSE = 0.01
 """Least rise of a skin conductance response, in µS (Boucsein et al., Psychophysiology 49, 2012:
@@ -36,7 +36,7 @@ def _movement(rows: Rows, rate: float) -> Rows:
     """Level (posture), spread, and the log energy of what changes from sample to sample."""
     steps = np.diff(rows, axis=1) * rate
     energy = log((steps**2).mean(axis=1)) if steps.shape[1] else np.full(len(rows), np.nan)
-    return np.stack([rows.mean(axis=1), rows.std(axis=1), energy], axis=1)
+    return np.stack([rows.mean(axis=1), changes(rows).std(axis=1), energy], axis=1)
 
 
 CONDUCTANCE = Kind(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bioxedge.classic.kind import Kind, Rows, band, log, power, slope
+from bioxedge.classic.kind import Kind, Rows, band, changes, log, power, slope
 
 BANDS = {
     "delta": (1.0, 4.0),
@@ -30,14 +30,16 @@ def _brain(rows: Rows, rate: float) -> Rows:
 
 def _muscle(rows: Rows, rate: float) -> Rows:
     """Log RMS, zero crossings, mean and median frequency (Phinyomark et al., 2012)."""
-    centred = rows - rows.mean(axis=1, keepdims=True)
+    moved = changes(rows)
+    centred = moved - moved.mean(axis=1, keepdims=True)
     frequencies, density = power(rows, rate)
     total = density.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.where(total > 0, density @ frequencies / total, np.nan)
+        mean = np.where(total > 0, (density * frequencies).sum(axis=1) / total, np.nan)
         share = np.cumsum(density, axis=1) / total[:, None]
     middle = frequencies[np.argmax(share >= 0.5, axis=1)]
-    crossings = (np.diff(np.signbit(centred), axis=1) != 0).mean(axis=1) * rate
+    signs = np.diff(np.signbit(centred), axis=1) != 0
+    crossings = signs.sum(axis=1) / rows.shape[1] * rate
     rms = log(np.sqrt((centred**2).mean(axis=1)))
     return np.stack([rms, crossings, mean, np.where(total > 0, middle, np.nan)], axis=1)
 
@@ -47,9 +49,15 @@ def _anything(rows: Rows, rate: float) -> Rows:
     frequencies, density = power(rows, rate)
     low, high = np.quantile(rows, (0.25, 0.75), axis=1)
     half = rate / 2
-    powers = [log(band(frequencies, density, a * half, b * half + 1e-9)) for a, b in _SHARES]
+    # The last one holds half the rate itself.
+    ends = [b * half if b < 1 else np.inf for _, b in _SHARES]
+    powers = [
+        log(band(frequencies, density, a * half, end))
+        for (a, _), end in zip(_SHARES, ends, strict=True)
+    ]
     return np.stack(
-        [rows.mean(axis=1), rows.std(axis=1), slope(rows, rate), high - low, *powers], axis=1
+        [rows.mean(axis=1), changes(rows).std(axis=1), slope(rows, rate), high - low, *powers],
+        axis=1,
     )
 
 
