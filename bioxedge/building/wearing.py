@@ -24,7 +24,7 @@ _SECONDS = 8.0  # of a signal, looked at closely
 _MOST_LOOKS = 3
 _BREAK = 3  # hops without an answer
 _LONG = 180.0  # minutes, from which on hours are told
-_MEAN = 0.5  # minutes of answers in a running mean, or a sixtieth of all of them
+_MEAN = 0.5  # minutes of answers in a running mean, or a twentieth to a sixtieth of all of them
 _ROOM = 0.07  # of the width, for the name of a phase
 
 
@@ -164,7 +164,7 @@ def _look(axis: Axes, worn: Worn, at: float, label: int | None) -> None:
     axis.plot(np.arange(end - begin) / worn.rate, worn.signal[begin:end], color="#333333", lw=1)
     axis.set(xlim=(0, _SECONDS), xticks=[], yticks=[])
     answered = worn.answers[int(np.argmin(np.abs(worn.minutes - at)))]
-    what = f"{answered:.2f}" if worn.labels else f"{answered:.3g}"
+    what = f"P = {answered:.2f}" if worn.labels else f"{answered:.3g}"
     true = "" if label is None else f" of {worn.labels[label]}"
     axis.set_title(f"{_SECONDS:g} s{true} at {at:.1f} min: {what}", fontsize=8)
     axis.spines[:].set_visible(False)
@@ -194,7 +194,8 @@ def _whole(axis: Axes, worn: Worn, unit: float) -> None:
 def _line(axis: Axes, worn: Worn, values: Floats, unit: float, colour: str, name: str) -> None:
     """Draw answers over time, broken where there are none, and their running mean."""
     hop = _hop(worn)
-    span = max(_MEAN, (worn.minutes[-1] - worn.minutes[0]) / 60)
+    whole = worn.minutes[-1] - worn.minutes[0]
+    span = max(min(_MEAN, whole / 20), whole / 60)
     width = max(round(span / hop) // 2 * 2 + 1, 1) if hop else 1
     label = f"{name}, mean of {_length(width * hop)}" if width > 1 else name
     for begin, end in _parts(worn):
