@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", exc_type=ImportError)
 
 from fixtures_store import KEY, Shelf
+from kills import Count, kill
 from torch import nn
 
-from bioxedge.bridging import loop
+from bioxedge.bridging import features, loop
 from bioxedge.bridging.loop import fit
 from bioxedge.building import store as stores
 from bioxedge.building.store import digest_of, key_of
@@ -200,3 +201,46 @@ def test_nothing_hashed_is_an_error(tmp_path: Path) -> None:
         digest_of([tmp_path / "gone"])
     with pytest.raises(StorageError, match="cannot be read: Is a directory"):
         digest_of([tmp_path])
+
+
+# -- kills ----------------------------------------------------------------------------------
+
+
+def steps_of(folder: Path) -> tuple[list[str], list[torch.Tensor]]:
+    """Do two steps, one upon the other; give what was said and what came out."""
+    shelf = Shelf(folder)
+    seen = shelf.features()
+    pooled = seen.pooled[-1]
+
+    def make(_: object, state: Path) -> dict:
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(pooled.shape[1], 8), nn.Dropout(0.3), nn.Linear(8, 1))
+
+        def loss(rows, generator):
+            noise = torch.randn(len(rows), 1, generator=generator)
+            return (module(pooled[rows]) + 0.1 * noise).square().mean()
+
+        fit(module, loss, len(pooled), epochs=3, batch=16, rate=1e-2, seed=0, state=state)
+        return module.state_dict()
+
+    weights = shelf.store.step("head", "The head", KEY, make)
+    return shelf.lines, [one.clone() for one in (*seen.pooled, seen.tokens[1], *weights.values())]
+
+
+def test_steps_killed_at_any_line_end_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 0)
+    monkeypatch.setattr(features, "_FLUSH_EVERY", 0)
+    _, wanted = steps_of(tmp_path / "whole")
+    at, lived = 60, False
+    while not lived:
+        folder = tmp_path / str(at)
+        lived = kill(lambda folder=folder: steps_of(folder), Count(), 0, at)
+        lines, found = steps_of(folder)
+        assert all(map(torch.equal, found, wanted)), at
+        assert not [line for line in lines if "damaged" in line]
+        suffixes = sorted(path.suffix for path in folder.iterdir())
+        assert suffixes == ["", ".pt", ".sha256"], at
+        at += 211
+    assert at > 2000

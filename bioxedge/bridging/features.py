@@ -186,5 +186,5 @@ def _fits(path: Path, shape: tuple[int, ...]) -> bool:
     """Say whether a file holds an array of that shape."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False).shape == shape
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):  # the last of a file that is empty
         return False
