@@ -13,7 +13,7 @@ import torch
 
 from bioxedge import dsp, models, units
 from bioxedge.errors import ModelError, RecipeError
-from bioxedge.models import checkpoint
+from bioxedge.models import checkpoint, licences
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Recipe, Side
 from bioxedge.spec import Scale
@@ -26,7 +26,7 @@ def options_of(side: Side) -> dict[str, Any]:
     by_name = models.card(side.model.name).contract.by_name
     if by_name:
         options.setdefault(by_name, channels)
-    elif len(channels) > 1:
+    elif len(channels) > 1 and models.takes(side.model.name, "channels"):
         options.setdefault("channels", len(channels))
     return options
 
@@ -61,8 +61,16 @@ def opened(recipe: Recipe, base: Path) -> dict[str, Chain]:
                 chain = models.create(side.model.name, **options_of(side))
         else:
             chain = found[name] = _loaded(side, base)
-            if not checkpoint.ours(base / side.model.checkpoint):
+            wanted = side.model
+            if not checkpoint.ours(base / wanted.checkpoint):
                 _hold(side, f"$.{name}")
+            if wanted.checkpoint != "pip:openecg":  # of one's own the card is known only here
+                licences.check_card(
+                    models.card(wanted.name),
+                    wanted.licence,
+                    wanted.non_commercial,
+                    f"$.{name}.model.licence",
+                )
         _fit(recipe, name, chain)
     return found
 
@@ -85,6 +93,8 @@ def _loaded(side: Side, base: Path) -> Chain:
 def _fit(recipe: Recipe, name: str, chain: Chain) -> None:
     """Hold channels, window length and cut to a model."""
     side: Side = getattr(recipe, name)
+    if name == "target":
+        _lead(chain)
     cut = getattr(recipe.bridge, f"{name}_cut")
     if isinstance(cut, int) and not 0 <= cut <= len(chain):
         raise RecipeError(
@@ -103,12 +113,23 @@ def _fit(recipe: Recipe, name: str, chain: Chain) -> None:
         raise RecipeError(f"{error} - at `$.{name}.length`") from error
 
 
+def _lead(target: Chain) -> None:
+    """Refuse a target whose blocks cannot go on from tokens."""
+    why = target.layout.tailless()
+    if why is None and not models.card(target.name).target:
+        why = "its card says so"
+    if why is not None:
+        raise RecipeError(
+            f"{target.name} serves as a source only: {why} - at `$.target.model.name`"
+        )
+
+
 def _hold(side: Side, place: str) -> None:
     """Hold what is streamed to what the published weights were trained with."""
     model, sensor = side.model.name, side.sensor
     contract = models.card(model).contract
     streamed = dsp.Stages(side.stages, sensor.input).rate
-    if not math.isclose(streamed, contract.rate, rel_tol=1e-9):
+    if contract.rate and not math.isclose(streamed, contract.rate, rel_tol=1e-9):
         raise RecipeError(
             f"{model} was trained at {contract.rate:g} Hz, {streamed:g} Hz are streamed: "
             f'resample, or write stages = "model" - at `{place}.stages`'

@@ -157,7 +157,7 @@ def chain_of(
     return _module("making").chain_of(stem, blocks, samples=samples, channels=channels, **given)
 
 
-def check(model: str | Chain, *, samples: int, **config: Any) -> Checked:
+def check(model: str | Chain, /, *, samples: int, **config: Any) -> Checked:
     """Hold a chain to all that every chain here is held to; see `bioxedge.models.checking`.
 
     Parameters
