@@ -20,7 +20,6 @@ from torch.utils import _pytree
 from bioxedge.errors import StorageError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_MEGABYTE = 1e6
 
 
 def reserve(file: BinaryIO, size: int) -> None:
@@ -113,11 +112,19 @@ def _line(path: Path, size: int, number: int | None) -> str:
     if number is not None and number not in _FULL:
         return f"{path} cannot be written: {os.strerror(number)}"
     try:
-        free = f"{shutil.disk_usage(path.parent).free / _MEGABYTE:,.0f} MB are free"
+        free = f"{_spelled(shutil.disk_usage(path.parent).free)} are free"
     except OSError:
         free = "how much is free cannot be told"
-    needed = f" {size / _MEGABYTE:,.0f} MB are needed," if size else ""
+    needed = f" {_spelled(size)} are needed," if size else ""
     return (
         f"the disk that holds {path.parent} is full:{needed} {free}. Make room, or name another "
         "--out; finished steps are kept"
     )
+
+
+def _spelled(size: int) -> str:
+    """Say a number of bytes as people do."""
+    for unit, bytes_in in (("GB", 1e9), ("MB", 1e6)):
+        if size >= bytes_in:
+            return f"{size / bytes_in:,.1f} {unit}"
+    return f"{size / 1e3:,.0f} kB"
