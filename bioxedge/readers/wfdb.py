@@ -6,25 +6,27 @@ of a format) is missing here, and so is what lies between segments.
 
 from __future__ import annotations
 
-import re
+import math
 from collections import Counter
-from collections.abc import Callable
 from datetime import timezone
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from bioxedge.errors import MissingExtraError, RecordingError
+from bioxedge.errors import RecordingError
 from bioxedge.readers.found import Found, Mark, Stream
 from bioxedge.readers.names import channels_of, distinct, modality_of, safe
-from bioxedge.signals import Samples
+from bioxedge.readers.wfdb_pieces import Piece, library, pieces_of, read_pieces, told
 
-_SIGNALS = (".dat", ".mat", ".hea", ".edf", ".flac", ".txt", ".csv", ".json", ".zip", ".gz")
+# Endings of files that lie beside a header and are no annotations.
+_OTHERS = {
+    "dat", "mat", "hea", "edf", "bdf", "flac", "txt", "csv", "tsv", "json", "zip", "gz", "xws",
+    "md", "png", "jpg", "jpeg", "svg", "pdf", "xml", "html", "npy", "npz", "py", "toml", "bak",
+}  # fmt: skip
 # Codes of beats, which are events of the heart and no label of a stretch.
 _BEATS = set("NLRBAaJSVrFejnE/fQ?!|xp()tu`'^[]")
-_GIVEN = re.compile(r"^[A-Za-z0-9_~-]+$")
+_LONGEST = 80  # characters of a comment that may be a label
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -34,74 +36,58 @@ def recognises(path: Path, head: bytes) -> bool:
     return path.suffix in (".dat", ".mat") and path.with_suffix(".hea").is_file()
 
 
-def look(path: Path, **told: Any) -> Found:
+def look(path: Path, **ignored: Any) -> Found:
     """Look into a record; see :func:`bioxedge.readers.find`."""
-    wfdb = _library()
-    record = str(path.with_suffix(""))
-    header = _told(path, lambda: wfdb.rdheader(record, rd_segments=True))
-    segments = getattr(header, "seg_name", None)
-    names = list(_told(path, header.get_sig_name) if segments else header.sig_name or [])
-    if not names or not header.sig_len or not header.fs:
-        raise RecordingError(f"{path} holds no signal, or does not say how long it is")
+    wfdb = library()
+    record, path = str(path.with_suffix("")), path.with_suffix(".hea")
+    header = told(path, lambda: wfdb.rdheader(record))
+    fs = float(header.fs or 0)
+    if not (math.isfinite(fs) and 0 < fs < 1e6):
+        raise RecordingError(f"{path} says {header.fs} frames a second: it is damaged")
     remarks: list[str] = []
+    signals, pieces, frames = told(path, lambda: pieces_of(wfdb, path, header, remarks))
+    if not signals or not frames:
+        raise RecordingError(f"{path} holds no signal")
     t0, dated = _started(header, remarks)
-    rates, units = _facts(header, names)
-    groups: dict[tuple[float, str], list[int]] = {}
-    for number, name in enumerate(names):
-        groups.setdefault((rates[number], modality_of(name)), []).append(number)
-    unknown = [names[k] for (_, modality), own in groups.items() if not modality for k in own]
+    groups: dict[tuple[int, str], list[int]] = {}
+    for number, signal in enumerate(signals):
+        groups.setdefault((signal.frame, modality_of(signal.name)), []).append(number)
+    unknown = [signals[k].name for (_, kind), own in groups.items() if not kind for k in own]
     if unknown:
-        remarks.append(f"of what kind {', '.join(unknown[:8])} are is not told")
+        also = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+        remarks.append(f"of what kind {', '.join(unknown[:8])}{also} are is not told")
     called = distinct(
-        safe(modality or names[own[0]], "signal") for (_, modality), own in groups.items()
+        safe(modality or signals[own[0]].name, "signal") for (_, modality), own in groups.items()
     )
     streams = tuple(
         Stream(
-            name=stream,
+            name=name,
             modality=modality,
-            rate=rate,
+            rate=fs * frame,
             channels=channels_of(
-                [names[k] for k in own], [units[k].replace("NU", "a.u.") for k in own], modality
+                [signals[k].name for k in own],
+                ["" if signals[k].unit.lower() == "nu" else signals[k].unit for k in own],
+                modality,
             ),
-            samples=round(header.sig_len * rate / header.fs),
-            read=_reader(wfdb, path, [names[k] for k in own], round(rate / header.fs), header),
+            samples=frames * frame,
+            read=partial(read_pieces, wfdb, pieces, own, frame, frames),
             t0=t0,
             dated=dated,
         )
-        for stream, ((rate, modality), own) in zip(called, groups.items(), strict=True)
+        for name, ((frame, modality), own) in zip(called, groups.items(), strict=True)
     )
-    marks, files = _annotations(wfdb, path, float(header.fs), t0, remarks)
+    fastest = fs * max(signal.frame for signal in signals)
+    marks, files = _annotations(wfdb, path, fs, fastest * frames / fs, t0, remarks)
     # What a header says of the whole record may be its label.
-    whole = header.sig_len / header.fs
     comments = tuple(
-        Mark(t0, text.strip(), whole)
+        Mark(t0, text.strip(), frames / fs)
         for text in header.comments or []
-        if 0 < len(text.strip()) < 80
+        if 0 < len(text.strip()) < _LONGEST
     )
-    marks = (*comments, *marks)
-    kind = "WFDB, several segments" if segments else "WFDB"
-    return Found(path, kind, streams, marks, "", tuple(remarks), (*_files(path, header), *files))
-
-
-def _library() -> ModuleType:
-    """Import PhysioNet's library."""
-    try:
-        import wfdb
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "wfdb", "data") from error
-    found: ModuleType = wfdb
-    return found
-
-
-def _told(path: Path, work: Callable[[], Any]) -> Any:
-    """Turn whatever the library raises over a damaged record into one line."""
-    try:
-        return work()
-    except MemoryError as error:
-        raise RecordingError(f"{path} says it is larger than memory: it is damaged") from error
-    except Exception as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise RecordingError(f"{path} cannot be read as WFDB: {said}") from error
+    several = getattr(header, "seg_name", None)
+    kind = "WFDB, several segments" if several else "WFDB"
+    own_files = (*_files(path, several or [], pieces), *files)
+    return Found(path, kind, streams, (*comments, *marks), "", tuple(remarks), own_files)
 
 
 def _started(header: Any, remarks: list[str]) -> tuple[float, bool]:
@@ -115,64 +101,32 @@ def _started(header: Any, remarks: list[str]) -> tuple[float, bool]:
     return moment.replace(tzinfo=timezone.utc).timestamp(), True
 
 
-def _facts(header: Any, names: list[str]) -> tuple[list[float], list[str]]:
-    """Give each signal's rate and unit."""
-    fs = float(header.fs)
-    parts = [part for part in getattr(header, "segments", None) or [header] if part is not None]
-    rates, units = dict.fromkeys(names, fs), dict.fromkeys(names, "a.u.")
-    for part in parts:
-        for k, name in enumerate(part.sig_name or []):
-            if name not in rates:
-                continue
-            rates[name] = fs * int((part.samps_per_frame or [1] * (k + 1))[k] or 1)
-            if part.units and part.units[k]:
-                units[name] = part.units[k]
-    return [rates[name] for name in names], [units[name] for name in names]
-
-
-def _reader(
-    wfdb: ModuleType, path: Path, names: list[str], frame: int, header: Any
-) -> Callable[[], Samples]:
-    """Give what reads some signals of one rate."""
-
-    def read() -> Samples:
-        record = str(path.with_suffix(""))
-        found = _told(
-            path,
-            lambda: wfdb.rdrecord(record, channel_names=names, smooth_frames=frame == 1, m2s=True),
-        )
-        order = [found.sig_name.index(name) for name in names]
-        rows = found.p_signal if frame == 1 else found.e_p_signal
-        if rows is None:
-            raise RecordingError(f"{path} holds no samples of {', '.join(names)}")
-        if frame == 1:
-            return np.ascontiguousarray(np.asarray(rows, np.float64).T[order])
-        return np.stack([np.asarray(rows[k], np.float64) for k in order])
-
-    return read
-
-
 def _annotations(
-    wfdb: ModuleType, path: Path, rate: float, t0: float, remarks: list[str]
+    wfdb: ModuleType, path: Path, fs: float, longest: float, t0: float, remarks: list[str]
 ) -> tuple[tuple[Mark, ...], list[Path]]:
     """Read the annotation files that lie beside a header."""
     marks: list[Mark] = []
     files = []
-    for file in sorted(path.parent.glob(f"{path.stem}.*")):
+    record = str(path.with_suffix(""))
+    for file in sorted(path.parent.iterdir()):
         extension = file.suffix[1:]
-        if file.suffix.lower() in _SIGNALS or not _GIVEN.match(extension) or not file.is_file():
+        if file.stem != path.stem or not extension or extension.lower() in _OTHERS:
             continue
         try:
-            found = wfdb.rdann(str(path.with_suffix("")), extension)
-        except Exception:
-            remarks.append(f"{file.name} is no annotation file that could be read: left out")
+            # Any bytes can be read as annotations: their end, and their times, tell.
+            plausible = file.is_file() and file.read_bytes()[-2:] == b"\0\0"
+            found = told(file, partial(wfdb.rdann, record, extension)) if plausible else None
+        except (OSError, RecordingError):
+            found = None
+        if found is None or (len(found.sample) and not 0 <= max(found.sample) <= 1.01 * longest):
+            remarks.append(f"{file.name} is no annotation file of it that can be read: left out")
             continue
         files.append(file)
         beats: Counter[str] = Counter()
-        own = float(found.fs or rate)
+        own = float(found.fs or fs)
         texts = found.aux_note or [""] * len(found.sample)
         for sample, symbol, note in zip(found.sample, found.symbol, texts, strict=True):
-            text = (note or "").strip(" \x00")
+            text = " ".join((note or "").replace("\0", " ").split())
             if not text and symbol in _BEATS:
                 beats[symbol] += 1
                 continue
@@ -182,16 +136,8 @@ def _annotations(
     return tuple(marks), files
 
 
-def _files(path: Path, header: Any) -> list[Path]:
+def _files(path: Path, names: list[str], pieces: list[Piece]) -> list[Path]:
     """Name the files that a record is read from."""
-    names = list(getattr(header, "file_name", None) or [])
-    for segment in getattr(header, "seg_name", None) or []:
-        if segment and segment != "~":
-            names.append(f"{segment}.hea")
-    for segment in getattr(header, "segments", None) or []:
-        names += list(getattr(segment, "file_name", None) or []) if segment is not None else []
-    found = {path.with_suffix(".hea"): None}
-    for name in names:
-        if name and (path.parent / name).is_file():
-            found[path.parent / name] = None
-    return list(found)
+    segments = [path.parent / f"{name}.hea" for name in names if name != "~"]
+    found = [path, *segments, *(file for piece in pieces for file in piece.files)]
+    return [file for file in dict.fromkeys(found) if file.is_file()]
