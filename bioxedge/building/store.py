@@ -36,7 +36,7 @@ Cut = Callable[[Report, Path], None]
 """Fills a folder with files: told where to report progress and which folder it is."""
 
 FORMATS = {
-    "windows": 1,
+    "windows": 2,
     "values": 1,
     "encoder": 1,
     "features": 1,
@@ -44,7 +44,7 @@ FORMATS = {
     "seen": 1,
     "copies": 1,
     "head": 1,
-    "positions": 1,
+    "positions": 2,
     "bridge": 1,
     "distillation": 1,
 }
@@ -104,8 +104,7 @@ class Store:
             The disk does not take it; steps that were finished stay.
         """
         file = self._folder / f"{name}-{key[:16]}.pt"
-        beside = file.with_suffix(".sha256")
-        if self.world.told(self._found(file, lambda: _read_hash(beside) == _hash(file))):
+        if self.world.told(self._found(file, lambda: _read_hash(_beside(file)) == _hash(file))):
             self._steps.found(title)
         else:
             if shared or self.world.first:
@@ -113,14 +112,8 @@ class Store:
                 self._begun(state)
                 with self._steps.running(title) as report, told(state):
                     values = make(report, state)
-            if self.world.first:
-                partial = file.with_suffix(".partial")
-                save(values, partial)
-                with told(file):
-                    # The hash first: a file without one that is right counts as not there.
-                    write_file(beside, _hash(partial).encode() + b"\n")
-                    partial.replace(file)
-                self._sound.add(file)
+                    if self.world.first:
+                        self._keep(values, file)
             self.world.wait()
         found: Values = torch.load(file, weights_only=True, mmap=True)
         return found
@@ -156,14 +149,23 @@ class Store:
             return folder
         with self._steps.running(title) as report, told(folder):
             cut(report, folder)
-        if self.world.first:
-            files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-            sums = {path.name: _hash(path) for path in files if path.name != _HASHES}
-            with told(hashes):
+            self.world.wait()  # until all have filled it
+            if self.world.first:
+                files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+                sums = {path.name: _hash(path) for path in files if path.name != _HASHES}
                 write_file(hashes, json.dumps(sums, indent=1).encode() + b"\n")
-            self._sound.add(hashes)
+                self._sound.add(hashes)
         self.world.wait()
         return folder
+
+    def _keep(self, values: Values, file: Path) -> None:
+        """Put a step's values in place, beside their hash."""
+        partial = file.with_suffix(".partial")
+        save(values, partial)
+        # The hash first: a file without one that is right counts as not there.
+        write_file(_beside(file), _hash(partial).encode() + b"\n")
+        partial.replace(file)
+        self._sound.add(file)
 
     def _begun(self, state: Path) -> None:
         """Say that a step cannot go on where it was stopped, if that is so."""
@@ -229,6 +231,11 @@ def _hash(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _beside(file: Path) -> Path:
+    """Name where a file's hash stands."""
+    return file.with_suffix(".sha256")
 
 
 def _read_hash(path: Path) -> str:
