@@ -46,7 +46,7 @@ rate = 250.0
 name = "hubert_ecg"
 checkpoint = "hubert.safetensors"
 sha256 = "{hubert}"
-licence = "MIT"
+licence = "CC-BY-NC-4.0"
 
 [target]
 length = 400

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from bioxedge import models
 from bioxedge.bridging import PrototypeBridge
-from bioxedge.bridging.features import Features, extract, tokens_of
+from bioxedge.bridging.features import Features
 from bioxedge.bridging.head import Head
+from bioxedge.bridging.runner import Runner
 from bioxedge.bridging.train import Training, train_bridge
 from bioxedge.errors import ModelError
 from bioxedge.exporting.onnx import to_onnx
@@ -52,7 +53,7 @@ def looked(name: str) -> Looked:
     generator = torch.Generator().manual_seed(sorted(SMALL).index(name))
     size = 30.0 if models.card(name).contract.unit == "uV" else 1.0
     windows = size * torch.randn(PAIRS, chain.channels, samples, generator=generator)
-    return Looked(chain, windows, extract(chain, windows, tokens=[len(chain)]))
+    return Looked(chain, windows, Runner().features(chain, windows, tokens=[len(chain)]))
 
 
 @pytest.mark.parametrize(("source", "target"), DIRECTIONS, ids=[f"{s}-{t}" for s, t in DIRECTIONS])
@@ -70,7 +71,7 @@ def test_a_direction_is_bridged_trained_exported_and_proven(source: str, target:
         features,
         tokens,
         rank=2,
-        prototypes=tokens_of(other.chain, j, other.windows, rows, places),
+        prototypes=Runner().tokens(other.chain, j, other.windows, rows, places),
         standardise=(pooled.mean(0), pooled.std(0)),
         b_std=1e-2,
         seed=0,

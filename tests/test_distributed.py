@@ -43,8 +43,8 @@ PROGRAM = """
 
     from bioxedge import models
     from bioxedge.bridging import PrototypeBridge
-    from bioxedge.bridging.features import extract
     from bioxedge.bridging.losses import LOSSES
+    from bioxedge.bridging.runner import Runner
     from bioxedge.bridging.train import Training, train_bridge
     from bioxedge.bridging.world import joined
 
@@ -54,8 +54,9 @@ PROGRAM = """
     target = models.create("ecg_transformer", samples=320, width=16, blocks=2, heads=2).freeze()
     windows = torch.randn(150, 1, 320, generator=torch.Generator().manual_seed(1))
     with joined() as world:
-        mine = extract(source, windows, folder=out / "source", world=world)
-        theirs = extract(target, windows, tokens=[2], folder=out / "target", world=world)
+        runner = Runner(world=world)
+        mine = runner.features(source, windows, folder=out / "source")
+        theirs = runner.features(target, windows, tokens=[2], folder=out / "target")
         kept = {}
         for loss in LOSSES:
             tokens, features = target.cut(1, 320)
@@ -127,7 +128,11 @@ def test_a_build_by_two_is_the_build_of_one(tmp_path: Path) -> None:
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(lines) == 1  # the first process speaks for all
     two = json.loads(lines[0])
-    assert [score.to_dict() for score in one.scores] == two["scores"]
+    for score, other in zip(one.scores, two["scores"], strict=True):
+        mine = score.to_dict()
+        # The weights differ by rounding; a probability's distance from its bin does, too.
+        assert mine.pop("calibration_error") == pytest.approx(other.pop("calibration_error"), 1e-3)
+        assert mine == other
     assert (one.learnt.source_cut, one.learnt.target_cut) == (two["source_cut"], two["target_cut"])
     bridges = [
         torch.load(next((out / "steps").glob("bridge-*.pt")), weights_only=True)["bridge"]

@@ -3,7 +3,6 @@
 # ruff: noqa: E402 - without torch the module is skipped before it imports anything of ours
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
@@ -26,9 +25,8 @@ from test_checkpoints import stirred
 
 import bioxedge
 from bioxedge import models, recipes, recording
-from bioxedge.building import Built, build
+from bioxedge.building import Built, build, shipping
 from bioxedge.building.offline import Exported, export
-from bioxedge.building.prepare import recordings
 from bioxedge.building.rehearsal import rehearse
 from bioxedge.errors import ModelError
 from bioxedge.exporting.sizes import PARTS
@@ -38,7 +36,6 @@ from bioxedge.signals import Channel, Recording
 
 pytestmark = pytest.mark.train
 
-ship = importlib.import_module("bioxedge.building.ship")  # the package has a function of the name
 
 # -- what was built here ------------------------------------------------------------------------
 
@@ -192,8 +189,9 @@ def test_the_manifest_claims_nothing_that_is_not_known(exported: Exported) -> No
 def test_of_card_and_recipe_the_stricter_licence_holds(exported: Exported) -> None:
     made_by = exported.shipped.bundle.manifest.made_by
     source = next(each for each in made_by.licences if each.part == "source")
-    assert source.non_commercial and made_by.non_commercial  # the recipe says MIT
-    assert source.licence == "CC-BY-NC-4.0 (as published); the recipe says: MIT"
+    # The recipe does not say that it is non-commercial; its licence, and the card, do.
+    assert source.non_commercial and made_by.non_commercial
+    assert source.licence == "CC-BY-NC-4.0"
 
 
 def test_parts_add_up_to_the_file(elsewhere: Elsewhere, exported: Exported) -> None:
@@ -246,18 +244,18 @@ def test_variants_of_a_build_are_held_to_people_never_seen(built: Built, tmp_pat
     wanted = recipes.Variants(make=("int8", "fp16"))
     recipe = msgspec.structs.replace(seen.recipe, variants=wanted)
     learnt = replace(built.learnt, seen=replace(seen, recipe=recipe))
-    pairs = recordings(recipe, None)[0]()
-    evidence = ship.evidence_of(learnt, pairs, built.scores)
+    evidence = shipping.evidence_of(learnt, built.scores)
     windows, prepared = learnt.prepared.windows.source, learnt.prepared
+    tested, paired = (torch.from_numpy(prepared.rows("source", g)) for g in ("test", "pair"))
     assert evidence.held_out is not None
     held_out, classes = evidence.held_out
-    np.testing.assert_array_equal(held_out, windows[prepared.of("test", labelled=True)])
+    np.testing.assert_array_equal(held_out, windows[tested])
     assert len(classes) == len(held_out) and (classes >= 0).all()
-    pair = {row.tobytes() for row in windows[prepared.of("pair")]}
+    pair = {row.tobytes() for row in windows[paired].numpy()}
     assert len(evidence.calibration) > 10
     assert all(row.tobytes() in pair for row in evidence.calibration)
     # So small a model gains nothing by either, which is said.
-    shipped = ship.finish(learnt, evidence, tmp_path / "bundle")
+    shipped = shipping.finish(learnt, evidence, tmp_path / "bundle")
     assert set(shipped.refused) == {"int8", "fp16"} and set(shipped.proofs) == {"fp32"}
     assert all(f"refused {name}: " in "\n".join(shipped.lines()) for name in shipped.refused)
 

@@ -3,7 +3,6 @@
 # ruff: noqa: E402 - without torch the module is skipped before it imports anything of ours
 from __future__ import annotations
 
-import importlib
 import io
 from pathlib import Path
 
@@ -18,8 +17,8 @@ from test_checkpoints import LAYOUTS, stirred, written
 
 import bioxedge
 from bioxedge import models, recipes
-from bioxedge.building import Built, build
-from bioxedge.datasets.windowed import as_worn
+from bioxedge.building import Built, build, shipping
+from bioxedge.datasets.picking import worn_of
 from bioxedge.exporting.parity import answers
 from bioxedge.models import checkpoint
 from bioxedge.recording import load, save
@@ -185,16 +184,17 @@ def test_the_bundle_proves_itself_and_streams_as_torch_answers(built: Built, hom
     learnt = built.learnt
     side = learnt.recipe.source
     person = learnt.prepared.people.test[0]
-    worn = as_worn(load(home / "recordings" / person / "source"), side.sensor)
+    worn = worn_of(load(home / "recordings" / person / "source"), side.sensor)
     stream = bioxedge.Stream(built.bundle)
     predictions = []
     with ReplaySource(worn, channels=side.sensor.channels, speed=float("inf")) as source:
         while (chunk := source.read()) is not None:
             predictions.extend(stream.push(chunk))
-    windows = learnt.prepared.windows.source[learnt.prepared.windows.person == person]
+    cut = learnt.prepared.windows
+    rows = cut.source_row[cut.person == person]
+    windows = cut.source[torch.from_numpy(rows)].numpy()
     assert len(predictions) >= len(windows) > 5
-    ship = importlib.import_module("bioxedge.building.ship")  # the package has such a function
-    wanted = answers(ship.bridged(learnt), windows)
+    wanted = answers(shipping.bridged(learnt), windows)
     found = np.array([list(p.probabilities.values()) for p in predictions])
     for row in wanted:  # the target may settle later: its windows are fewer
         assert np.abs(found - row).max(axis=1).min() <= 1e-4
