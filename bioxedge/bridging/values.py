@@ -101,10 +101,16 @@ def score_value(
         bias=bias,
         limits=(bias - 1.96 * spread, bias + 1.96 * spread),
         parameters=parameters,
-        interval=middle(errors(truth, [answers], people)[:, 0]) if count >= FEWEST else None,
+        interval=_interval(truth, answers, people) if count >= FEWEST else None,
         people=count,
         windows=len(truth),
     )
+
+
+def _interval(truth: Floats, answers: Floats, people: npt.NDArray[np.str_]) -> tuple[float, float]:
+    """Give 95 % of the mean error over people; no error is below 0."""
+    low, high = middle(errors(truth, [answers], people)[:, 0], len(np.unique(people)))
+    return max(low, 0.0), high
 
 
 def errors(

@@ -12,7 +12,14 @@ import torch
 from bioxedge.bridging import verdict
 from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.calibrate import ALONE, BOTH, LINE
-from bioxedge.bridging.evaluate import FEWEST, Score, bootstrap, score
+from bioxedge.bridging.evaluate import (
+    FEWEST,
+    Difference,
+    Score,
+    bootstrap,
+    differences,
+    score,
+)
 from bioxedge.bridging.train import trained_parameters
 from bioxedge.bridging.values import ValueScore, errors, score_value
 from bioxedge.building import beside
@@ -24,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 BRIDGE, TEACHER, CONSTANT, CLASSIC = (
     verdict.BRIDGE, verdict.TEACHER, verdict.CONSTANT, verdict.CLASSIC,
 )  # fmt: skip
-ORACLE_CLASSIC = "oracle: classic features, true labels"
+ORACLE_CLASSIC = verdict.ORACLE_CLASSIC
 ORACLE_ENCODER = "oracle: source encoder, true labels"
 
 
@@ -40,6 +47,8 @@ class Evaluation:
     truth : ndarray, shape [n]
         Classes or values; the teacher's, where nothing is known.
     people : ndarray of str, shape [n]
+    ahead : list of Difference
+        How far the bridge is ahead of each other method; empty with too few people.
     verdicts : list of str
     """
 
@@ -47,6 +56,7 @@ class Evaluation:
     answers: dict[str, Floats]
     truth: npt.NDArray[Any]
     people: npt.NDArray[np.str_]
+    ahead: list[Difference]
     verdicts: list[str]
 
 
@@ -82,14 +92,7 @@ def evaluate(learnt: Learnt) -> Evaluation:
     draws = None
     if len(np.unique(people)) >= FEWEST:
         draws = bootstrap(truth, [found.argmax(1) for found in answers.values()], people)
-    said = verdict.verdicts(
-        list(answers),
-        [one.value for one in scores],
-        draws,
-        len(np.unique(people)),
-        agreeing=prepared.agreeing,
-    )
-    return Evaluation(scores, answers, truth, people, said)
+    return _judged(learnt, scores, answers, truth, people, draws)
 
 
 def _by_value(
@@ -107,15 +110,29 @@ def _by_value(
     draws = None
     if len(np.unique(people)) >= FEWEST:
         draws = -errors(truth, list(answers.values()), people)
+    return _judged(learnt, scores, answers, truth, people, draws)
+
+
+def _judged(
+    learnt: Learnt,
+    scores: list[Score | ValueScore],
+    answers: dict[str, Floats],
+    truth: npt.NDArray[Any],
+    people: npt.NDArray[np.str_],
+    draws: Floats | None,
+) -> Evaluation:
+    """Compare the bridge with every other row, and say what that comes to."""
+    reached, count = [one.value for one in scores], len(np.unique(people))
     said = verdict.verdicts(
         list(answers),
-        [one.value for one in scores],
+        reached,
         draws,
-        len(np.unique(people)),
-        agreeing=prepared.agreeing,
+        count,
+        agreeing=learnt.prepared.agreeing,
         unit=learnt.recipe.task.unit,
     )
-    return Evaluation(scores, answers, truth, people, said)
+    ahead = [] if draws is None else differences(list(answers), reached, draws, count, BRIDGE)
+    return Evaluation(scores, answers, truth, people, ahead, said)
 
 
 def _bridged(learnt: Learnt) -> tuple[dict[str, Floats], dict[str, int]]:

@@ -46,6 +46,7 @@ def write(learnt: Learnt, found: Evaluation, folder: Path) -> list[Path]:
         "agreement": prepared.agreeing,
         "bounds": None if prepared.bounds is None else prepared.bounds.tolist(),
         "scores": [one.to_dict() for one in found.scores],
+        "differences": [one.to_dict() for one in found.ahead],
         "verdicts": found.verdicts,
         "source_scores": positions and list(positions.source_scores),
         "source_scores_standardised": positions and list(positions.standardised_scores),
