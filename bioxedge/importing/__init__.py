@@ -5,17 +5,20 @@ option, and every assumption is a remark.
 """
 
 from bioxedge.importing.finding import Told, found_in
-from bioxedge.importing.labels import Columns, Table, read_table
+from bioxedge.importing.labels import Table
 from bioxedge.importing.planning import Plan, Planned, plan
-from bioxedge.importing.writing import write
+from bioxedge.importing.tables import Columns, read_table
+from bioxedge.importing.writing import Outcome, missing, write
 
 __all__ = [
     "Columns",
+    "Outcome",
     "Plan",
     "Planned",
     "Table",
     "Told",
     "found_in",
+    "missing",
     "plan",
     "read_table",
     "write",

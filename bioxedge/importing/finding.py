@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bioxedge import readers
-from bioxedge.errors import BioxedgeError, RecordingError
+from bioxedge.errors import RecordingError
 from bioxedge.readers import Found
 
-_SELF = (".hea",)  # where a folder holds these, .dat and .mat beside them belong to them
+_HEADER = ".hea"  # where a folder holds these, what has the same name belongs to them
 _OWNED = (".dat", ".mat", ".atr", ".qrs", ".ecg", ".ann")
 
 
@@ -34,6 +34,7 @@ class Told:
 def found_in(
     paths: Iterable[Path],
     told: Told,
+    apart: Collection[Path] = (),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Found], list[str]]:
     """Look into files, and into everything in folders.
@@ -42,59 +43,77 @@ def found_in(
     ----------
     paths : iterable of Path
     told : Told
+    apart : collection of Path
+        What is in those folders and is not meant: tables of labels, and where sessions go.
     report : callable, optional
         Told how many of how many files are done.
 
     Returns
     -------
     list of Found
-        In the order of the paths, by name within a folder.
+        In the order of the paths, by name within a folder; what is part of another is not twice.
     list of str
-        What was left out, and why: files of folders alone.
+        What was left out of folders, and why.
 
     Raises
     ------
     RecordingError
         A file that was named and cannot be read; or nothing at all.
     """
-    named = [(path, True) for path in paths if not path.is_dir() or _whole(path)]
-    inside = [
-        (file, False) for path in paths if path.is_dir() and not _whole(path) for file in _in(path)
-    ]
+    every = _every(paths, {path.resolve() for path in apart})
     found: list[Found] = []
     left: list[str] = []
-    every = [*named, *inside]
     for number, (path, asked) in enumerate(every):
         report(number, len(every))
         try:
             found.append(readers.find(path, **told.facts()))
-        except BioxedgeError as error:
-            if asked and isinstance(error, RecordingError):
-                raise
-            if not isinstance(error, RecordingError):
+        except RecordingError as error:
+            if asked:
                 raise
             left.append(str(error) if str(path) in str(error) else f"{path}: {error}")
     report(len(every), len(every))
+    owners = {file.resolve(): one for one in found for file in one.files if file != one.path}
+    # A segment of a record has a header of its own, and is no record of its own.
+    found = [one for one in found if owners.get(one.path.resolve(), one) is one]
     if not found:
         why = f": {left[0]}" if left else ""
         raise RecordingError(f"nothing that can be read is in what was named{why}")
     return found, left
 
 
-def _whole(path: Path) -> bool:
-    """Whether a folder is one recording."""
-    return readers.recognised(path)
+def _every(paths: Iterable[Path], apart: set[Path]) -> list[tuple[Path, bool]]:
+    """List what is to be looked into, each once, and whether it was named itself."""
+    seen = set(apart)
+    every: dict[Path, tuple[Path, bool]] = {}
+    for given in paths:
+        # A folder that is named "." has a name all the same.
+        path = given if given.name not in ("", "..") else given.resolve()
+        asked = not path.is_dir() or readers.recognised(path)
+        for one in [path] if asked else _in(path, seen):
+            place = one.resolve()
+            if place not in apart and (asked or place not in every):
+                every[place] = (one, asked)
+    return list(every.values())
 
 
-def _in(folder: Path) -> Iterator[Path]:
-    """Walk a folder: recordings that are folders, and files that are no part of another."""
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    records = {path.stem for path in entries if path.suffix in _SELF}
+def _in(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    """Walk a folder: recordings that are folders, and files that are no part of another.
+
+    A folder that was seen is not entered again: a link may lead back to where it lies.
+    """
+    try:
+        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise RecordingError(f"{folder} cannot be read: {error.strerror or error}") from error
+    records = {path.stem for path in entries if path.suffix == _HEADER}
     for path in entries:
         if path.is_dir():
-            if _whole(path):
+            if path.resolve() in seen:
+                continue
+            if readers.recognised(path):
                 yield path
             else:
-                yield from _in(path)
+                seen.add(path.resolve())
+                yield from _in(path, seen)
         elif not (path.suffix in _OWNED and path.stem in records):
             yield path

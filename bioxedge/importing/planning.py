@@ -1,23 +1,26 @@
-"""What was found, as sessions: whose each is, what it is called, and what is known of it."""
+"""What was found, as sessions: what each holds, and what is known of it."""
 
 from __future__ import annotations
 
 import fnmatch
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from bioxedge import units as known_units
 from bioxedge.errors import RecordingError
 from bioxedge.importing.labels import Table
+from bioxedge.importing.naming import grouped, person_of
+from bioxedge.importing.picking import chosen
 from bioxedge.marks import Mark
 from bioxedge.readers import Found, Stream
 from bioxedge.readers.names import distinct
-from bioxedge.signals import Channel, Recording
+from bioxedge.signals import Recording
 
-_ALLOWED = re.compile(r"[^A-Za-z0-9._-]+")
+LABELS = "labels"
+"""The folder of a session that holds what tables say of it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Planned:
         """When its last sample was taken."""
         return max(stream.t0 + stream.seconds for stream in self.streams.values())
 
+    @property
+    def dated(self) -> bool:
+        """Whether its clock is Unix time."""
+        return all(stream.dated for stream in self.streams.values())
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -72,9 +80,11 @@ def plan(
     *,
     person: str | None = None,
     session: str | None = None,
+    together: bool = False,
     labels: Sequence[tuple[str, str]] = (),
     tables: Sequence[Table] = (),
     streams: Sequence[str] = (),
+    channels: Sequence[str] = (),
     units: dict[str, str] | None = None,
 ) -> Plan:
     """Make sessions of what was found.
@@ -84,13 +94,15 @@ def plan(
     found : sequence of Found
     person : str, optional
         A regular expression that is sought in a file's path, whose first group (or all of it) is
-        the person; the file's own code if left out, and else the session's name.
+        the person, or a plain word; the file's own code if left out, and else the session's name.
     session : str, optional
         The same for the session: files that share it are one. Left out, each file is one.
+    together : bool
+        Files of one folder are one session, where ``session`` says nothing.
     labels : sequence of (str, str)
         A pattern of file names, and the text that holds for all of such a recording.
     tables : sequence of Table
-    streams : sequence of str
+    streams, channels : sequence of str
         Names, or kinds of signals, that are meant; all if empty.
     units : dict of str to str, optional
         Of channels, in place of what the files state.
@@ -98,165 +110,173 @@ def plan(
     Raises
     ------
     RecordingError
-        An expression that is none, a stream that nothing has, or a file without a person.
+        An expression that is none, a stream, channel or unit that nothing has, files of two
+        people in one session.
     """
-    groups: dict[str, list[Found]] = {}
-    for one in found:
-        groups.setdefault(_called(one, session), []).append(one)
+    units = units or {}
+    for name, unit in units.items():
+        if not known_units.known(unit):
+            raise RecordingError(
+                f"--unit {name}={unit}: say uV, mV, V, uS, g, degC, bpm … or a.u. for one that "
+                "only the sensor knows"
+            )
     remarks: list[str] = []
-    planned = []
-    for name, members in groups.items():
-        made = _session(name, members, person, labels, streams, units or {})
-        if made is not None:
-            planned.append(made)
+    planned: list[Planned] = []
+    used: set[str] = set()
+    for name, members in grouped(found, session, together).items():
+        kept, said = chosen(members, streams, channels, units)
+        if kept:
+            one = _session(name, members, kept, person, labels, used)
+            planned.append(replace(one, remarks=tuple(dict.fromkeys((*one.remarks, *said)))))
         else:
-            remarks.append(f"{name}: none of its streams is meant: left out")
-    if not planned:
-        have = sorted({s.name for one in found for s in one.streams})
-        raise RecordingError(
-            f"nothing has a stream {' or '.join(streams)}: there are {', '.join(have[:12])}"
-        )
-    used: dict[Path, set[int]] = {table.path: set() for table in tables}
-    sessions = []
-    for each in planned:
-        labelled, more = _labelled(each, tables, used)
-        sessions.append(replace(each, labels=labelled, remarks=(*each.remarks, *more)))
+            remarks.append(f"{name}: {_why_empty(members, streams or channels)}: left out")
+    _hold_wanted(found, planned, streams, channels, units)
+    taken: dict[Path, set[int]] = {table.path: set() for table in tables}
+    sessions = tuple(_labelled(each, tables, taken) for each in planned)
     for table in tables:
-        lost = len(table) - len(used[table.path])
-        if lost:
+        if lost := len(table) - len(taken[table.path]):
             remarks.append(f"{table.path.name}: {lost} of {len(table)} rows fit no session")
-    unused = [
-        pattern for pattern, _ in labels
-        if not any(_matches(file, pattern) for one in planned for file in one.files)
-    ]  # fmt: skip
-    remarks += [f"--label {pattern} fits no file" for pattern in unused]
-    return Plan(tuple(sessions), tuple(remarks))
+    remarks += [
+        f"--label {pattern}={text} fits no file" for pattern, text in labels if pattern not in used
+    ]
+    return Plan(sessions, tuple(remarks))
 
 
-def _called(one: Found, session: str | None) -> str:
-    """Name the session that a file belongs to."""
-    if session is not None:
-        return _allowed(_sought(session, one.path, "--session"))
-    name = one.path.name if one.path.is_dir() else one.path.name.split(".")[0]
-    return _allowed(name)
+def _why_empty(members: Sequence[Found], wanted: Sequence[str]) -> str:
+    """Say why nothing of some files is written."""
+    if not any(one.streams for one in members):
+        return "holds marks alone (--session or --together joins it to its recording)"
+    return f"has no {' or '.join(wanted)}" if wanted else "holds no samples"
 
 
-def _allowed(name: str) -> str:
-    """Make a name that can be a folder's, and no other folder's."""
-    found = _ALLOWED.sub("-", name).strip("-.")
-    return found or "session"
-
-
-def _sought(expression: str, path: Path, option: str) -> str:
-    """Find what an expression means in a path."""
-    try:
-        match = re.search(expression, str(path))
-    except re.error as error:
+def _hold_wanted(
+    found: Sequence[Found],
+    planned: Sequence[Planned],
+    streams: Sequence[str],
+    channels: Sequence[str],
+    units: dict[str, str],
+) -> None:
+    """Refuse a choice that means nothing, and a plan without sessions."""
+    every = [stream for one in found for stream in one.streams]
+    kinds = {part for stream in every for part in (stream.name, stream.modality) if part}
+    names = {channel.name for stream in every for channel in stream.channels}
+    for option, wanted, have in (
+        ("--stream", streams, kinds),
+        ("--channels", channels, names),
+        ("--unit", units, names),
+    ):
+        if lacking := [one for one in wanted if one not in have]:
+            raise RecordingError(
+                f"{option}: nothing has {' or '.join(lacking)}: there are "
+                f"{', '.join(sorted(have)[:12])}{' …' if len(have) > 12 else ''}"
+            )
+    if not planned:
         raise RecordingError(
-            f"{option} {expression!r} is no regular expression: {error}"
-        ) from error
-    if match is None:
-        raise RecordingError(f"{option} {expression!r} is not found in {path}")
-    return match[1] if match.re.groups else match[0]
+            f"nothing that was found has samples that are meant: {found[0].path} and "
+            f"{len(found) - 1} more were looked into"
+        )
 
 
 def _matches(path: Path, pattern: str) -> bool:
-    """Whether a pattern means a file, or a folder of it."""
-    return any(fnmatch.fnmatch(part, pattern) for part in (path.name, str(path), path.parent.name))
+    """Whether a pattern means a file, or the folder that it lies in."""
+    return any(
+        fnmatch.fnmatchcase(part, pattern) for part in (path.name, str(path), path.parent.name)
+    )
 
 
 def _session(
     name: str,
     members: Sequence[Found],
+    kept: Sequence[Stream],
     person: str | None,
     labels: Sequence[tuple[str, str]],
-    wanted: Sequence[str],
-    units: dict[str, str],
-) -> Planned | None:
+    used: set[str],
+) -> Planned:
     """Put together what belongs to one session."""
     remarks = [
         remark if len(members) == 1 else f"{one.path.name}: {remark}"
         for one in members
         for remark in one.remarks
     ]
-    whose, said = _person(name, members, person)
-    remarks += said
-    kept = [
-        stream
-        for one in members
-        for stream in one.streams
-        if not wanted or stream.name in wanted or stream.modality in wanted
-    ]
-    if not kept:
-        return None
-    dated = {stream.dated for stream in kept}
-    if len(dated) > 1:
-        remarks.append("some of its streams have dates and some have none: they share no clock")
-    names = distinct(stream.name for stream in kept)
-    streams = {
-        folder: replace(stream, channels=_restated(stream, units))
-        for folder, stream in zip(names, kept, strict=True)
-    }
-    marks = [mark for one in members for mark in one.marks]
+    whose, said = person_of(name, members, person)
+    remarks += [*said, *_clocks(kept)]
     planned = Planned(
-        name, whose, streams, (), None,
-        tuple(file for one in members for file in (one.files or (one.path,))),
-        tuple(dict.fromkeys(one.kind for one in members)), tuple(dict.fromkeys(remarks)),
-    )  # fmt: skip
+        name=name,
+        person=whose,
+        streams=dict(zip(_folders(kept), kept, strict=True)),
+        marks=(),
+        labels=None,
+        files=tuple(file for one in members for file in (one.files or (one.path,))),
+        kinds=tuple(dict.fromkeys(one.kind for one in members)),
+        remarks=(),
+    )
+    marks = [mark for one in members for mark in one.marks]
+    whole = []
     for pattern, text in labels:
         if any(_matches(one.path, pattern) for one in members):
+            used.add(pattern)
+            whole.append(text)
             marks.append(Mark(planned.t0, text, planned.end - planned.t0))
-    return replace(planned, marks=tuple(sorted(marks, key=lambda mark: mark.start)))
+    if len(set(whole)) > 1:
+        remarks.append(f"--label says {' and '.join(dict.fromkeys(whole))} of all of it")
+    return replace(
+        planned,
+        marks=tuple(sorted(dict.fromkeys(marks), key=lambda mark: mark.start)),
+        remarks=tuple(remarks),
+    )
 
 
-def _restated(stream: Stream, units: dict[str, str]) -> tuple[Channel, ...]:
-    """State other units than a file does."""
-    return tuple(Channel(one.name, units.get(one.name, one.unit)) for one in stream.channels)
+def _folders(streams: Sequence[Stream]) -> Iterable[str]:
+    """Name the folders of streams; what tables say has one of its own."""
+    return distinct("reference" if one.name == LABELS else one.name for one in streams)
 
 
-def _person(name: str, members: Sequence[Found], person: str | None) -> tuple[str, list[str]]:
-    """Say whose a session is."""
-    if person is not None:
-        codes = {_sought(person, one.path, "--person") for one in members}
-    else:
-        codes = {one.person for one in members if one.person}
-    if len(codes) > 1:
-        raise RecordingError(
-            f"{name} would be of {' and '.join(sorted(codes))}: files of one session are of one "
-            "person; correct --session or --person"
-        )
-    if codes:
-        return codes.pop(), []
-    return name, [f"does not say whose it is: taken as {name}'s (--person says otherwise)"]
+def _clocks(streams: Sequence[Stream]) -> list[str]:
+    """Say what is odd about the clocks of a session's streams."""
+    if len({stream.dated for stream in streams}) > 1:
+        return ["some of its streams have dates and some have none: they share no clock"]
+    first = max(streams, key=lambda one: one.t0)
+    last = min(streams, key=lambda one: one.t0 + one.seconds)
+    apart = first.t0 - last.t0 - last.seconds
+    if apart > 0:
+        return [f"{first.name} begins {apart / 3600:.2f} h after {last.name} ended"]
+    return []
 
 
-def _labelled(
-    one: Planned, tables: Sequence[Table], used: dict[Path, set[int]]
-) -> tuple[Recording | None, list[str]]:
+def _labelled(one: Planned, tables: Sequence[Table], taken: dict[Path, set[int]]) -> Planned:
     """Lay what tables say of a session out over it."""
     parts: list[Recording] = []
-    remarks: list[str] = []
+    remarks = list(one.remarks)
     for table in tables:
         rows = table.rows_for(one.name, one.files, one.person)
-        used[table.path].update(rows.tolist())
+        taken[table.path].update(rows.tolist())
         if not len(rows):
             remarks.append(f"{table.path.name} says nothing of it")
             continue
-        parts.append(table.of_session(rows, one.t0, one.end, one.person))
-        if not np.isfinite(parts[-1].samples).any():
-            remarks.append(f"{len(rows)} rows of {table.path.name} are of another time than it is")
-            parts.pop()
-    if not parts:
-        return None, remarks
-    if len(parts) == 1:
-        return parts[0], remarks
-    texts = {name: own for part in parts for name, own in part.facts["labels"].items()}
-    return (
-        replace(
-            parts[0],
-            samples=np.concatenate([part.samples for part in parts]),
-            channels=tuple(channel for part in parts for channel in part.channels),
-            facts={"labels": texts, "table": ", ".join(part.facts["table"] for part in parts)},
+        part, said = table.of_session(rows, one.t0, one.end, one.person, dated=one.dated)
+        remarks += said
+        if part is not None:
+            parts.append(part)
+    return replace(one, labels=_joined(parts), remarks=tuple(remarks))
+
+
+def _joined(parts: Sequence[Recording]) -> Recording | None:
+    """Put what several tables say of a session beside each other."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    channels = [channel for part in parts for channel in part.channels]
+    names = distinct(channel.name for channel in channels)
+    texts, at = {}, 0
+    for part in parts:
+        for channel in part.channels:
+            if channel.name in part.facts["labels"]:
+                texts[names[at]] = part.facts["labels"][channel.name]
+            at += 1
+    return replace(
+        parts[0],
+        samples=np.concatenate([part.samples for part in parts]),
+        channels=tuple(
+            replace(channel, name=name) for channel, name in zip(channels, names, strict=True)
         ),
-        remarks,
+        facts={"labels": texts, "table": ", ".join(part.facts["table"] for part in parts)},
     )
