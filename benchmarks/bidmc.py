@@ -3,10 +3,11 @@
     python benchmarks/bidmc.py --out out/bidmc [--data ../shared/data] [--seeds 0 1 2]
 
 Five-fold cross-fitting by patient: everyone is tested once, by parts that never saw them. For
-each recipe, fold and seed: teacher on ECG, bridge on PPG, the whole source encoder distilled
-(same pairs, same loss), the untrained bridge, a random one and the majority class. Intervals
-are 95 % of 2000 draws of patients with replacement, paired over methods. Finished steps are
-kept in --out; a run that was stopped goes on from there.
+each recipe, fold and seed: teacher on ECG, bridge on PPG, classic features of the PPG with a
+linear model on the same pseudo-labels, both oracles on true labels, the whole source encoder
+distilled (same pairs, same loss), the untrained bridge, a random one and the majority class.
+Intervals are 95 % of 2000 draws of patients with replacement, paired over methods. Finished steps
+are kept in --out; a run that was stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -20,17 +21,19 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from results import about
 from rich.console import Console
 from rich.table import Table
 
 from bioxedge import recipes
 from bioxedge.bridging.baselines import Student, distil, last_tokens
-from bioxedge.bridging.evaluate import bootstrap, score
-from bioxedge.bridging.train import trained_parameters
-from bioxedge.building.learn import Learnt, learn, new_bridge, training_of
-from bioxedge.building.prepare import prepare, seed_of
+from bioxedge.bridging.evaluate import bootstrap, middle, score
+from bioxedge.bridging.verdict import verdicts
+from bioxedge.building.aligning import new_bridge, training_of
+from bioxedge.building.evaluation import evaluate
+from bioxedge.building.learnt import Learnt, learn
+from bioxedge.building.preparation import prepare, seed_of
 from bioxedge.building.progress import Steps
-from bioxedge.building.report import trained_teacher, untrained
 from bioxedge.building.store import Store, Values, key_of
 from bioxedge.errors import BioxedgeError
 
@@ -44,22 +47,23 @@ CHANCE = 1 / 3
 def distilled(learnt: Learnt, store: Store, data_key: str) -> tuple[np.ndarray, int]:
     """Distil the whole source encoder; give its answers on the test windows, and its size."""
     recipe, prepared = learnt.recipe, learnt.prepared
-    pair, test = prepared.of("pair"), prepared.of("test", labelled=True)
-    windows = prepared.windows
-    bridge = new_bridge(learnt.seen, len(learnt.source), learnt.target_cut)
-    student = Student(learnt.source, bridge, learnt.tail)
+    source = prepared.windows.source
+    pair, test = (torch.from_numpy(prepared.rows("source", part)) for part in ("pair", "test"))
+    last = len(learnt.seen.encoders["source"].features.pooled) - 1
+    bridge = new_bridge(learnt.seen, last, learnt.target_cut)
+    student = Student(learnt.source[:last], bridge, learnt.tail)
 
     def make(report: Any, state: Path) -> Values:
         distil(
             student,
-            torch.from_numpy(windows.source[pair]),
+            source[pair],
             learnt.teacher_pair,
             training_of(recipe),
             seed=seed_of(recipe, "distillation"),
             state=state,
             report=report,
         )
-        tokens = last_tokens(student, torch.from_numpy(windows.source[test]))
+        tokens = last_tokens(student, source[test])
         with torch.inference_mode():
             return {"answers": learnt.head(tokens).argmax(1)}
 
@@ -72,27 +76,20 @@ def one(
 ) -> dict[str, Any]:
     """Learn one recipe, fold and seed; give everybody's answers on the test windows."""
     learnt = learn(recipe, prepare(recipe, data, store), store, RECIPES)
-    prepared = learnt.prepared
-    test = prepared.of("test", labelled=True)
-    taught = prepared.labels[prepared.of("head", labelled=True)]
-    answers = {"teacher": learnt.teacher_test.argmax(1).numpy()}
-    parameters = {
-        "teacher": trained_teacher(learnt),
-        "bridge": trained_parameters(learnt.bridge),
-    }
-    answers["bridge"] = learnt.answers(learnt.bridge, "test").argmax(1).numpy()
+    found = evaluate(learnt)
+    answers = {name: given.argmax(1) for name, given in found.answers.items()}
+    parameters = {each.method: each.parameters for each in found.scores}
+    # A bias is taken in some folds and not in others: the row is there in all of them.
+    uncalibrated = learnt.answers(learnt.bridge, "test").argmax(1).numpy()
+    answers.pop("bridge, temperature alone", None)
+    answers["bridge, uncalibrated"] = uncalibrated
+    parameters["bridge, uncalibrated"] = parameters["bridge"]
     if distillation:
-        key = key_of("distillation", recipes.section(recipe), prepared.key)
+        key = key_of("distillation", learnt.seen.key, recipes.section(recipe.bridge), recipe.seed)
         answers[DISTILLATION], parameters[DISTILLATION] = distilled(learnt, store, key)
-    with torch.inference_mode():
-        answers |= {
-            "random bridge": learnt.answers(untrained(learnt, 1.0), "test").argmax(1).numpy(),
-            "untrained bridge": learnt.answers(untrained(learnt, 0.0), "test").argmax(1).numpy(),
-            "majority": np.full(len(test), np.bincount(taught, minlength=3).argmax()),
-        }
     return {
-        "truth": prepared.labels[test],
-        "people": prepared.windows.person[test],
+        "truth": found.truth,
+        "people": found.people,
         "answers": answers,
         "parameters": parameters,
         "cuts": [learnt.source_cut, learnt.target_cut],
@@ -130,16 +127,17 @@ def study(
     at = methods.index
     margins = (drawn - CHANCE)[:, at("bridge")] / (drawn - CHANCE)[:, at("teacher")]
     mean = scores[..., 0].mean(axis=1)
-    sizes = first[0]["parameters"]
+    sizes, patients = first[0]["parameters"], len(np.unique(people))
     found: dict[str, Any] = {
+        **about(),
         "recipe": name,
         "seeds": seeds,
-        "patients": len(np.unique(people)),
+        "patients": patients,
         "windows": len(truth),
         "methods": {
             method: {
                 "balanced_accuracy": float(mean[i]),
-                "interval": interval(drawn[:, i]),
+                "interval": middle(drawn[:, i], patients),
                 "by_seed": scores[i, :, 0].tolist(),
                 "macro_f1": float(scores[i, :, 1].mean()),
                 "parameters": sizes.get(method, 0),
@@ -147,21 +145,17 @@ def study(
             for i, method in enumerate(methods)
         },
         "kept": float((mean[at("bridge")] - CHANCE) / (mean[at("teacher")] - CHANCE)),
-        "kept_interval": interval(margins),
+        "kept_interval": middle(margins, patients),
+        "verdicts": verdicts(methods, mean.tolist(), drawn, patients),
         "cuts": [[run["cuts"] for run in runs[seed]] for seed in seeds],
     }
     if distillation:
         found["bridge_minus_distillation"] = float(mean[at("bridge")] - mean[at(DISTILLATION)])
-        found["bridge_minus_distillation_interval"] = interval(
-            drawn[:, at("bridge")] - drawn[:, at(DISTILLATION)]
+        found["bridge_minus_distillation_interval"] = middle(
+            drawn[:, at("bridge")] - drawn[:, at(DISTILLATION)], patients
         )
         found["share_of_parameters"] = sizes["bridge"] / sizes[DISTILLATION]
     return found
-
-
-def interval(draws: np.ndarray) -> list[float]:
-    """Give the middle 95 %."""
-    return [float(edge) for edge in np.quantile(draws, [0.025, 0.975])]
 
 
 def table(found: dict[str, Any]) -> Table:
@@ -192,6 +186,8 @@ def table(found: dict[str, Any]) -> Table:
             f"; bridge − distillation: {found['bridge_minus_distillation']:+.3f} ({near:+.3f} to "
             f"{far:+.3f}) with {found['share_of_parameters']:.1%} of its parameters"
         )
+    for line in found["verdicts"]:
+        rows.caption += f"\n{line}"
     return rows
 
 

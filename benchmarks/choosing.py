@@ -12,8 +12,8 @@ import numpy as np
 from hooked import per_layer
 from published import BATCH, Direction
 
-from bioxedge.bridging.features import extract
 from bioxedge.bridging.positions import Positions, linear_cka, select_positions
+from bioxedge.bridging.runner import Runner
 
 
 def one_pass(direction: Direction, pairs: int, labels: np.ndarray) -> tuple[float, Positions]:
@@ -22,7 +22,7 @@ def one_pass(direction: Direction, pairs: int, labels: np.ndarray) -> tuple[floa
     windows = direction.source.windows(pairs, 1), direction.target.windows(pairs, 2)
     began = time.perf_counter()
     features = [
-        [cut.numpy() for cut in extract(chain, each).pooled]
+        [cut.numpy() for cut in Runner().features(chain, each).pooled]
         for chain, each in zip((source, target), windows, strict=True)
     ]
     chosen = select_positions(features[0], features[1], labels)

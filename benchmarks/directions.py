@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bioxedge.bridging.costs import cost_map
-from bioxedge.bridging.features import extract
 from bioxedge.bridging.head import Head
+from bioxedge.bridging.runner import Runner
 from bioxedge.bridging.train import Training, train_bridge, trained_parameters
 from bioxedge.errors import BioxedgeError, ExportError
 from bioxedge.exporting.onnx import to_onnx
@@ -41,8 +41,10 @@ def bridged(direction: Direction) -> tuple[BridgedModel, float]:
     """Train a bridge for one step; give the spliced model and the step's loss."""
     source, target = direction.source.chain(), direction.target.chain()
     i, j, last = direction.source.cut, direction.target.cut, len(target)
-    features = extract(source[:i], direction.source.windows(PAIRS, 1)).pooled[i]
-    teacher = extract(target, direction.target.windows(PAIRS, 2), tokens=[last]).tokens[last]
+    features = Runner().features(source, direction.source.windows(PAIRS, 1), last=i).pooled[i]
+    teacher = (
+        Runner().features(target, direction.target.windows(PAIRS, 2), tokens=[last]).tokens[last]
+    )
     bridge = direction.bridge(source, target)
     training = Training(loss="cosine", over="tokens", epochs=1, batch=PAIRS, learning_rate=1e-4)
     course = train_bridge(bridge, target[j:], features, teacher, training, seed=0)

@@ -39,7 +39,7 @@ from torch import Tensor
 from bioxedge.bridging.compute import Compute, has_bf16
 from bioxedge.bridging.costs import costs
 from bioxedge.bridging.fastest import LONG, fastest, settings
-from bioxedge.bridging.features import extract
+from bioxedge.bridging.runner import Runner
 from bioxedge.bridging.train import Alignment, Training, train_bridge
 
 PUBLISHED = Training(loss="cosine", over="tokens", batch=BATCH)
@@ -59,9 +59,11 @@ def ours(direction: Direction, compute: Compute) -> Step:
     """
     source_chain, target = direction.source.chain(), direction.target.chain()
     cut, last = direction.source.cut, len(target)
-    source = extract(source_chain[:cut], direction.source.windows(BATCH, 1)).pooled[cut]
+    source = (
+        Runner().features(source_chain, direction.source.windows(BATCH, 1), last=cut).pooled[cut]
+    )
     windows = direction.target.windows(BATCH, 2)
-    teacher = extract(target, windows, tokens=[last]).tokens[last]
+    teacher = Runner().features(target, windows, tokens=[last]).tokens[last]
     bridge, tail = direction.bridge(source_chain, target), target[direction.target.cut :]
     alignment = Alignment(teacher, PUBLISHED, torch.arange(BATCH), torch.device("cpu"))
     adam = torch.optim.AdamW(bridge.parameters(), lr=RATE, weight_decay=0.0)
@@ -244,9 +246,11 @@ def precision(direction: Direction, steps: int) -> dict[str, Any]:
     """
     source_chain, target = direction.source.chain(), direction.target.chain()
     cut, last = direction.source.cut, len(target)
-    features = extract(source_chain[:cut], direction.source.windows(BATCH, 1)).pooled[cut]
+    features = (
+        Runner().features(source_chain, direction.source.windows(BATCH, 1), last=cut).pooled[cut]
+    )
     windows = direction.target.windows(BATCH, 2)
-    teacher = extract(target, windows, tokens=[last]).tokens[last]
+    teacher = Runner().features(target, windows, tokens=[last]).tokens[last]
     tail, everything = target[direction.target.cut :], torch.arange(BATCH)
     alignment = Alignment(teacher, PUBLISHED, everything, torch.device("cpu"))
     training = replace(PUBLISHED, epochs=steps, learning_rate=1e-3)
