@@ -7,9 +7,13 @@ recorder was killed) are read as far as they go.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +21,11 @@ import numpy as np
 
 from bioxedge.errors import MissingExtraError, RecordingError
 from bioxedge.readers.found import Found, Mark, Stream
-from bioxedge.readers.names import distinct, modality_of, safe
-from bioxedge.readers.text_stamps import laid_out, places_of, rate_of, real_rate
-from bioxedge.signals import Channel, Samples
+from bioxedge.readers.names import distinct, safe
+from bioxedge.readers.xdf_chunks import opened
+from bioxedge.readers.xdf_streams import is_signal, streams_of
 
-_KINDS = {
-    "eeg": "eeg", "ecg": "ecg", "emg": "emg", "eog": "eog", "ppg": "ppg", "eda": "eda",
-    "gsr": "eda", "acc": "acceleration", "accelerometer": "acceleration", "gyro": "rotation",
-    "gyroscope": "rotation", "temperature": "temperature", "respiration": "respiration",
-}  # fmt: skip
-_UNITS = {"microvolts": "uV", "microvolt": "uV", "millivolts": "mV", "volts": "V"}
+_SECONDS_OF_2001 = 978307200.0
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -40,60 +39,63 @@ def look(path: Path, **told: Any) -> Found:
         import pyxdf
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "pyxdf", "data") from error
-    remarks: list[str] = []
-    loud = logging.getLogger("pyxdf")
-    before, heard = loud.level, _Heard(remarks)
-    loud.setLevel(logging.WARNING)
-    loud.addHandler(heard)
-    spread, loud.propagate = loud.propagate, False
+    file, remarks = opened(path)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            streams, _ = pyxdf.load_xdf(str(path), dejitter_timestamps=False, verbose=False)
+        with file, _heard(remarks):
+            read, header = pyxdf.load_xdf(file, dejitter_timestamps=False, verbose=False)
     except MemoryError as error:
         raise RecordingError(f"{path} says it is larger than memory: it is damaged") from error
     except Exception as error:
         said = " ".join(str(error).split())[:160] or type(error).__name__
         raise RecordingError(f"{path} cannot be read as XDF: {said}") from error
-    finally:
-        loud.setLevel(before)
-        loud.removeHandler(heard)
-        loud.propagate = spread
+    started, dated = _dated(header, read, remarks)
     found: list[Stream] = []
     marks: list[Mark] = []
-    names = distinct(safe(_first(each["info"], "name"), "stream") for each in streams)
-    for name, each in zip(names, streams, strict=True):
-        texts = each["info"].get("channel_format", [""])[0] == "string"
+    names = distinct(safe(_first(each["info"], "name"), "stream") for each in read)
+    for name, each in zip(names, read, strict=True):
+        _said(name, each, remarks)
+        shift, known = (0.0, True) if _unix(each) else (started, dated)
         if not len(each["time_stamps"]):
             remarks.append(f"{name} has no samples: left out")
-        elif texts:
-            marks += _marks(each)
-        elif not float(_first(each["info"], "nominal_srate") or 0):
-            remarks.append(f"{name} has no rate: its values are marks")
-            marks += _marks(each)
-        else:
+        elif is_signal(each):
             try:
-                found.append(_stream(name, each, remarks))
+                found += streams_of(name, each, shift, known, remarks)
             except RecordingError as error:
                 remarks.append(f"{name}: {error}: left out")
+        else:
+            if each["info"]["channel_format"][0] != "string":
+                remarks.append(f"{name} has no rate: its values are marks")
+            marks += _marks(each, shift)
     if not found and not marks:
-        raise RecordingError(f"{path} holds no samples in {len(streams)} streams")
-    if found:
-        remarks.append("its clock is the recorder's: seconds since that machine started, no date")
-    return Found(
-        path, "XDF", tuple(found), tuple(marks), "", tuple(dict.fromkeys(remarks)), (path,)
-    )
+        raise RecordingError(f"{path} holds no samples that can be read in {len(names)} streams")
+    # Parts of one stream may be named like another.
+    called = distinct(one.name for one in found)
+    streams = tuple(replace(one, name=name) for one, name in zip(found, called, strict=True))
+    return Found(path, "XDF", streams, tuple(marks), "", tuple(dict.fromkeys(remarks)), (path,))
 
 
-class _Heard(logging.Handler):
-    """Keeps what the library warns of."""
+@contextmanager
+def _heard(remarks: list[str]) -> Iterator[None]:
+    """Note what the library warns of, instead of printing it."""
 
-    def __init__(self, remarks: list[str]) -> None:
-        super().__init__()
-        self._remarks = remarks
+    class Heard(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            """Note a warning in one line."""
+            said = " ".join(record.getMessage().split())[:160]
+            # Of its own removal of jitter, which is not asked for here.
+            if "clock-segments differ" not in said:
+                remarks.append(said)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Note a warning in one line."""
-        self._remarks.append(" ".join(record.getMessage().split())[:160])
+    log = logging.getLogger("pyxdf")
+    before, handler = (log.level, log.propagate), Heard()
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]
 
 
 def _first(info: Any, key: str) -> str:
@@ -102,67 +104,58 @@ def _first(info: Any, key: str) -> str:
     return str(found[0] or "")
 
 
-def _stream(name: str, each: Any, remarks: list[str]) -> Stream:
-    """Lay out one stream."""
-    info = each["info"]
-    times = np.asarray(each["time_stamps"], np.float64)
-    rows = np.ascontiguousarray(np.asarray(each["time_series"], np.float64).T)
-    order = np.argsort(times, kind="stable")
-    if (order != np.arange(len(order))).any():
-        remarks.append(f"{name}: stamps go back, as where a clock was reset: put in order")
-        times, rows = times[order], rows[:, order]
-    nominal = float(_first(info, "nominal_srate"))
-    try:
-        measured = rate_of(times) if len(times) > 10 else nominal
-    except RecordingError:
-        measured = nominal
-    if abs(measured - nominal) > 0.1 * nominal:
-        remarks.append(f"{name} says {nominal:g} Hz, its stamps {measured:g} Hz")
-    places = places_of(times, nominal)
-    lost = int(places[-1]) + 1 - len(places)
-    if lost:
-        remarks.append(f"{name}: {lost} samples are missing, by the stamps")
-    labels, units = _labels(info, len(rows))
-    kind = _KINDS.get(_first(info, "type").lower(), "") or modality_of(labels[0])
-    if not kind:
-        remarks.append(f"of what kind {name} is is not told")
-    return Stream(
-        name=name,
-        modality=kind,
-        rate=nominal,
-        channels=tuple(
-            Channel(label, _UNITS.get(unit.lower(), unit) or "a.u.")
-            for label, unit in zip(labels, units, strict=True)
-        ),
-        samples=int(places[-1]) + 1,
-        read=_reader(rows, places),
-        t0=float(times[0]),
-        dated=False,
-        facts={"real_rate": real_rate(times, places)} if len(times) > 2 else {},
-    )
+def _unix(each: Any) -> bool:
+    """Tell whether a sender stamped with Unix time: no machine has been up for 30 years."""
+    times = each["time_stamps"]
+    return bool(len(times)) and bool(np.median(times) > _SECONDS_OF_2001)
 
 
-def _labels(info: Any, count: int) -> tuple[list[str], list[str]]:
-    """Give the channels' names and units, as far as they are described."""
-    try:
-        described = info["desc"][0]["channels"][0]["channel"]
-    except (KeyError, IndexError, TypeError):
-        described = []
-    labels = [_first(one, "label") or f"channel_{k + 1}" for k, one in enumerate(described)]
-    units = [_first(one, "unit") for one in described]
-    if len(labels) != count:
-        labels, units = [f"channel_{k + 1}" for k in range(count)], [""] * count
-    return distinct(labels), units
+def _said(name: str, each: Any, remarks: list[str]) -> None:
+    """Say what of a stream's clock is not as it should be."""
+    if "footer" not in each:
+        remarks.append(f"{name} has no footer: the recorder was stopped before its end")
+    resets = len(each["info"].get("clock_segments") or []) - 1
+    if resets > 0:
+        remarks.append(f"{name}: its clock was reset {resets} times; each piece has its own offset")
+    if not len(each["clock_times"]) and len(each["time_stamps"]):
+        remarks.append(f"{name} has no measurements of its clock: its stamps are taken as they are")
 
 
-def _marks(each: Any) -> list[Mark]:
+def _dated(header: Any, read: list[Any], remarks: list[str]) -> tuple[float, bool]:
+    """Tell what to add to a stamp to have Unix time, and whether that can be told."""
+    text = str(_first((header or {}).get("info") or {}, "datetime"))
+    moment = None
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?", text)
+    if match:
+        try:
+            moment = datetime.strptime(match[1] + (match[2] or "Z"), "%Y-%m-%dT%H:%M:%S%z")
+        except ValueError:
+            moment = None
+    # A recorder measures clocks from its start on; what it records may come later.
+    own = [each for each in read if not _unix(each)]
+    begun = [each["clock_times"][0] + each["clock_values"][0] for each in own if
+             len(each["clock_times"])]  # fmt: skip
+    begun = begun or [float(each["time_stamps"][0]) for each in own if len(each["time_stamps"])]
+    begun = [one for one in begun if math.isfinite(one)]
+    if len(own) < len(read):
+        remarks.append("stamps are Unix time already, in some streams or in all")
+    if not own:
+        return 0.0, True
+    if moment is None or not begun or moment < datetime(1990, 1, 1, tzinfo=timezone.utc):
+        remarks.append("its clock is the recorder's: seconds since that machine started, no date")
+        return 0.0, False
+    if not match or not match[2]:
+        remarks.append("its clock names no zone: taken as UTC")
+    remarks.append("its date is the one of its header: all on one clock, and that good to seconds")
+    return moment.timestamp() - min(begun), True
+
+
+def _marks(each: Any, shift: float) -> list[Mark]:
     """Read a stream of markers."""
-    return [
-        Mark(float(t), " ".join(str(value) for value in np.atleast_1d(values)).strip())
-        for t, values in zip(each["time_stamps"], each["time_series"], strict=True)
-    ]
-
-
-def _reader(rows: Samples, places: Any) -> Any:
-    """Give what lays rows out."""
-    return lambda: laid_out(rows, places)
+    found = []
+    for t, values in zip(each["time_stamps"], each["time_series"], strict=True):
+        texts = [v if isinstance(v, str) else f"{v:g}" for v in np.atleast_1d(values).tolist()]
+        text = " ".join(" ".join(texts).split())
+        if text and math.isfinite(t):
+            found.append(Mark(float(t) + shift, text))
+    return found
