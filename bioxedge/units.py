@@ -1,6 +1,6 @@
 """Units that biosignals come in, and what one is in another.
 
-A unit is a prefix (``p`` to ``G``) before a base unit, as SI has them; names are spelt in many ways
+A unit is a prefix (``f`` to ``G``) before a base unit, as SI has them; names are spelt in many ways
 (``µV``, ``uV``, ``microvolt``) and mean the same. ``a.u.`` stands for a scale that only its sensor
 knows.
 """
@@ -14,6 +14,7 @@ ARBITRARY = "a.u."
 
 _PREFIXES = {
     "": 1.0,
+    "f": 1e-15,
     "p": 1e-12,
     "n": 1e-9,
     "u": 1e-6,
@@ -52,6 +53,7 @@ _BASES = {
 _PLAIN = {
     "degC": ("temperature", 1.0),
     "deg/s": ("angular rate", 1.0),
+    "rad/s": ("angular rate", 57.29577951308232),
     "deg": ("angle", 1.0),
     "bpm": ("frequency", 1 / 60),
     "mmHg": ("pressure", 133.322387415),
@@ -75,6 +77,9 @@ _SPELT = {
     "count": ARBITRARY,
     "counts": ARBITRARY,
     "raw": ARBITRARY,
+    # No biosignal is a megavolt: what programs write in capitals alone, or in none, is this.
+    "uv": "uV",
+    "mv": "mV",
     "volt": "V",
     "volts": "V",
     "ampere": "A",
@@ -99,6 +104,7 @@ _SPELT = {
     "litre": "L",
     "m/s^2": "m/s2",
     "m/s²": "m/s2",
+    "m/s**2": "m/s2",
     "c": "degC",
     "°c": "degC",
     "degc": "degC",
@@ -110,6 +116,7 @@ _SPELT = {
     "degrees": "deg",
     "dps": "deg/s",
     "°/s": "deg/s",
+    "bpm": "bpm",
     "beats/min": "bpm",
     "beats per minute": "bpm",
     "breaths/min": "bpm",
@@ -122,6 +129,7 @@ _SPELT = {
     "percent": "%",
     "pct": "%",
     "l/min": "L/min",
+    "lpm": "L/min",
 }
 
 
