@@ -74,6 +74,7 @@ def import_(
     whole = [pair("--label", one, "'*_1.edf=rest'") for one in labels]
     told = importing.Told(rate, modality, stated, board)
     columns = importing.Columns.of(labels_columns)
+    said = [importing.read_table(path, columns) for path in tables]
     outcome = importing.Outcome()
     dry = out is None or dry_run
     with told_to_end():
@@ -86,7 +87,7 @@ def import_(
             session=session,
             together=together,
             labels=whole,
-            tables=[importing.read_table(path, columns) for path in tables],
+            tables=said,
             streams=_split(streams),
             channels=_split(channels),
             units=stated,

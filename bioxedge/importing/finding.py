@@ -11,6 +11,8 @@ from bioxedge import readers
 from bioxedge.errors import RecordingError
 from bioxedge.readers import Found
 
+IMPORTED = "import.json"
+"""What stands in a session that an import wrote."""
 _HEADER = ".hea"  # where a folder holds these, what has the same name belongs to them
 _OWNED = (".dat", ".mat", ".atr", ".qrs", ".ecg", ".ann")
 
@@ -60,9 +62,8 @@ def found_in(
     RecordingError
         A file that was named and cannot be read; or nothing at all.
     """
-    every = _every(paths, {path.resolve() for path in apart})
+    every, left = _every(paths, {path.resolve() for path in apart})
     found: list[Found] = []
-    left: list[str] = []
     for number, (path, asked) in enumerate(every):
         report(number, len(every))
         try:
@@ -81,25 +82,25 @@ def found_in(
     return found, left
 
 
-def _every(paths: Iterable[Path], apart: set[Path]) -> list[tuple[Path, bool]]:
+def _every(paths: Iterable[Path], apart: set[Path]) -> tuple[list[tuple[Path, bool]], list[str]]:
     """List what is to be looked into, each once, and whether it was named itself."""
-    seen = set(apart)
     every: dict[Path, tuple[Path, bool]] = {}
+    left: list[str] = []
     for given in paths:
         # A folder that is named "." has a name all the same.
         path = given if given.name not in ("", "..") else given.resolve()
         asked = not path.is_dir() or readers.recognised(path)
-        for one in [path] if asked else _in(path, seen):
+        for one in [path] if asked else _in(path, path.resolve(), apart, left):
             place = one.resolve()
             if place not in apart and (asked or place not in every):
                 every[place] = (one, asked)
-    return list(every.values())
+    return list(every.values()), left
 
 
-def _in(folder: Path, seen: set[Path]) -> Iterator[Path]:
+def _in(folder: Path, root: Path, apart: set[Path], left: list[str]) -> Iterator[Path]:
     """Walk a folder: recordings that are folders, and files that are no part of another.
 
-    A folder that was seen is not entered again: a link may lead back to where it lies.
+    A link is not followed to where the walk comes by itself, or comes from.
     """
     try:
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -108,12 +109,15 @@ def _in(folder: Path, seen: set[Path]) -> Iterator[Path]:
     records = {path.stem for path in entries if path.suffix == _HEADER}
     for path in entries:
         if path.is_dir():
-            if path.resolve() in seen:
+            place = path.resolve()
+            crossing = place.is_relative_to(root) or root.is_relative_to(place)
+            if place in apart or (path.is_symlink() and crossing):
                 continue
-            if readers.recognised(path):
+            if (path / IMPORTED).is_file():
+                left.append(f"{path} was imported before: name it itself to import it again")
+            elif readers.recognised(path):
                 yield path
             else:
-                seen.add(path.resolve())
-                yield from _in(path, seen)
+                yield from _in(path, root, apart, left)
         elif not (path.suffix in _OWNED and path.stem in records):
             yield path

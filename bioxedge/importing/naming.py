@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,19 +75,20 @@ def _names(members: Sequence[Sequence[Found]], together: bool) -> list[str]:
         allowed(f"{path.resolve().parent.name}-{_stem(path)}") if k in alike else name
         for k, (path, name) in enumerate(zip(paths, short, strict=True))
     ]
-    found: list[str] = []
+    found: dict[str, str] = {}
     for name in full:
         number, free = 2, name
-        while free.casefold() in {other.casefold() for other in found}:
+        while free.casefold() in found:
             free, number = f"{name}_{number}", number + 1
-        found.append(free)
-    return found
+        found[free.casefold()] = free
+    return list(found.values())
 
 
 def _alike(names: Sequence[str]) -> set[int]:
     """Tell which names come more than once; a file system may not tell a from A."""
     folded = [name.casefold() for name in names]
-    return {k for k, name in enumerate(folded) if folded.count(name) > 1}
+    counts = Counter(folded)
+    return {k for k, name in enumerate(folded) if counts[name] > 1}
 
 
 def _stem(path: Path) -> str:

@@ -199,11 +199,12 @@ def _session(
         for remark in one.remarks
     ]
     whose, said = person_of(name, members, person)
-    remarks += [*said, *_clocks(kept)]
+    streams = dict(zip(_folders(kept), kept, strict=True))
+    remarks += [*said, *_clocks(streams)]
     planned = Planned(
         name=name,
         person=whose,
-        streams=dict(zip(_folders(kept), kept, strict=True)),
+        streams=streams,
         marks=(),
         labels=None,
         files=tuple(file for one in members for file in (one.files or (one.path,))),
@@ -231,16 +232,14 @@ def _folders(streams: Sequence[Stream]) -> Iterable[str]:
     return distinct("reference" if one.name == LABELS else one.name for one in streams)
 
 
-def _clocks(streams: Sequence[Stream]) -> list[str]:
+def _clocks(streams: dict[str, Stream]) -> list[str]:
     """Say what is odd about the clocks of a session's streams."""
-    if len({stream.dated for stream in streams}) > 1:
+    if len({stream.dated for stream in streams.values()}) > 1:
         return ["some of its streams have dates and some have none: they share no clock"]
-    first = max(streams, key=lambda one: one.t0)
-    last = min(streams, key=lambda one: one.t0 + one.seconds)
-    apart = first.t0 - last.t0 - last.seconds
-    if apart > 0:
-        return [f"{first.name} begins {apart / 3600:.2f} h after {last.name} ended"]
-    return []
+    last, late = max(streams.items(), key=lambda one: one[1].t0)
+    first, early = min(streams.items(), key=lambda one: one[1].t0 + one[1].seconds)
+    apart = late.t0 - early.t0 - early.seconds
+    return [f"{last} begins {apart / 3600:.2f} h after {first} ended"] if apart > 0 else []
 
 
 def _labelled(one: Planned, tables: Sequence[Table], taken: dict[Path, set[int]]) -> Planned:

@@ -15,11 +15,11 @@ import numpy as np
 from bioxedge import marks, recording
 from bioxedge.atomic import put_in_place, write_file
 from bioxedge.errors import RecordingError
+from bioxedge.importing.finding import IMPORTED
 from bioxedge.importing.planning import LABELS, Plan, Planned
 from bioxedge.readers import Stream
 from bioxedge.signals import Recording, Samples
 
-ABOUT = "import.json"
 FORMAT = 1
 _UNFINISHED = ".unfinished"  # a folder deeper than sessions are looked for
 _BLOCK = 1 << 20
@@ -101,8 +101,9 @@ def write(
             outcome.missing[one.name] = _put(one, out, key, sources)
         except OSError as error:
             raise RecordingError(
-                f"{folder} cannot be written: {error.strerror or error}; {len(outcome.written)} "
-                "sessions that were finished stay, the same command goes on from there"
+                f"{folder} cannot be written: {error.strerror or error}; what was finished stays "
+                f"({len(outcome.written)} of {len(plan.sessions)} sessions), the same command goes "
+                "on from there"
             ) from error
         outcome.written.append(folder)
     report(len(plan.sessions), len(plan.sessions))
@@ -132,7 +133,7 @@ def _put(one: Planned, out: Path, key: str, sources: dict[str, str]) -> dict[str
             "missing": shares,
             "wrote": _wrote(partial),
         }
-        write_file(partial / ABOUT, json.dumps(about, indent=1).encode() + b"\n")
+        write_file(partial / IMPORTED, json.dumps(about, indent=1).encode() + b"\n")
         put_in_place(partial.absolute(), (out / one.name).absolute())
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -213,7 +214,7 @@ def _key(one: Planned, sources: dict[str, str]) -> str:
 def _about(folder: Path) -> dict[str, Any] | None:
     """Read what was said when a session was imported; None where none was."""
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = json.loads((folder / IMPORTED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     fields = {"format": int, "key": str, "files": dict, "missing": dict, "wrote": dict}
@@ -228,7 +229,7 @@ def _wrote(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.iterdir()):
         said = path / "recording.json" if path.is_dir() else path
-        if path.name != ABOUT:
+        if path.name != IMPORTED:
             raw = said.read_bytes() if said.is_file() else b""
             found[path.name] = hashlib.sha256(raw).hexdigest()
     return found
