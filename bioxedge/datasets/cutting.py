@@ -264,7 +264,7 @@ def _held(raw: Samples) -> Samples:
     """Hold the last real value over what is missing, and the first one before it."""
     if np.isfinite(raw).all():
         return raw
-    found = raw.copy()
+    found: Samples = raw.copy()
     for row in found:
         real = np.flatnonzero(np.isfinite(row))
         if len(real):

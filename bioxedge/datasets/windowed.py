@@ -8,18 +8,18 @@ from bioxedge.recipes import Recipe, Side
 
 def stream_of(side: Side) -> spec.StreamSpec:
     """Describe a side's causal stages, warm-ups filled in."""
-    stages = dsp.settle(side.stages, side.sensor.input)
+    stages = dsp.settle(side.streamed, side.sensor.input)
     return spec.StreamSpec(stages=stages, max_gap=side.max_gap)
 
 
 def window_of(side: Side, hop: int = 0) -> spec.WindowSpec:
     """Describe a side's windows; ``hop`` in place of the recipe's."""
-    return spec.WindowSpec(length=side.length, hop=hop or side.hop or side.length, then=side.then)
+    return spec.WindowSpec(length=side.length, hop=hop or side.hop or side.length, then=side.finished)
 
 
 def streamed_rate(side: Side) -> float:
     """Rate of a side's windows in Hz."""
-    return dsp.Stages(side.stages, side.sensor.input).rate
+    return dsp.Stages(side.streamed, side.sensor.input).rate
 
 
 def hop_alone(recipe: Recipe) -> int:

@@ -175,7 +175,7 @@ def _check_side(about: Side, place: str) -> None:
         if len(set(names)) < len(names):
             raise RecipeError(f"{', '.join(names)}: one is named twice - at `{place}.sensor.{key}`")
     try:
-        dsp.Stages(about.stages, sensor.input)
+        dsp.Stages(about.streamed, sensor.input)
     except ManifestError as error:
         raise RecipeError(str(error).replace("$.stream", place)) from error
     if model.checkpoint in ("pretrain", "pip:openecg"):

@@ -136,6 +136,16 @@ class Side(Struct, frozen=True):
     max_gap: Count = 0
     then: tuple[WindowStage, ...] | Literal["model"] = ()
 
+    @property
+    def streamed(self) -> tuple[Stage, ...]:
+        """The stages; a recipe that was read has those of its model written out."""
+        return () if isinstance(self.stages, str) else self.stages
+
+    @property
+    def finished(self) -> tuple[WindowStage, ...]:
+        """The stages on each window, in the same way."""
+        return () if isinstance(self.then, str) else self.then
+
 
 class Bridge(Struct, frozen=True):
     """The trained part.

@@ -118,7 +118,7 @@ def _resolved(recipe: Recipe) -> Recipe:
             stages, then = contract.streaming(about.sensor.rate)
         except ModelError as error:
             raise RecipeError(f"{error} - at `$.{side}.stages`") from error
-        changes = {"stages": stages} if about.stages == "model" else {}
+        changes: dict[str, Any] = {"stages": stages} if about.stages == "model" else {}
         changes |= {"then": then} if about.then == "model" else {}
         changed = msgspec.structs.replace(about, **changes)
         recipe = msgspec.structs.replace(recipe, **{side: changed})
