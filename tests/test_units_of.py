@@ -37,7 +37,8 @@ def test_a_spelling_means_the_usual_unit(spelt, usual):
     [
         ("V", "uV", 1e6), ("mV", "uV", 1e3), ("uV", "mV", 1e-3), ("nV", "uV", 1e-3),
         ("bpm", "Hz", 1 / 60), ("g", "m/s2", 9.80665), ("mg", "g", 1e-3),
-        ("mmHg", "Pa", 133.322387415), ("1", "%", 100.0), ("rad/s", "deg/s", 180 / math.pi), ("fT", "pT", 1e-3),
+        ("mmHg", "Pa", 133.322387415), ("1", "%", 100.0), ("rad/s", "deg/s", 180 / math.pi),
+        ("fT", "pT", 1e-3),
     ],
 )  # fmt: skip
 def test_a_factor_is_what_physics_says(found, wanted, expected):

@@ -20,6 +20,7 @@ RATE = 1.0
 """Of what a table becomes, in Hz."""
 _EVEN = 0.1  # of the usual step: rows that keep to it hold for one each
 _MOSTLY = 0.8  # of all steps
+_FEW = 5  # steps: three blocks of one length are blocks, and hold until the next
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,10 @@ class Table:
         if len(open_ends):
             order = np.unique(starts)
             steps = np.diff(order)
-            usual = float(np.median(steps)) if len(steps) else 0.0
-            even = usual > 0 and np.mean(np.abs(steps - usual) <= _EVEN * usual) > _MOSTLY
+            usual = float(np.median(steps)) if len(steps) >= _FEW else math.nan
+            even = (
+                np.mean(np.abs(steps - usual) <= _EVEN * usual) > _MOSTLY if len(steps) else False
+            )
             for k in open_ends:
                 at = int(np.searchsorted(order, starts[k], "right"))
                 following = float(order[at]) if at < len(order) else math.inf
