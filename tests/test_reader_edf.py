@@ -15,7 +15,7 @@ from bioxedge.errors import RecordingError
 from bioxedge.readers.edf import look
 
 UNHURRIED = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -4,79 +4,20 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures_xdf import BOUNDARY, chunk, footer, header, offset, samples, steady, xdf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bioxedge import readers
 from bioxedge.errors import RecordingError
-
-pytest.importorskip("pyxdf")
 from bioxedge.readers.xdf import look
 
 UNHURRIED = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-BOUNDARY = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
-FORMS = {"float32": "f", "double64": "d", "int16": "h", "int32": "i"}
-
-
-def chunk(tag: int, content: bytes) -> bytes:
-    length = len(content) + 2
-    return b"\x04" + struct.pack("<IH", length, tag) + content
-
-
-def header(
-    number: int, name: str, kind: str, rate: float, channels: list[tuple[str, str]],
-    form: str = "float32", types: tuple[str, ...] = (),
-) -> bytes:  # fmt: skip
-    described = "".join(
-        f"<channel><label>{label}</label><unit>{unit}</unit>"
-        + (f"<type>{types[k]}</type>" if types else "") + "</channel>"
-        for k, (label, unit) in enumerate(channels)
-    )  # fmt: skip
-    text = (
-        f"<info><name>{name}</name><type>{kind}</type><channel_count>{len(channels)}"
-        f"</channel_count><nominal_srate>{rate}</nominal_srate><channel_format>{form}"
-        f"</channel_format><desc><channels>{described}</channels></desc></info>"
-    )
-    return chunk(2, struct.pack("<I", number) + text.encode())
-
-
-def samples(number: int, stamps: list[float | None], rows: list, form: str = "float32") -> bytes:
-    content = struct.pack("<IBI", number, 4, len(stamps))
-    for stamp, row in zip(stamps, rows, strict=True):
-        content += b"\0" if stamp is None else b"\x08" + struct.pack("<d", stamp)
-        for value in row:
-            if form == "string":
-                content += b"\x01" + bytes([len(value.encode())]) + value.encode()
-            else:
-                content += struct.pack("<" + FORMS[form], value)
-    return chunk(3, content)
-
-
-def offset(number: int, at: float, value: float) -> bytes:
-    return chunk(4, struct.pack("<Idd", number, at, value))
-
-
-def footer(number: int) -> bytes:
-    return chunk(
-        6, struct.pack("<I", number) + b"<info><first_timestamp>0</first_timestamp></info>"
-    )
-
-
-def xdf(path: Path, *chunks: bytes, date: str = "") -> Path:
-    about = f"<info><version>1.0</version>{date and f'<datetime>{date}</datetime>'}</info>"
-    path.write_bytes(b"XDF:" + chunk(1, about.encode()) + b"".join(chunks))
-    return path
-
-
-def steady(number: int, first: float, count: int, rate: float, value: float = 0.0) -> bytes:
-    rows = [[value + k] for k in range(count)]
-    return samples(number, [first + k / rate for k in range(count)], rows)
 
 
 def test_real_files_give_what_their_bytes_hold(shared):
@@ -276,17 +217,49 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(shared, tmp_path, na
         assert "\n" not in str(error)
 
 
+@UNHURRIED
+@given(
+    seed=st.integers(0, 10_000),
+    form=st.sampled_from(["float32", "int16", "double64"]),
+    stamped=st.lists(st.sampled_from(["all", "first", "none", "some"]), min_size=1, max_size=5),
+    resets=st.integers(0, 1),
+)
+def test_stamps_and_values_are_those_that_another_reader_gives(
+    tmp_path, seed, form, stamped, resets
+):
+    pyxdf = pytest.importorskip("pyxdf")
+    rng = np.random.default_rng(seed)
+    parts, at = [header(1, "A", "ECG", 50, [("I", "mV"), ("II", "mV")], form)], 3000.0
+    for _ in range(resets + 1):
+        clock = at + 7 * rng.random()
+        for how in ["all", *stamped]:
+            given = {"all": [1] * 9, "first": [1] + [0] * 8, "none": [0] * 9,
+                     "some": rng.integers(0, 2, 9)}[how]  # fmt: skip
+            stamps = [at + k / 50 if each else None for k, each in enumerate(given)]
+            parts.append(samples(1, stamps, rng.integers(-99, 99, (9, 2)).tolist(), form))
+            at += 9 / 50
+        parts += [
+            offset(1, clock + 5 * k, at * 20 + 1e-5 * k + 1e-4 * rng.standard_normal())
+            for k in range(9)
+        ]
+        at -= 2000
+    path = xdf(tmp_path / "a.xdf", *parts, footer(1))
+    (theirs,), _ = pyxdf.load_xdf(str(path), dejitter_timestamps=False, verbose=False)
+    ours = look(path).streams
+    order = np.argsort(theirs["time_stamps"], kind="stable")
+    rows = ours[0].read()
+    assert rows[:, ~np.isnan(rows[0])].T.tolist() == theirs["time_series"][order].tolist()
+    assert ours[0].t0 == pytest.approx(theirs["time_stamps"].min(), abs=0.012)
+
+
 def test_a_stream_is_given_in_little_more_than_its_own_size(tmp_path):
-    rows = np.zeros((100_000, 6), "<f4")
-    raw = np.zeros((len(rows), 25), np.uint8)
-    raw[:, 1:] = rows.view(np.uint8)
-    content = struct.pack("<IBI", 1, 4, len(rows)) + b"\x08" + struct.pack("<d", 5.0)
-    content += raw.tobytes()[1:]
-    channels = [(f"C{k + 1}", "uV") for k in range(6)]
-    path = xdf(tmp_path / "a.xdf", header(1, "A", "EEG", 256, channels), chunk(3, content))
-    (stream,) = look(path).streams
+    parts = [header(1, "A", "EEG", 256, [(f"C{k + 1}", "uV") for k in range(6)])]
+    for k in range(10):
+        content = struct.pack("<IBIBd", 1, 4, 10_000, 8, 5.0 + 10_000 * k / 256)
+        parts.append(chunk(3, content + bytes(25 * 10_000 - 1)))
+    (stream,) = look(xdf(tmp_path / "a.xdf", *parts)).streams
     tracemalloc.start()
     given = stream.read()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert given.shape == (6, 100_000) and peak < 1.5 * given.nbytes
+    assert given.shape == (6, 100_000) and peak < 1.3 * given.nbytes

@@ -1,27 +1,24 @@
-"""The chunks of an XDF file, told apart before they are read: which are sound, and what is not.
+"""The chunks of an XDF file: which are sound, and where each stream's samples lie in them.
 
 A recorder that was killed leaves a chunk that ends too early, a disk that failed some that cannot
-be. A reader that trusts the lengths in them takes memory without bound, or stops at the first; so
-those that contradict themselves are left out, and reading goes on behind the next boundary.
+be. Lengths are trusted only where they fit what they count; what contradicts itself is left out,
+and reading goes on behind the next boundary. Samples stay in the file until they are asked for.
 
 Format: https://github.com/sccn/xdf/wiki/Specifications
 """
 
 from __future__ import annotations
 
-import io
 import math
 import mmap
 import struct
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 from xml.etree import ElementTree
 
-import numpy as np
-
 from bioxedge.errors import RecordingError
+from bioxedge.readers.xdf_samples import Block, block_of, texts_of
 
-_MAGIC = b"XDF:"
 _BOUNDARY = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
 _FILE, _STREAM, _SAMPLES, _OFFSET, _BOUND, _FOOTER = 1, 2, 3, 4, 5, 6
 _SIZES = {"int8": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4, "double64": 8, "string": 0}
@@ -31,19 +28,54 @@ _PASSED = {
     "text": "its header cannot be read, and is left out",
     "orphan": "what belongs to a stream without a readable header is left out",
     "again": "a stream has two headers: the second is left out",
-    "footer": "a footer cannot be read, and is left out",
     "offset": "a measurement of a clock is no number, and is left out",
 }
 
 
-def opened(path: Path) -> tuple[BinaryIO, list[str]]:
-    """Open a file without the chunks that cannot be.
+@dataclass
+class Raw:
+    """One stream as it lies in the file.
 
-    Returns
-    -------
-    file : binary file
-    remarks : list of str
-        What was left out.
+    Parameters
+    ----------
+    info : Element
+        Its header.
+    channels : int
+    form : str
+        ``float32``, ``int16``, … or ``string``.
+    rate : float
+        As its header states it, 0 for none.
+    blocks : list of Block
+        Where its numbers lie.
+    texts : list of (float or None, str)
+        What a stream of texts holds; None where a stamp follows from the one before.
+    clock : list of (float, float)
+        Measurements: time by the sender's clock, what to add to be on the recorder's.
+    footer : bool
+        Whether the recorder ended the stream itself.
+    """
+
+    info: ElementTree.Element
+    channels: int
+    form: str
+    rate: float
+    blocks: list[Block] = field(default_factory=list)
+    texts: list[tuple[float | None, str]] = field(default_factory=list)
+    clock: list[tuple[float, float]] = field(default_factory=list)
+    footer: bool = False
+
+
+@dataclass
+class Chunks:
+    """What a file holds: its header's date as it stands, its streams, what was left out."""
+
+    date: str = ""
+    streams: dict[int, Raw] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def read_chunks(path: Path) -> tuple[mmap.mmap, Chunks]:
+    """Map a file and walk through its chunks.
 
     Raises
     ------
@@ -51,51 +83,32 @@ def opened(path: Path) -> tuple[BinaryIO, list[str]]:
         A file that cannot be read.
     """
     try:
-        file = path.open("rb")
-    except OSError as error:
-        raise RecordingError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            spans, remarks = _sound(content)
-            if not remarks:
-                return file, []
-            parts = [content[first:last] for first, last in spans]
+        with path.open("rb") as file:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
-        file.close()
         raise RecordingError(f"{path} cannot be read: {error}") from error
-    file.close()
-    return io.BytesIO(b"".join([_MAGIC, *parts])), list(dict.fromkeys(remarks))
-
-
-def _sound(content: mmap.mmap) -> tuple[list[tuple[int, int]], list[str]]:
-    """Walk through the chunks; gives the stretches that are sound, and what is said of others."""
-    spans: list[tuple[int, int]] = []
-    remarks: list[str] = []
-    streams: dict[int, tuple[int, int]] = {}
-    place = first = len(_MAGIC)
+    found = Chunks()
+    place = 4
     while place < len(content):
-        length, start = _length(content, place)
+        length, start = length_at(content, place)
         end = start + length
         wrong = "length" if length < 2 or end > len(content) else ""
-        wrong = wrong or _wrong(content, start, end, streams)
-        if not wrong:
+        wrong = wrong or _take(content, start, end, found)
+        if not wrong or wrong in _PASSED:
             place = end
-            continue
-        spans.append((first, place))
-        if wrong in _PASSED:
-            remarks.append(_PASSED[wrong])
-            first = place = end
+            if wrong:
+                found.remarks.append(_PASSED[wrong])
             continue
         after = content.find(_BOUNDARY, place)
         if after < 0:
-            remarks.append("ends within a chunk, or is damaged there: read as far as it goes")
-            return spans, remarks
-        remarks.append(f"is damaged at byte {place}: read on behind the next boundary")
-        first = place = after + len(_BOUNDARY)
-    return [*spans, (first, place)], remarks
+            found.remarks.append("ends within a chunk, or is damaged there: read as far as it goes")
+            break
+        found.remarks.append(f"is damaged at byte {place}: read on behind the next boundary")
+        place = after + len(_BOUNDARY)
+    return content, found
 
 
-def _length(content: mmap.mmap, place: int) -> tuple[int, int]:
+def length_at(content: mmap.mmap, place: int) -> tuple[int, int]:
     """Read a length: gives it, -1 where it is none, and where what it counts begins."""
     size = content[place] if place < len(content) else 0
     raw = content[place + 1 : place + 1 + size]
@@ -104,76 +117,55 @@ def _length(content: mmap.mmap, place: int) -> tuple[int, int]:
     return int.from_bytes(raw, "little"), place + 1 + size
 
 
-def _wrong(content: mmap.mmap, start: int, end: int, streams: dict[int, tuple[int, int]]) -> str:
-    """Say what of a chunk cannot be; empty where it can."""
+def _take(content: mmap.mmap, start: int, end: int, found: Chunks) -> str:
+    """Take a chunk; says what of it cannot be, empty where it was taken."""
     tag = int.from_bytes(content[start : start + 2], "little")
     if tag == _FILE:
-        return "" if _xml(content[start + 2 : end]) is not None else "text"
+        root = _xml(content[start + 2 : end])
+        found.date = "" if root is None else (root.findtext("datetime") or "").strip()
+        return "text" if root is None else ""
     if tag == _BOUND:
         return "" if content[start + 2 : end] == _BOUNDARY else "boundary"
     if tag not in (_STREAM, _SAMPLES, _OFFSET, _FOOTER) or end - start < 6:
         return "tag"
     number, start = int.from_bytes(content[start + 2 : start + 6], "little"), start + 6
+    stream = found.streams.get(number)
     if tag == _STREAM:
-        if number in streams:
+        if stream is not None:
             return "again"
-        about = _stream(content[start:end])
-        if about is not None:
-            streams[number] = about
-        return "" if about is not None else "orphan"
-    if number not in streams:
+        stream = _stream(content[start:end])
+        if stream is not None:
+            found.streams[number] = stream
+    if stream is None:
         return "orphan"
     if tag == _FOOTER:
-        return "" if _footer(content[start:end]) else "footer"
-    if tag == _OFFSET:
+        stream.footer = True
+    elif tag == _OFFSET:
         if end - start != 16:
             return "length"
-        both = struct.unpack("<dd", content[start:end])
-        return "" if all(math.isfinite(one) and abs(one) < 1e12 for one in both) else "offset"
-    channels, size = streams[number]
-    count, start = _length(content, start)
-    if count < 0 or count * (1 + channels * max(size, 2 - size)) > end - start:
+        at, value = struct.unpack("<dd", content[start:end])
+        if not all(math.isfinite(one) and abs(one) < 1e12 for one in (at, value)):
+            return "offset"
+        stream.clock.append((at, value))
+    elif tag == _SAMPLES:
+        return _samples(content, start, end, stream)
+    return ""
+
+
+def _samples(content: mmap.mmap, start: int, end: int, stream: Raw) -> str:
+    """Take a chunk of samples, if all of it is as it says."""
+    count, start = length_at(content, start)
+    width = stream.channels * _SIZES[stream.form]
+    if count < 0 or count * (1 + max(width, 1)) > end - start:
         return "count"
-    fits = _strings(content, start, count, channels) if size == 0 else None
-    end_of = fits if fits is not None else _numbers(content, start, end, count, channels * size)
-    return "" if end_of == end else "samples"
-
-
-def _numbers(content: mmap.mmap, start: int, end: int, count: int, width: int) -> int:
-    """Tell where samples end: each a flag, a stamp where the flag is 8, and its values."""
-    # Mostly all have stamps, or the first alone: those are looked at together.
-    for stamped in (count, 1, 0):
-        if stamped <= count and start + count * (1 + width) + 8 * stamped == end:
-            raw = np.frombuffer(content[start:end], np.uint8)
-            if stamped == count:
-                flags = raw[:: 9 + width] == 8 if count else np.ones(0, bool)
-            elif stamped:
-                flags = np.append(raw[9 + width :: 1 + width] == 0, raw[0] == 8)
-            else:
-                flags = raw[:: 1 + width] == 0
-            if flags.all():
-                return end
-    place = start
-    for _ in range(count):
-        if place >= end or content[place] not in (0, 8):
-            return -1
-        place += 1 + content[place] + width
-    return place
-
-
-def _strings(content: mmap.mmap, start: int, count: int, channels: int) -> int:
-    """Tell where samples of texts end; -1 where they cannot be followed."""
-    place = start
-    for _ in range(count):
-        if place >= len(content) or content[place] not in (0, 8):
-            return -1
-        place += 1 + content[place]
-        for _ in range(channels):
-            length, place = _length(content, place)
-            if length < 0 or place + length > len(content):
-                return -1
-            place += length
-    return place
+    if stream.form == "string":
+        texts = texts_of(content, start, end, count, stream.channels)
+        stream.texts += texts or []
+        return "samples" if texts is None else ""
+    block = block_of(content, start, end, count, width)
+    if block is not None and count:
+        stream.blocks.append(block)
+    return "samples" if block is None else ""
 
 
 def _xml(text: bytes | str) -> ElementTree.Element | None:
@@ -184,24 +176,17 @@ def _xml(text: bytes | str) -> ElementTree.Element | None:
         return None
 
 
-def _stream(text: bytes) -> tuple[int, int] | None:
-    """Read how many values a stream's samples have, and their bytes; None where it cannot be."""
+def _stream(text: bytes) -> Raw | None:
+    """Read a stream's header; None where it cannot be."""
     root = _xml(text.decode("utf-8", "replace"))
-    if root is None or root.tag != "info" or root.find("name") is None:
+    if root is None or root.tag != "info":
         return None
+    form = (root.findtext("channel_format") or "").strip()
     try:
         channels = int(root.findtext("channel_count") or "")
-        size = _SIZES[root.findtext("channel_format") or ""]
-        rate = float(root.findtext("nominal_srate") or "")
-    except (KeyError, ValueError):
+        rate = float(root.findtext("nominal_srate") or "0")
+    except ValueError:
         return None
-    return (channels, size) if 0 < channels <= _MOST and 0 <= rate < 1e6 else None
-
-
-def _footer(text: bytes) -> bool:
-    """Say whether a footer can be read; nothing is lost without one."""
-    root = _xml(text)
-    if root is None or root.tag != "info" or not len(root):
-        return False
-    counts = root.findall("sample_count")
-    return all((one.text or "").isascii() and (one.text or "").isdigit() for one in counts)
+    if form not in _SIZES or not (0 < channels <= _MOST and 0 <= rate < 1e6):
+        return None
+    return Raw(root, channels, form, rate)
