@@ -236,6 +236,17 @@ def test_the_start_is_what_the_header_says_or_none(tmp_path, start, recording, t
     assert (look(path).streams[0].t0, look(path).streams[0].dated) == (t0, dated)
 
 
+def test_triggers_of_a_status_channel_are_marks_and_no_signal(tmp_path):
+    status = np.full((3, 8), 0x10_0000)
+    status[0, 5:7], status[2, 0], status[2, 4:] = 0x10_0007, 0x10_0107, -0x70_0000 + 9
+    path = edf(tmp_path / "a.bdf", [("A1", "uV", ramp(3, 8)), ("Status", "", status)], wide=True)
+    found = look(path)
+    assert [(m.text, m.start - 1709352306) for m in found.marks] == [
+        ("7", 0.625), ("263", 2.0), ("9", 2.5)
+    ]  # fmt: skip
+    assert [one.name for stream in found.streams for one in stream.channels] == ["A1"]
+
+
 def test_labels_and_units_that_are_no_ascii_are_read(tmp_path):
     path = edf(tmp_path / "a.edf", [("EEG Fp1", "µV", ramp(1, 4)), ("Größe", "", ramp(1, 4))])
     eeg, other = look(path).streams
@@ -277,7 +288,6 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(shared, tmp_path, na
 def test_a_night_is_read_in_little_more_than_its_own_size(tmp_path):
     minutes = 20
     data = np.zeros((minutes * 60, 256), np.int16)
-    path = edf(tmp_path / "a.edf", [("EEG", "uV", data[:1])])
     path = edf(tmp_path / "a.edf", [(f"EEG C{k + 1}", "uV", data[:1]) for k in range(6)])
     header = path.read_bytes()[: 256 * 7]
     path.write_bytes(header[:236] + field(len(data), 8) + header[244:] + bytes(2 * 6 * data.size))

@@ -185,6 +185,13 @@ def test_annotations_are_marks_and_beats_are_counted(tmp_path):
     assert tmp_path / "a.atr" in found.files and tmp_path / "a.odd" not in found.files
 
 
+def test_comments_are_marks_of_the_whole_but_no_names(tmp_path):
+    lines = ["a.dat 16 10/mV", "# Name: Jane Doe", "# sinus rhythm", f"# {'long ' * 20}"]
+    found = look(record(tmp_path, "a", lines, "1 100 5", a=bytes(10)))
+    assert [(mark.text, mark.seconds) for mark in found.marks] == [("sinus rhythm", 0.05)]
+    assert any("patient" in one for one in found.remarks)
+
+
 def test_signals_of_one_name_stay_two(tmp_path):
     lines = ["a.dat 16 1/mV 16 0 0 0 0 ECG", "a.dat 16 1/mV 16 0 0 0 0 ECG"]
     path = record(tmp_path, "a", lines, "2 100 2", a=packed([1, 2, 3, 4], "16"))

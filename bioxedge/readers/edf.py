@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from bioxedge.errors import RecordingError
 from bioxedge.readers.edf_header import ANNOTATIONS, Header, Signal, read_header
+from bioxedge.readers.edf_status import status_of, triggers_of
 from bioxedge.readers.edf_times import notes_of, onsets_of, started
 from bioxedge.readers.found import Found, Mark, Stream
 from bioxedge.readers.names import channels_of, distinct, modality_of, safe
@@ -44,6 +45,7 @@ def look(path: Path, **told: Any) -> Found:
         for text in note.texts
         if text
     )
+    marks += triggers_of(header, raw, clock + onsets, remarks)
     person = _person(header, remarks)
     streams = _streams(header, raw, onsets, runs, clock, dated, remarks)
     if not streams and not marks:
@@ -88,9 +90,10 @@ def _streams(
     remarks: list[str],
 ) -> tuple[Stream, ...]:
     """Group signals by rate and kind."""
+    status = status_of(header)
     groups: dict[tuple[int, str], list[Signal]] = {}
     for signal in header.signals:
-        if signal.label not in ANNOTATIONS and signal.count:
+        if signal.label not in ANNOTATIONS and signal.count and signal is not status:
             groups.setdefault((signal.count, modality_of(signal.label)), []).append(signal)
     if not header.duration or not header.records:
         if groups:

@@ -7,6 +7,7 @@ of a format) is missing here, and so is what lies between segments.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from datetime import timezone
 from functools import partial
@@ -26,6 +27,7 @@ _OTHERS = {
 }  # fmt: skip
 # Codes of beats, which are events of the heart and no label of a stretch.
 _BEATS = set("NLRBAaJSVrFejnE/fQ?!|xp()tu`'^[]")
+_PRIVATE = re.compile(r"\b(name|born|birth\w*|dob|patient\w*|mrn|address)\b", re.IGNORECASE)
 _LONGEST = 80  # characters of a comment that may be a label
 
 
@@ -79,10 +81,13 @@ def look(path: Path, **ignored: Any) -> Found:
     fastest = fs * max(signal.frame for signal in signals)
     marks, files = _annotations(wfdb, path, fs, fastest * frames / fs, t0, remarks)
     # What a header says of the whole record may be its label.
+    said = [text.strip() for text in header.comments or []]
+    if any(_PRIVATE.search(text) for text in said):
+        remarks.append("comments of its header speak of the patient: not carried on")
     comments = tuple(
-        Mark(t0, text.strip(), frames / fs)
-        for text in header.comments or []
-        if 0 < len(text.strip()) < _LONGEST
+        Mark(t0, text, frames / fs)
+        for text in said
+        if 0 < len(text) < _LONGEST and not _PRIVATE.search(text)
     )
     several = getattr(header, "seg_name", None)
     kind = "WFDB, several segments" if several else "WFDB"
