@@ -1,36 +1,38 @@
 """How the clocks of two devices differ, told by the pulse that both carry.
 
 Two devices that were started by hand differ by seconds, and their crystals by parts per million:
-2.4 s a day at 28 ppm. Where both sensors show the heart, each beat is a common event. Two minutes
-of beats are unlike any other two minutes, so blocks of them are held against each other, and a
-line is laid through the lags that agree.
+2.4 s a day at 28 ppm. Where both sensors show the heart, each beat is a common event, and minutes
+of beats are unlike other minutes. Blocks of them are held against each other at every lag; the
+line of lags on which all blocks are most alike is the answer, if it beats every other line.
+
+A pulse needs 0.1 to 0.6 s from the heart to a finger or a wrist. That is no clock's, and looks
+like one: a lag of that size and sign between an ECG and a pulse is said and not corrected, and a
+larger one is corrected to a usual way of the pulse. So the clocks are told to 0.3 s there, to some
+0.02 s between two sensors of one kind.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal
 
+from bioxedge.datasets import pulse
+from bioxedge.datasets.alignment import Places
+from bioxedge.datasets.lagging import BLOCK, FEWEST, STEP, Line, alike, best_line, laid, margin_of
+from bioxedge.marks import Mark
 from bioxedge.recipes import Align
 from bioxedge.signals import Recording
 
 Floats = npt.NDArray[np.float64]
 
-PULSE = ("ecg", "ppg", "bvp", "pressure")
-_GRID = 25.0  # Hz of the tracks that are compared
-_BLOCK, _STEP = 120.0, 60.0  # s
-_ALIKE = 0.25  # correlation below which a block says nothing
-_APART = 0.15  # by which a block's best lag must beat the best one elsewhere
-_BEAT = 0.35  # s: nearer lags are the same answer
-_NEAR = 0.25  # s from the line within which a block agrees with it
-_FEWEST = 3  # blocks that a line is laid through
-_MOST = 0.6  # share of the blocks that stand out which must agree
-_TIGHT = 0.06  # s of scatter beyond which the agreement is chance
-_JUMP = 0.5  # s from the line at which a block contradicts it
-_SAID = 0.5  # s below which a lag may be the pulse's way from the heart
+_WAY = 0.3  # s that a pulse usually needs from the heart
+_WAYS = (-0.05, 0.65)  # s between which it does
+_STILL = 0.1  # s by which a lag may change and count as constant
+_EVEN = 0.5  # share of blocks that fit a line, above which it is the same heart
+_FAR = 1.0  # s by which a mark may lie off the line of the others
 
 
 @dataclass(frozen=True)
@@ -40,19 +42,23 @@ class Clocks:
     Attributes
     ----------
     lag : float
-        Seconds by which the target shows a beat later than the source, at the source's start.
+        Seconds by which the target shows a beat later than the source, at ``start``.
     drift : float
         By how much that grows, in seconds a second.
     scatter : float
         Median distance of the agreeing blocks from the line, in seconds.
     agreeing, blocks : int
         Blocks that the line goes through, and all that could be compared.
-    start : float
-        Where the source starts, on its nominal line.
+    start, seconds : float
+        Where what both recorded begins on the source's nominal line, and how long it is.
+    way : float
+        Seconds of the lag that the pulse needs from the heart, usually: no clock's.
     wrong : tuple of (float, float)
         Stretches of the source's line in which blocks clearly say another lag.
     told : bool
-        Whether enough blocks agree for any of it to be believed.
+        Whether the line beats all others, so that any of it can be believed.
+    by : str
+        What told it: ``beats`` or ``marks``.
     """
 
     lag: float
@@ -61,20 +67,54 @@ class Clocks:
     agreeing: int
     blocks: int
     start: float
+    seconds: float = 0.0
+    way: float = 0.0
     wrong: tuple[tuple[float, float], ...] = ()
     told: bool = True
+    by: str = "beats"
+
+    @property
+    def ppm(self) -> float:
+        """The drift in parts per million."""
+        return self.drift * 1e6
+
+    @property
+    def share(self) -> float:
+        """Share of the blocks that agree."""
+        return self.agreeing / self.blocks if self.blocks else 0.0
+
+    @property
+    def agree(self) -> bool:
+        """Whether the lag can be the pulse's way alone, all the time."""
+        if not self.told or not self.way or abs(self.drift) * self.seconds > _STILL:
+            return False
+        low, high = sorted(np.sign(self.way) * np.array(_WAYS))
+        return bool(low <= self.lag <= high)
 
     def at(self, times: Floats) -> Floats:
-        """Give the lag in seconds at some times of the source's line."""
+        """Give the lag of beats, in seconds, at some times of the source's line."""
         lags: Floats = self.lag + self.drift * (times - self.start)
         return lags
 
     def moved(self, times: Floats) -> Floats:
-        """Give the times on the target's line at which the source's times are seen there."""
-        return times + self.at(times) if self.told else times
+        """Give the times on the target's line at which the source's moments are found there.
+
+        Unchanged where nothing could be told, and where the lag can be the pulse's way alone.
+        """
+        if not self.told or self.agree:
+            return times
+        return times + self.at(times) - self.way
 
     def unsure(self, begin: Floats, seconds: float) -> npt.NDArray[np.bool_]:
-        """Say which windows lie where the clocks cannot be told to agree with the line."""
+        """Say which windows lie where blocks clearly say another lag than the line.
+
+        Parameters
+        ----------
+        begin : ndarray
+            On the source's line.
+        seconds : float
+            How long each is.
+        """
         found = np.zeros(len(begin), bool)
         for first, last in self.wrong:
             found |= (begin < last) & (begin + seconds > first)
@@ -82,16 +122,26 @@ class Clocks:
 
     def line(self) -> str:
         """Say it in one line."""
+        what = "marks" if self.by == "marks" else "blocks"
+        if not self.told and self.by == "beats" and self.share > _EVEN:
+            return (
+                "the heart beats too evenly to tell how the clocks of both sensors differ: "
+                f"{self.lag:+.2f} s fits, and another lag nearly as well"
+            )
         if not self.told:
             return (
-                f"the beats of both sensors do not tell how their clocks differ ({self.agreeing} "
-                f"of {self.blocks} blocks agree)"
+                f"the {self.by} of both sensors do not tell how their clocks differ "
+                f"({self.agreeing} of {self.blocks} {what} agree)"
             )
-        said = f"the target shows a beat {self.lag:+.2f} s"
-        if abs(self.lag) <= _SAID:
-            said += " (which may be the pulse's way)"
-        said += f", drifting by {self.drift * 1e6:+.0f} ppm"
-        said += f"; {self.agreeing} of {self.blocks} blocks agree within {self.scatter:.2f} s"
+        later = "later" if self.lag >= 0 else "earlier"
+        thing = "a mark" if self.by == "marks" else "a beat"
+        said = f"the target shows {thing} {abs(self.lag):.2f} s {later} than the source"
+        if self.agree:
+            said += ", which can be the pulse's way from the heart"
+        elif self.way:
+            said += f" (some {abs(self.way):g} s of that are the pulse's way from the heart)"
+        said += f", drifting by {self.ppm:+.0f} ppm"
+        said += f"; {self.agreeing} of {self.blocks} {what} agree within {self.scatter:.2f} s"
         if self.wrong:
             away = sum(last - first for first, last in self.wrong)
             said += f", {away / 60:.0f} min contradict it"
@@ -104,143 +154,110 @@ def between(source: Recording, target: Recording, align: Align) -> Clocks | None
     Parameters
     ----------
     source, target : Recording
-        As recorded; NaN where nothing arrived.
+        As recorded; NaN where nothing arrived. What their anchors say of the clocks is taken
+        first (:class:`~bioxedge.datasets.alignment.Places`): found is what is left.
     align : Align
         Whether it is wanted, and how far lags are sought.
 
     Returns
     -------
     Clocks or None
-        None where it is not wanted, one of them carries no pulse, or they are too short.
+        None where it is not wanted, one of them shows no pulse, or too little of both can be
+        compared.
     """
-    if not align.estimate or not {source.modality, target.modality} <= set(PULSE):
+    if not (align.estimate and pulse.shown(source) and pulse.shown(target)):
         return None
-    start = max(source.t0, target.t0)
-    end = min(source.t0 + source.seconds, target.t0 + target.seconds)
-    count = int((end - start - _BLOCK) // _STEP) + 1
-    if count < _FEWEST:
+    ends = np.array([target.t0, target.t0 + target.seconds])
+    begin, over = Places(target).on(source, ends).tolist()
+    # Either device's clock may be the one that is ahead: what lies beyond is compared, too.
+    start = max(source.t0, begin - align.most)
+    end = min(source.t0 + source.seconds, over + align.most)
+    if end - start < BLOCK + (FEWEST - 1) * STEP:
         return None
-    reach = min(align.most, (end - start) / 4)
-    mine, theirs = _beats(source, start, end), _beats(target, start, end)
-    times, lags, sure = [], [], []
-    for number in range(count):
-        found = _lag(mine, theirs, number * _STEP, reach)
-        if found is not None:
-            times.append(start + number * _STEP + _BLOCK / 2)
-            lags.append(found[0])
-            sure.append(found[1])
-    return _through(np.array(times), np.array(lags), np.array(sure, bool), source.t0)
-
-
-def _beats(recording: Recording, start: float, end: float) -> Floats:
-    """Give a track on the common grid that rises with each beat."""
-    row = max(recording.samples, key=lambda samples: np.isfinite(samples).sum())
-    first = max(0, round((start - recording.t0) * recording.rate))
-    samples = row[first : first + round((end - start) * recording.rate)]
-    real = np.isfinite(samples)
-    if real.sum() < 2:
-        return np.zeros(max(1, int((end - start) * _GRID)))
-    index = np.arange(len(samples))
-    held = np.interp(index, index[real], samples[real])
-    band = (5.0, 20.0) if recording.modality == "ecg" else (0.5, 5.0)
-    high = min(band[1], 0.45 * recording.rate)
-    sections = signal.butter(2, (band[0], high), "bandpass", fs=recording.rate, output="sos")
-    seen = signal.sosfiltfilt(sections, held)
-    # An R wave has energy either way up; a pulse has its steepest rise shortly after it.
-    energy = np.abs(seen) if recording.modality == "ecg" else np.maximum(np.gradient(seen), 0.0)
-    smooth = signal.butter(2, min(4.0, 0.4 * recording.rate), fs=recording.rate, output="sos")
-    track = signal.sosfiltfilt(smooth, energy)
-    # Square roots: one loud artefact must not outweigh the beats around it.
-    track = np.sqrt(np.maximum(track, 0.0))
-    grid = np.arange(int((end - start) * _GRID)) / _GRID
-    found: Floats = np.interp(grid, index / recording.rate, track)
-    return found
-
-
-def _lag(mine: Floats, theirs: Floats, begin: float, reach: float) -> tuple[float, bool] | None:
-    """Find the lag of one block, and whether it stands out; None where nothing can be said."""
-    first, size, most = round(begin * _GRID), round(_BLOCK * _GRID), round(reach * _GRID)
-    block = mine[first : first + size]
-    low, high = max(0, first - most), min(len(theirs), first + size + most)
-    other = theirs[low:high]
-    if len(block) < size or len(other) < size or np.ptp(block) == 0 or np.ptp(other) == 0:
+    mine = start + np.arange(int((end - start) * pulse.RATE)) / pulse.RATE
+    margin = margin_of(end - start, align.most)
+    wide = start + np.arange(-margin, len(mine) + margin) / pulse.RATE
+    seen = pulse.beats(target, Places(source).on(target, wide))
+    blocks = alike(pulse.beats(source, mine), seen, margin, align.most)
+    if len(blocks.times) < FEWEST:
         return None
-    block = block - block.mean()
-    sums = signal.fftconvolve(other - other.mean(), block[::-1], "valid")
-    total = np.cumsum(np.insert(other, 0, 0.0))
-    squares = np.cumsum(np.insert(other**2, 0, 0.0))
-    mean = (total[size:] - total[:-size]) / size
-    spread = np.maximum((squares[size:] - squares[:-size]) / size - mean**2, 0.0)
-    scale = np.sqrt(spread * size) * np.linalg.norm(block)
-    alike = np.divide(sums, scale, out=np.zeros_like(sums), where=scale > 0)
-    best = int(alike.argmax())
-    if alike[best] < _ALIKE:
-        return None
-    places = np.arange(len(alike))
-    elsewhere = alike[np.abs(places - best) > _BEAT * _GRID]
-    second = float(elsewhere.max()) if len(elsewhere) else 0.0
-    shift = _summit(alike, best)
-    # Near an end the right lag may lie beyond it.
-    whole = low == first - most and high == first + size + most
-    stands_out = alike[best] - second > _APART * alike[best]
-    return (low + shift - first) / _GRID, bool(whole and stands_out)
-
-
-def _summit(values: Floats, best: int) -> float:
-    """Find a peak between samples, by a parabola through three of them."""
-    if not 0 < best < len(values) - 1:
-        return float(best)
-    before, at, after = values[best - 1 : best + 2]
-    bend = before - 2 * at + after
-    return best + (0.5 * float(before - after) / float(bend) if bend < 0 else 0.0)
-
-
-def _through(
-    times: Floats, lags: Floats, sure: npt.NDArray[np.bool_], start: float
-) -> Clocks | None:
-    """Lay the line through lags that most blocks agree on."""
-    if len(times) < _FEWEST:
-        return None
-    # A heart that beats like a clock tells no lag from the next: only blocks that stand out count.
-    picked = sure if sure.sum() >= _FEWEST else np.ones(len(times), bool)
-    slope, level = _consensus(times[picked] - start, lags[picked])
-    off = np.abs(lags - (level + slope * (times - start)))
-    near = picked & (off <= _NEAR)
-    if near.sum() >= 2 and np.ptp(times[near]) > 0:
-        slope, level = np.polyfit(times[near] - start, lags[near], 1)
-        off = np.abs(lags - (level + slope * (times - start)))
-        near = picked & (off <= _NEAR)
-    scatter = float(np.median(off[near])) if near.any() else 0.0
-    told = bool(
-        (near & sure).sum() >= _FEWEST and near.sum() >= _MOST * sure.sum() and scatter <= _TIGHT
-    )
-    away = times[sure & (off > _JUMP)] if told else np.empty(0)
+    found = laid(blocks, best_line(blocks))
+    way = 0.0
+    if (source.modality in pulse.ELECTRIC) != (target.modality in pulse.ELECTRIC):
+        way = _WAY if source.modality in pulse.ELECTRIC else -_WAY
     return Clocks(
-        lag=float(level),
-        drift=float(slope),
-        scatter=scatter,
-        agreeing=int((off <= _NEAR).sum()),
-        blocks=len(times),
+        lag=found.lag,
+        drift=found.drift,
+        scatter=found.scatter,
+        agreeing=found.agreeing,
+        blocks=len(blocks.times),
         start=start,
-        wrong=tuple((t - _BLOCK / 2, t + _BLOCK / 2) for t in away.tolist()),
-        told=told,
+        seconds=end - start,
+        way=way,
+        wrong=_stretches(found, start),
+        told=found.told,
     )
 
 
-def _consensus(x: Floats, y: Floats) -> tuple[float, float]:
-    """Find the line of two points that most others lie near; few blocks: a level alone."""
-    best, found = -1, (0.0, float(np.median(y)))
-    rng = np.random.default_rng(0)
-    count = len(x)
-    pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
-    if len(pairs) > 2000:
-        pairs = [tuple(rng.choice(count, 2, replace=False)) for _ in range(2000)]
-    for i, j in [(k, k) for k in range(count)] + pairs:
-        slope = 0.0 if i == j else (y[j] - y[i]) / (x[j] - x[i])
-        if abs(slope) > 5e-3:  # no two crystals differ by that much
-            continue
-        level = y[i] - slope * x[i]
-        votes = int((np.abs(y - level - slope * x) <= _NEAR).sum())
-        if votes > best:
-            best, found = votes, (float(slope), float(level))
-    return found
+def _stretches(found: Line, start: float) -> tuple[tuple[float, float], ...]:
+    """Join the blocks that contradict a line to stretches of time."""
+    joined: list[tuple[float, float]] = []
+    for begin in found.wrong if found.told else ():
+        first, last = start + begin, start + begin + BLOCK
+        if joined and first <= joined[-1][1]:
+            first = joined.pop()[0]
+        joined.append((first, last))
+    return tuple(joined)
+
+
+def by_marks(mine: Sequence[Mark], theirs: Sequence[Mark]) -> Clocks | None:
+    """Compare two clocks by marks that stand in both recordings.
+
+    Parameters
+    ----------
+    mine, theirs : sequence of Mark
+        The source's, and the target's, each on its own clock. The first mark with a text is the
+        first one with the same text on the other side, the second one the second.
+
+    Returns
+    -------
+    Clocks or None
+        None where no text stands in both equally often. One pair gives a lag, three tell more
+        than themselves: what lies more than a second off the others' line contradicts it.
+    """
+    pairs = _paired(mine, theirs)
+    if not pairs:
+        return None
+    times, other = np.array(pairs).T
+    start, lags = float(times[0]), other - times
+    drift, lag = 0.0, float(np.median(lags))
+    if len(pairs) >= 3 and np.ptp(times) > 0:
+        first, second = np.triu_indices(len(pairs), 1)
+        apart = times[second] - times[first]
+        slopes = (lags[second] - lags[first])[apart > 0] / apart[apart > 0]
+        drift = float(np.median(slopes))  # Theil (1950), Sen (1968)
+        lag = float(np.median(lags - drift * (times - start)))
+    off = np.abs(lags - lag - drift * (times - start))
+    near = off <= _FAR
+    return Clocks(
+        lag=lag,
+        drift=drift,
+        scatter=float(np.median(off[near])) if near.any() else 0.0,
+        agreeing=int(near.sum()),
+        blocks=len(pairs),
+        start=start,
+        seconds=float(times[-1] - start),
+        told=bool(near.sum() > len(pairs) / 2),
+        by="marks",
+    )
+
+
+def _paired(mine: Sequence[Mark], theirs: Sequence[Mark]) -> list[tuple[float, float]]:
+    """Give the times of marks that stand in both, in order."""
+    found = []
+    for text in {mark.text for mark in mine}:
+        left = sorted(mark.start for mark in mine if mark.text == text)
+        right = sorted(mark.start for mark in theirs if mark.text == text)
+        if len(left) == len(right):  # else nobody can say which one is missing
+            found += list(zip(left, right, strict=True))
+    return sorted(found)
