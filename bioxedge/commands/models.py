@@ -64,7 +64,7 @@ def _check(name: str, samples: int, options: dict[str, Any], as_json: bool) -> N
 def _option(text: str) -> tuple[str, Any]:
     """Take ``key=value`` apart."""
     key, equals, value = text.partition("=")
-    if not equals or not key.isidentifier() or key in ("model", "samples"):
+    if not equals or not key.isidentifier() or key in ("samples", "export"):
         raise click.UsageError(f"{text!r} is no option of a model: write KEY=VALUE")
     try:
         return key, json.loads(value)

@@ -157,7 +157,7 @@ def chain_of(
     return _module("making").chain_of(stem, blocks, samples=samples, channels=channels, **given)
 
 
-def check(model: str | Chain, /, *, samples: int, **config: Any) -> Checked:
+def check(model: str | Chain, /, *, samples: int, export: bool = True, **config: Any) -> Checked:
     """Hold a chain to all that every chain here is held to; see `bioxedge.models.checking`.
 
     Parameters
@@ -166,6 +166,8 @@ def check(model: str | Chain, /, *, samples: int, **config: Any) -> Checked:
         A name as for `create`, or a whole chain.
     samples : int
         Length of a window that it takes.
+    export : bool
+        Whether it is exported, too, which takes longest.
     **config
         As for `create`, where a name is given.
 
@@ -175,7 +177,7 @@ def check(model: str | Chain, /, *, samples: int, **config: Any) -> Checked:
         What holds and what does not, in words; ``checked.ok``, ``checked.faults``.
     """
     chain = create(model, **config) if isinstance(model, str) else model
-    return _module("checking").check(chain, samples)
+    return _module("checking").check(chain, samples, export=export)
 
 
 def _own(name: str) -> bool:

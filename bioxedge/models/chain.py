@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from operator import index
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -246,7 +246,8 @@ class Chain(nn.Module):
         """Give what `bioxedge.models.create` was told of the whole model, or could have been."""
         if self.stated is not None:
             return dict(self.stated)
-        return asdict(self.config)  # type: ignore[call-overload, no-any-return]
+        # A chain that no function of a name has made could not be made again.
+        return asdict(self.config) if is_dataclass(self.config) else {}  # type: ignore[arg-type]
 
     def freeze(self) -> Chain:
         """Fix the weights and stay in evaluation mode, whatever a parent's `train` says.
