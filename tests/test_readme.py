@@ -20,7 +20,7 @@ def test_the_examples_work_when_they_are_typed(tmp_path, monkeypatch, capsys):
     session: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), session)
-    saved = recording.load(tmp_path / "recordings" / "anna-monday" / "source")
+    saved = recording.load(tmp_path / "recordings" / "anna-monday" / "wrist")
     assert saved.person == "anna" and saved.samples.shape == (1, 64 * 60)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 50 and all(line.split()[1] in ("rest", "stress") for line in lines)
