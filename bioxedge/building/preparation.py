@@ -124,7 +124,6 @@ def prepare(recipe: Recipe, data: Path | None, store: Store) -> Prepared:
 def _values(recipe: Recipe, windows: Windows, store: Store) -> Floats:
     """Read what is known in each window; again where references, marks or their meaning change."""
     task, sessions = recipe.task, windows.sessions
-    facts: dict[str, Any] = section(task)[0]
     told = [_known_by(one, task) for one in sessions]
 
     def make(report: Any, _: Path) -> Values:
@@ -136,10 +135,20 @@ def _values(recipe: Recipe, windows: Windows, store: Store) -> Floats:
             report(number + 1, len(sessions))
         return {"values": torch.from_numpy(found)}
 
-    key = key_of("values", windows.key, {k: v for k, v in facts.items() if k != "unit"}, told)
+    key = key_of("values", windows.key, _meant(task), told)
     title = "What is known in each window"
     found: Floats = store.step("values", title, key, make)["values"].numpy().copy()
     return found
+
+
+def _meant(task: Task) -> dict[str, Any]:
+    """What of a task decides what is read; labels do where classes are known by their names."""
+    facts: dict[str, Any] = section(task)[0]
+    for unused in ("unit", "rate"):
+        del facts[unused]
+    if task.rule != "classes":
+        del facts["labels"]
+    return facts
 
 
 def _known_by(one: Chosen, task: Task) -> str:

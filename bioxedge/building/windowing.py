@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from io import BytesIO
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,10 +19,10 @@ from bioxedge import dsp
 from bioxedge.atomic import write_file
 from bioxedge.bridging.features import readonly
 from bioxedge.bridging.loop import Report
+from bioxedge.building.books import ROWS, book_name, holds, packed, read_book, sound_book
 from bioxedge.building.store import Store, digest_of, key_of
 from bioxedge.datasets import cutting
 from bioxedge.datasets.choosing import Chosen, Left
-from bioxedge.datasets.cutting import Cut
 from bioxedge.datasets.session import Part
 from bioxedge.errors import DatasetError
 from bioxedge.recipes import Data, Recipe, Side
@@ -33,7 +31,6 @@ Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
 
 _UNUSED = ("board", "preset", "same_as")  # of a sensor: for the device, not for windows
-_ROWS = {"source_row": np.int64, "target_row": np.int64, "start": np.float64, "moment": np.float64}
 
 
 @dataclass(frozen=True)
@@ -105,15 +102,6 @@ class Windows:
         return float(np.median(np.diff(starts))) if len(starts) > 1 else float(self.seconds.max())
 
 
-@dataclass
-class _Book:
-    """What one session gave, as it is kept."""
-
-    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
-    left: list[Left] = field(default_factory=list)
-    clocks: str = ""
-
-
 def windows_of(
     recipe: Recipe, chosen: Sequence[Chosen], left: Sequence[Left], store: Store
 ) -> Windows:
@@ -141,7 +129,7 @@ def windows_of(
 
     folder = store.files("windows", "Recordings cut into windows", key, fill)
     found = _read(recipe, chosen, folder)
-    books = [_book(folder / _name(number)) for number in range(len(chosen))]
+    books = [read_book(folder / book_name(number)) for number in range(len(chosen))]
     missing = [
         Left(one.name, one.person, each.why, each.windows, each.seconds)
         for one, book in zip(chosen, books, strict=True)
@@ -192,31 +180,33 @@ def digest_of_part(part: Part | None, data: Data, session: str) -> str:
     return digest_of(list(part.files))
 
 
-def _name(number: int) -> str:
-    """Name the book of a session."""
-    return f"session-{number:05d}.npz"
-
-
 def _fill(recipe: Recipe, chosen: Sequence[Chosen], folder: Path, report: Report) -> None:
     """Cut what is not cut yet; a session counts as soon as its book stands."""
     folder.mkdir(parents=True, exist_ok=True)
+    files = {name: folder / f"{name}.f32" for name in ("source", "target")}
+    sizes = [4 * int(np.prod(_shape(getattr(recipe, name)))) for name in files]
     done, counts = 0, [0, 0]
-    while done < len(chosen) and (book := _sound(folder / _name(done))) is not None:
-        counts = [int(value) for value in book.arrays["counts"]]
-        done += 1
+    while done < len(chosen) and (book := sound_book(folder / book_name(done))) is not None:
+        found = [int(value) for value in book.arrays["counts"]]
+        held = zip(files.values(), sizes, found, strict=True)
+        if not all(holds(path, size * count) for path, size, count in held):
+            break  # a file was cut short: what its books say is not there
+        done, counts = done + 1, found
+    # Books beyond what is sound say nothing: their windows are about to be cut off.
+    for path in folder.glob("session-*.npz"):
+        if path.name >= book_name(done):
+            path.unlink()
     report(done, len(chosen))
     with ExitStack() as stack:
-        files = []
-        for number, name in enumerate(("source", "target")):
-            file = stack.enter_context((folder / f"{name}.f32").open("ab"))
-            file.truncate(counts[number] * 4 * int(np.prod(_shape(getattr(recipe, name)))))
-            files.append(file)
-        puts = [_putter(file, counts, number) for number, file in enumerate(files)]
+        open_ = [stack.enter_context(path.open("ab")) for path in files.values()]
+        for file, size, count in zip(open_, sizes, counts, strict=True):
+            file.truncate(size * count)
+        puts = [_putter(file, counts, number) for number, file in enumerate(open_)]
         for number, (_, cut) in enumerate(cutting.each(chosen[done:], recipe, *puts), done):
-            for file in files:
+            for file in open_:
                 file.flush()
                 os.fsync(file.fileno())
-            write_file(folder / _name(number), _packed(cut, counts))
+            write_file(folder / book_name(number), packed(cut, counts))
             report(number + 1, len(chosen))
 
 
@@ -236,48 +226,11 @@ def _shape(side: Side) -> tuple[int, int]:
     return len(dsp.Stages(side.stages, side.sensor.input).channels), side.length
 
 
-def _packed(cut: Cut, counts: Sequence[int]) -> bytes:
-    """Lay out what one session gave."""
-    arrays: dict[str, Any] = {
-        name: np.array(getattr(cut, name), kind) for name, kind in _ROWS.items()
-    }
-    count = len(cut.start)
-    for name in ("measures", "classic"):
-        rows = getattr(cut, name)
-        arrays[name] = np.array(rows, np.float64) if rows else np.empty((count, 0))
-    arrays["seconds"] = np.full(count, cut.seconds)
-    arrays["counts"] = np.array(counts, np.int64)
-    said = {
-        "left": [asdict(one) for one in cut.left],
-        "clocks": "" if cut.clocks is None else cut.clocks.line(),
-    }
-    arrays["said"] = np.frombuffer(json.dumps(said).encode(), np.uint8)
-    out = BytesIO()
-    np.savez(out, **arrays)
-    return out.getvalue()
-
-
-def _sound(path: Path) -> _Book | None:
-    """Read a book; None where there is none, or one that was not written to its end."""
-    try:
-        return _book(path)
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _book(path: Path) -> _Book:
-    """Read what one session gave."""
-    with np.load(path, allow_pickle=False) as found:
-        arrays = {name: found[name] for name in found.files}
-    said = json.loads(arrays.pop("said").tobytes())
-    return _Book(arrays, [Left(**one) for one in said["left"]], said["clocks"])
-
-
 def _read(recipe: Recipe, chosen: Sequence[Chosen], folder: Path) -> dict[str, Any]:
     """Put the sessions' books together, and map their windows."""
-    books = [_book(folder / _name(number)).arrays for number in range(len(chosen))]
+    books = [read_book(folder / book_name(number)).arrays for number in range(len(chosen))]
     found: dict[str, Any] = {
-        name: np.concatenate([book[name] for book in books]) for name in (*_ROWS, "seconds")
+        name: np.concatenate([book[name] for book in books]) for name in (*ROWS, "seconds")
     }
     sizes = [len(book["start"]) for book in books]
     found["session"] = np.repeat(np.arange(len(books)), sizes)
