@@ -8,7 +8,8 @@ they are called there is not relied on: both cuts and the recipe fix every size,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -196,6 +197,91 @@ def head_of(weights: Mapping[str, Tensor], features: int, classes: int, *, sourc
         head.linear.weight.copy_(matrices[0])
         head.linear.bias.copy_(biases[0] if biases else torch.zeros(classes))
     return head.requires_grad_(False).eval()
+
+
+def head_in(
+    weights: Mapping[str, Tensor],
+    features: int,
+    classes: int,
+    *,
+    source: str,
+    between: Collection[str] = (),
+) -> Head:
+    """Find the head among all weights of a classifier, by its shape.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        Encoder and head, under any names.
+    features : int
+        Of the target's last block.
+    classes : int
+        As many as the recipe has labels; 1 for a value.
+    source : str
+        What to call the file in an error.
+    between : collection of str
+        Beginnings of what this model's authors run between the last block and the head.
+
+    Raises
+    ------
+    ModelError
+        No layer of that shape or several that could be meant, or one that does not read the token
+        mean alone: a layer before it, a norm, or similarities in the place of a product.
+    """
+    named = _bare(weights)
+    wanted = (classes, features)
+    fits = [
+        key
+        for key, value in named.items()
+        if tuple(value.shape) == wanted and "embedding" not in key.lower()
+    ]
+    if len(fits) > 1:  # as in an encoder of as many features: only then do names count
+        fits = [key for key in fits if _HEAD.search(key) and not _BLOCK.search(key)] or fits
+    if len(fits) != 1:
+        layers = [
+            f"{key} {list(value.shape)}"
+            for key, value in named.items()
+            if value.ndim == 2 and not _BLOCK.search(key)
+        ]
+        what = f"{len(fits)} layers" if fits else "no layer"
+        raise ModelError(
+            f"{source} holds {what} of {list(wanted)}, which a head for {classes} answers on this "
+            f"target is; outside its blocks it holds {', '.join(layers[-12:]) or 'none'}: correct "
+            "`$.task.labels`, or save the head's weight and bias to a file of their own and name "
+            "that at `$.teacher[0].head`"
+        )
+    (key,) = fits
+    _hold_alone(named, key, source, between)
+    bias = named.get(key.removesuffix("weight") + "bias", torch.zeros(classes))
+    return head_of({"weight": named[key], "bias": bias}, features, classes, source=source)
+
+
+def _hold_alone(
+    named: Mapping[str, Tensor], key: str, source: str, between: Collection[str]
+) -> None:
+    """Refuse a layer that reads something else than the mean of the last block's tokens."""
+    before = [each for each in named if each.rpartition(".")[0].endswith(tuple(between or "\0"))]
+    place = _NUMBERED.fullmatch(key)
+    if place is not None:
+        before += [
+            each
+            for each, value in named.items()
+            if each != key
+            and (other := _NUMBERED.fullmatch(each)) is not None
+            and other[1] == place[1]
+            and value.ndim >= 2
+        ]
+    if before:
+        raise ModelError(
+            f"{source}: its head {key} does not read the mean of the last block's tokens, but what "
+            f"{', '.join(before[:4])} makes of it: a head here is one linear layer; train one on "
+            "labelled recordings"
+        )
+
+
+_HEAD = re.compile(r"(^|\.)(head|classifier|classification_head|fc|dense|proj|output)(\.|$)")
+_BLOCK = re.compile(r"(^|\.)\w*(blocks?|layers?|stages?|resblocks|block_list)\w*\.\d+\.")
+_NUMBERED = re.compile(r"(.+)\.\d+\.weight")
 
 
 def _bare(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

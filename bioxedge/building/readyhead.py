@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
+from bioxedge import models
 from bioxedge.bridging import foreign
 from bioxedge.bridging.head import Head
 from bioxedge.errors import ModelError
 from bioxedge.models import checkpoint
 from bioxedge.models.chain import Chain
+from bioxedge.models.checkpoint import Checkpoint
 from bioxedge.recipes import Recipe, Teacher
 
 IN_CHECKPOINT = "checkpoint"
+
+# What authors run between the last block and their head. None of it is linear, so that a head
+# behind it would answer wrongly on a plain mean. LaBraM: a layer norm of the mean of its patches;
+# PaPaGei: a batch norm and a ReLU before the mean.
+_BETWEEN = {"labram": ("fc_norm",), "papagei": ("final_bn",)}
 
 
 def ready_head(recipe: Recipe, teacher: Teacher, base: Path, target: Chain) -> Head:
@@ -27,7 +32,7 @@ def ready_head(recipe: Recipe, teacher: Teacher, base: Path, target: Chain) -> H
     base : Path
         What files are relative to.
     target : Chain
-        Whole; the head reads its last cut.
+        Whole; the head reads the token mean of its last cut.
 
     Returns
     -------
@@ -40,37 +45,46 @@ def ready_head(recipe: Recipe, teacher: Teacher, base: Path, target: Chain) -> H
         A file that is not the recipe's, or that holds no such head.
     """
     features = target.cut(target.last, recipe.target.length).features
-    answers = recipe.task.answers
+    answers, name = recipe.task.answers, recipe.target.model.name
     if teacher.head == IN_CHECKPOINT:
-        return _inside(base / recipe.target.model.checkpoint, features, answers)
-    path = base / teacher.head
+        if recipe.target.model.checkpoint == "pretrain":
+            raise ModelError(
+                "the target is pretrained here, so that no checkpoint holds its head: name a "
+                "classifier's file at `$.target.model.checkpoint`"
+            )
+        given = recipe.target.model.checkpoint
+        path = Path(given) if given == "pip:openecg" else base / given
+        found = models.stored(name, given if given == "pip:openecg" else path)
+    else:
+        path = base / teacher.head
+        _hold(path, teacher)
+        found = _read(path, name)
+    between = _BETWEEN.get(name, ())
+    weights = found.weights
+    bad = [key for key, value in weights.items() if not value.isfinite().all()]
+    if bad:
+        raise ModelError(f"{path}: {', '.join(bad[:4])} is not finite; its training went wrong")
+    if teacher.head != IN_CHECKPOINT and len(weights) <= 2:
+        return foreign.head_of(weights, features, answers, source=str(path))
+    return foreign.head_in(weights, features, answers, source=str(path), between=between)
+
+
+def _hold(path: Path, teacher: Teacher) -> None:
+    """Hold a file to the recipe's hash."""
     found = checkpoint.sha256(path)
     if found != teacher.sha256:
         raise ModelError(
             f"{path} has sha256 {found}, the recipe says {teacher.sha256}: get the file that the "
             "recipe was written for, or correct the recipe if you trust this one"
         )
-    weights = foreign.read_weights(path, "head").weights
-    return foreign.head_of(weights, features, answers, source=str(path))
 
 
-def _inside(path: Path, features: int, answers: int) -> Head:
-    """Find the head in a classifier's checkpoint: by shape, and by the name of its bias."""
-    held = foreign.read_weights(path, "head").weights
-    wanted = (answers, features)
-    fits = [key for key, value in held.items() if tuple(value.shape) == wanted]
-    if len(fits) != 1:
-        layers = ", ".join(
-            f"{key} {list(value.shape)}" for key, value in held.items() if value.ndim == 2
-        )
-        raise ModelError(
-            f"{path} holds {len(fits)} layers of {list(wanted)}, which a head for {answers} "
-            f"answers on this target is ({layers[-300:]}): save the head to a file of its own and "
-            "name that at `$.teacher[0].head`"
-        )
-    bias = held.get(fits[0].removesuffix("weight") + "bias", torch.zeros(answers))
-    head = Head(features, answers)
-    with torch.no_grad():
-        head.linear.weight.copy_(held[fits[0]])
-        head.linear.bias.copy_(bias)
-    return head.requires_grad_(False).eval()
+def _read(path: Path, name: str) -> Checkpoint:
+    """Read a head's file: a layer alone, or a whole classifier as the model's authors store it."""
+    try:
+        return foreign.read_weights(path, "head")
+    except ModelError as error:
+        try:
+            return models.stored(name, path)
+        except ModelError:
+            raise error from None

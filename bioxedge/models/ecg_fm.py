@@ -22,7 +22,7 @@ from bioxedge.models.attention import FeedForward, attend
 from bioxedge.models.cards import TWELVE_LEADS, card
 from bioxedge.models.chain import Chain, configure
 from bioxedge.models.checkpoint import Checkpoint, agreed, fill, plain, read
-from bioxedge.models.translate import depth, joined_weight_norm, renamed, translated
+from bioxedge.models.translate import depth, joined_weight_norm, keep, renamed, translated
 
 NAME = "ecg_fm"
 CARD = card(NAME)
@@ -250,6 +250,8 @@ def load(checkpoint: str | Path, **options: Any) -> Chain:
 
 def published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give the authors' keys our names, without what is `DROPPED`; q, k and v become one."""
+    if any(key.startswith("encoder.feature_extractor.") for key in weights):
+        weights = keep(weights, "encoder.")  # a fine-tuned one, its head beside it
     ours = renamed(weights, _RENAMED, dropped=DROPPED)
     ours = joined_weight_norm(ours, "stem.positions.")
     for part in ("weight", "bias"):
