@@ -28,6 +28,7 @@ STEEPEST = 2e-3
 _REAL = 0.6  # share of a block that must be signal, on both sides
 _ALIKE = 0.25  # correlation below which a block says nothing
 _APART = 0.15  # of it, by which a block must prefer another lag to contradict
+_MEET = 0.2  # share of the blocks at which two lines may meet and be two
 _BEAT = 0.3  # s: nearer lags are the same answer
 _NEAR = 0.25  # s from the line within which a block agrees
 _JUMP = 0.5  # s from the line at which a block contradicts it
@@ -35,7 +36,7 @@ _JUMP = 0.5  # s from the line at which a block contradicts it
 # strangers reach 0.24 along a line, and no wrong line was 2.0 errors or 0.04 better than others.
 _TOLD, _CLEAR = 3.0, 0.1  # standard errors, or correlation, by which a line must beat others
 _LEAST = 0.3  # correlation along the line, below which nothing is told
-_MANY = 300  # blocks by which the line is sought; all of them count then
+_MANY = 200  # blocks by which the line is sought; all of them count then
 
 
 @dataclass(frozen=True)
@@ -167,12 +168,12 @@ def best_line(blocks: Blocks) -> tuple[float, float, Floats]:
     best, level = np.unravel_index(int(sums.argmax()), sums.shape)
     # Elsewhere: further than a beat's breadth away at most of the blocks.
     reach = round(_BEAT * RATE)
-    away = np.abs(
-        shifts[:, None, ::8] - shifts[best][::8] + np.arange(-4 * reach, 4 * reach + 1)[:, None]
-    )
+    few = shifts[:, :: max(len(picked) // 32, 1)]
+    offsets = np.arange(-4 * reach, 4 * reach + 1)
+    away = np.abs((few - few[best])[:, None, :] + offsets[:, None])
     same = np.zeros(sums.shape, bool)
-    near = (away <= reach).mean(axis=2) > 0.2  # [slopes, offsets from the level]
-    for offset, column in zip(range(-4 * reach, 4 * reach + 1), near.T, strict=True):
+    near = (away <= reach).mean(axis=2) > _MEET  # [slopes, offsets from the level]
+    for offset, column in zip(offsets.tolist(), near.T, strict=True):
         if 0 <= level + offset < width:
             same[:, level + offset] = column
     other, elsewhere = np.unravel_index(int(np.where(same, -np.inf, sums).argmax()), sums.shape)

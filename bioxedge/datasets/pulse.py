@@ -18,11 +18,12 @@ Floats = npt.NDArray[np.float64]
 
 ELECTRIC = ("ecg",)
 MECHANIC = ("ppg", "bvp", "pressure", "abp")
-RATE = 25.0
+RATE = 50.0
 """Hz of a track."""
 
 _PIECE, _MARGIN = 600.0, 10.0  # s: a night is filtered in pieces, so that no copy of it is made
 _LONGEST = 1.0  # s: what is missing for longer is no signal
+_SLOWEST = 15.0  # Hz: at less an ECG shows no QRS, a pulse no slope
 _TRIED = 6  # channels of which the one with the clearest beats is taken
 _LOUD = 4.0  # times the usual rise, above which a rise counts no more: an artefact
 
@@ -47,8 +48,8 @@ def beats(recording: Recording, times: Floats) -> Floats:
         NaN where the recording has no signal.
     """
     found = np.full(len(times), np.nan)
-    if recording.rate < 2 * RATE / 3 or not recording.samples.shape[1]:
-        return found  # an ECG at less shows no QRS, a pulse no slope
+    if recording.rate < _SLOWEST or not recording.samples.shape[1]:
+        return found
     row = _clearest(recording)
     sign = 1.0 if recording.modality in ELECTRIC else _upwards(recording, row)
     for part, piece in _pieces(recording, times):
@@ -96,7 +97,7 @@ def _rise(samples: Floats, real: npt.NDArray[np.intp], recording: Recording) -> 
     band = (low, min(high, 0.45 * rate))
     seen = signal.sosfiltfilt(signal.butter(2, band, "bandpass", fs=rate, output="sos"), held)
     energy = np.abs(seen) if electric else np.maximum(np.gradient(seen), 0.0)
-    smooth = signal.butter(2, min(4.0, 0.4 * rate), fs=rate, output="sos")
+    smooth = signal.butter(2, min(8.0, 0.4 * rate), fs=rate, output="sos")
     found: Floats = np.maximum(signal.sosfiltfilt(smooth, energy), 0.0)
     return found
 
