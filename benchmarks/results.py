@@ -1,8 +1,10 @@
 """Results that carry the commit they were measured at, and whether the code has moved on since.
 
     python benchmarks/results.py            # says which of results/*.json are older than the code
+    python benchmarks/results.py --write    # writes their tables into the pages
 
-A result is older than the code where a file that it depends on has changed since its commit.
+A result is older than the code where a file that it depends on has changed since its commit. Tables
+stand between ``<!-- NAME -->`` and ``<!-- /NAME -->``; a test holds the pages to the results.
 """
 
 from __future__ import annotations
@@ -58,8 +60,92 @@ def _git(*words: str) -> str:
     return done.stdout.strip()
 
 
+def study(found: dict[str, Any]) -> str:
+    """Lay a cross-fitted study out as a page has it."""
+    lines = [
+        f"{found['patients']} patients, {found['windows']:,} windows, seeds "
+        f"{', '.join(map(str, found['seeds']))}; at commit {found['commit'][:12]}.",
+        "",
+        "| method | balanced accuracy | 95 % over patients | by seed | macro F1 | trained |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for method, row in found["methods"].items():
+        name = f"**{method}**" if method == "bridge" else method
+        low, high = row["interval"]
+        seeds = ", ".join(f"{one:.3f}" for one in row["by_seed"])
+        size = f"{row['parameters']:,}" if row["parameters"] else "–"
+        lines.append(
+            f"| {name} | {row['balanced_accuracy']:.3f} | {low:.3f}–{high:.3f} | {seeds} | "
+            f"{row['macro_f1']:.3f} | {size} |"
+        )
+    low, high = found["kept_interval"]
+    lines += [
+        "",
+        f,
+    ]
+    return "\n".join([*lines, *(f"{one}." for one in found["verdicts"])])
+
+
+def short(found: dict[str, Any]) -> str:
+    """Give the row that the front page has."""
+    shown = (
+        "teacher",
+        "bridge",
+        "classic features",
+        "oracle: classic features, true labels",
+        "majority",
+    )
+    cells = []
+    for name in shown:
+        row = found["methods"][name]
+        low, high = row["interval"]
+        figure = f"{row['balanced_accuracy']:.3f} ({low:.2f}–{high:.2f})"
+        cells.append(f"**{figure}**" if name == "bridge" else figure)
+    size = f"{found['methods']['bridge']['parameters']:,}"
+    return f"| {TITLES[found['recipe']]} | {' | '.join(cells)} | {size} |"
+
+
+TITLES = {
+    "bidmc_ecg_to_ppg": "small ECG transformer",
+    "bidmc_openecg_to_ppg": "OpenECG, published weights",
+}
+
+
+def pages() -> dict[Path, dict[str, str]]:
+    """Give every table that the results make, by page and name."""
+    found = [json.loads(path.read_text()) for path in sorted(KEPT.glob("bidmc_*.json"))]
+    front = "\n".join(
+        [
+            "| balanced accuracy (95 % over patients) | teacher on ECG | **bridge on PPG** | "
+            "classic features, same pseudo-labels | classic features, true labels | a constant | trained |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *map(short, found),
+        ]
+    )
+    return {
+        ROOT / "README.md": {"bidmc": front},
+        ROOT / "benchmarks" / "README.md": {each["recipe"]: study(each) for each in found},
+    }
+
+
+def filled(page: str, tables: dict[str, str]) -> str:
+    """Put tables into a page."""
+    for name, table in tables.items():
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        before, _, rest = page.partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise SystemExit(f"error: no {begin} … {end} in the page")
+        page = f"{before}{begin}\n{table}\n{end}{after}"
+    return page
+
+
 def main() -> int:
     """Say of every kept result whether it is older than the code that it describes."""
+    if sys.argv[1:] == ["--write"]:
+        for page, tables in pages().items():
+            page.write_text(filled(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
+        return 0
     for path in sorted(KEPT.glob("*.json")):
         found = json.loads(path.read_text())
         changed = older(found)
