@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,7 +23,10 @@ KNOWN_RATES = (
 """Rates in Hz that sensors are set to."""
 
 _NEAR = 0.02  # of a known rate: a clock is never that far off
-_LARGEST = 1 << 31  # samples that a gap may fill up to
+_LARGEST = 1 << 28  # samples that gaps may fill up to: a fortnight at 200 Hz
+_EVEN = 0.9  # of the rows keep to their period, where stamps are not those of bursts
+_FEW = 32  # rows whose lateness is compared
+_HELD_BACK = 5.0  # s that a radio may hold rows back, and then send them
 
 
 def rate_of(times: Floats) -> float:
@@ -70,32 +75,76 @@ def places_of(times: Floats, rate: float) -> Whole:
 
     Notes
     -----
-    A sensor whose clock is off drifts against the nominal rate without losing anything; so steps
-    are looked for, not distance. Stamps that keep to their period show each lost row; stamps of
-    arrival, which come in bursts, show a loss as a lasting lateness of the earliest.
+    A sensor whose clock is off drifts against the nominal rate without losing anything; so what is
+    looked for is a lateness that begins with a step and stays. A row that came late, or a radio
+    that held rows back and then sent them all, is on time again soon after. Stamps that keep to
+    their period show each lost row; stamps of arrival, in bursts, losses of a quarter of a second.
     """
+    order = np.arange(len(times), dtype=np.int64)
+    if not np.isfinite(times).all():
+        at = int(np.flatnonzero(~np.isfinite(times))[0])
+        raise RecordingError(f"row {at + 2} has no time")
     if len(times) < 2:
-        return np.arange(len(times), dtype=np.int64)
+        return order
     steps = np.diff(times)
     if (steps < 0).any():
         at = int(np.flatnonzero(steps < 0)[0])
         raise RecordingError(
-            f"its times go back by {-steps[at]:.3g} s at row {at + 2}: the clock was set, or rows "
+            f"its times go back by {-steps[at]:.3g} s at row {at + 3}: the clock was set, or rows "
             "are out of order"
         )
     if (times[-1] - times[0]) * rate > _LARGEST:
         raise RecordingError(f"its times span {(times[-1] - times[0]) / 86400:.0f} days: a slip")
-    period = 1.0 / rate
-    even = np.mean(np.abs(steps - period) < 0.5 * period) > 0.9
+    even = bool(np.mean(np.abs(steps - 1 / rate) < 0.5 / rate) > _EVEN)
+    period = _period(steps, 1 / rate, even)
+    places = order + _missing(times, period, even, rate)
     if even:
-        missing = np.maximum(np.round(steps * rate) - 1, 0)
-    else:
-        late = times - np.arange(len(times)) * period
-        earliest = np.minimum.accumulate(late[::-1])[::-1]
-        rises = np.diff(earliest)
-        missing = np.where(rises > max(8 * period, 0.25), np.round(rises * rate), 0)
-    jumps = np.concatenate([[0], np.cumsum(missing)]).astype(np.int64)
-    return np.arange(len(times), dtype=np.int64) + jumps
+        return places
+    # With what is missing in its place, a line through all bursts tells their period better.
+    again = 1.0 / (real_rate(times, places) or rate)
+    if abs(again * rate - 1) > _NEAR:
+        return places
+    return order + _missing(times, again, even, rate)
+
+
+def _missing(times: Floats, period: float, even: bool, rate: float) -> Whole:
+    """Count the rows that are missing before each."""
+    far = max(_FEW, round(_HELD_BACK * rate))
+    least, near, share = (1.5 * period, _FEW, 0.25) if even else (max(8 * period, 0.25), far, 0.0)
+    late = times - times[0] - np.arange(len(times)) * period
+    starts = (np.flatnonzero(np.diff(times) > least) + 1).tolist()
+    missing = np.zeros(len(times), np.int64)
+    since = 0
+    for start, end in pairwise([*starts, len(times)]):
+        before = _level(late[max(since, start - near) : start], share)
+        rise = _level(late[start : min(start + near, end)], share) - before
+        soon = float(late[start : start + far].min()) - before
+        if soon < 0.5 * rise:  # what was held back has been sent
+            rise = soon
+        if rise > 0.5 * (period if even else least):
+            missing[start] = round(rise / period)
+            since = start
+    found: Whole = np.cumsum(missing)
+    return found
+
+
+def _period(steps: Floats, nominal: float, even: bool) -> float:
+    """Measure the sensor's own period in seconds; pauses and lost rows tell nothing of it."""
+    if not even:
+        # A burst tells nothing of it either; many of them do.
+        rows = max(1, min(256, len(steps) // 8))
+        count = len(steps) // rows
+        steps = steps[: count * rows].reshape(count, rows).mean(axis=1)
+    near = steps[steps < 1.25 * float(np.median(steps))] if not even else steps
+    near = near[np.abs(near - nominal) < 0.5 * nominal]
+    found = float(near.mean()) if len(near) else nominal
+    return found if abs(found - nominal) <= _NEAR * nominal else nominal
+
+
+def _level(late: Floats, share: float) -> float:
+    """Tell how late rows are, by those that are least so."""
+    at = int(share * (len(late) - 1))
+    return float(np.partition(late, at)[at])
 
 
 def laid_out(rows: Samples, places: Whole) -> Samples:
