@@ -22,6 +22,7 @@ from bioxedge.recipes import Recipe
 _FORTH_AND_BACK = 3.0  # of a forward pass: what a training step takes
 _BASE = 0.6e9  # bytes of Python, torch and its friends
 _TIMED = 0.3  # seconds that a model is timed for
+_TOGETHER = 16  # windows that are timed together, as far as they fit
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,14 @@ def forecast(
     for side in ("source", "target"):
         about, chain = getattr(recipe, side), chains[side]
         own, count = _real(chain, about), windows[side]
-        each = spent[side] = _timed(own, about.length)
+        batch = Runner(compute_of(recipe)).batch(own, about.length)
+        each = spent[side] = _timed(own, about.length, min(batch, _TOGETHER))
         seconds += each * count
         if about.model.checkpoint == "pretrain":
             seconds += _FORTH_AND_BACK * each * count * about.model.epochs
         features = sum(chain.cut(k, about.length).features for k in range(len(chain) + 1))
         disk += 4.0 * count * (features + chain.channels * about.length)
         weights = 4.0 * sum(parameter.numel() for parameter in own.parameters())
-        batch = Runner(compute_of(recipe)).batch(own, about.length)
         memory += weights + batch * peak_bytes(own, (1, chain.channels, about.length))
     target = chains["target"]
     whole = costs(target, recipe.target.length)
@@ -136,9 +137,9 @@ def _real(chain: Chain, about: Any) -> Chain:
         return models.create(about.model.name, **options_of(about)).freeze()
 
 
-def _timed(chain: Chain, samples: int) -> float:
-    """Time a window of a small batch, in seconds."""
-    windows = torch.randn(4, chain.channels, samples, generator=torch.Generator().manual_seed(0))
+def _timed(chain: Chain, samples: int, batch: int) -> float:
+    """Time a window of a batch, in seconds."""
+    windows = torch.randn(batch, chain.channels, samples, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         chain(windows)
         began, count = time.perf_counter(), 0
