@@ -43,7 +43,7 @@ def here(tmp_path_factory):
     whole = recorded(pulse(1, 64 * 30, 64.0))
     recording.save(with_gaps(whole, (700, 704)), folder / "rec")
     recording.save(recorded(whole.samples[:, :300]), folder / "short")
-    recording.save(recorded(whole.samples, rate=125.0), folder / "fast")
+    recording.save(recorded(whole.samples, rate=125.01), folder / "fast")
     return folder
 
 
@@ -88,7 +88,7 @@ REPLAY = ("run", "b", "--speed", "max", "--source", "replay:rec")
         (("run", "nope", "--source", "replay:rec"), "no such directory"),
         (("verify", "rec"), "manifest.json"),
         (("run", "b", "--source", "replay:nope"), "nope holds no recording"),
-        (("run", "b", "--source", "replay:fast"), "at 125 Hz, the bundle takes 64 Hz"),
+        (("run", "b", "--source", "replay:fast"), "at 125.01 Hz cannot be brought to the sensor's 64 Hz"),
         (("run", "b", "--source", "tape:rec"), "replay:FOLDER"),
         (("run", "b", "--source", "replay"), "replay:FOLDER"),
         (("run", "b"), "Missing option '--source'; see bioxedge run --help"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bioxedge import units
 from bioxedge.errors import SourceError
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ def check_units(manifest: Manifest, source: Source) -> str | None:
         return None
     unchecked = []
     for channel, found in zip(manifest.input.channels, source.units, strict=True):
-        if found == channel.unit:
+        if units.same(found, channel.unit):
             continue
-        if "a.u." in (channel.unit, found):
+        if units.arbitrary(channel.unit) or units.arbitrary(found):
             unchecked.append(channel.name)
         else:
             raise SourceError(

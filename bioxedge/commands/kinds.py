@@ -51,6 +51,21 @@ def _replay(spelled: Spelled, wanted: Wanted) -> Source:
     from bioxedge.runtime import ReplaySource
 
     speed = _speed(spelled.options.get("speed"))
+    columns = spelled.options.get("columns")
+    if wanted.channels is not None and wanted.rate is not None:
+        from bioxedge.runtime.sources.brought import replay
+
+        return replay(
+            spelled.what,
+            wanted,
+            speed=speed,
+            stream=spelled.options.get("stream"),
+            columns=columns.split("+") if columns else None,
+            take=spelled.whole("take", 1, least=1) if "take" in spelled.options else None,
+            start=spelled.number("start", 0.0),
+        )
+    if columns is not None:
+        raise SourceError("columns means nothing without a bundle: say channels=")
     if not recording.saved(spelled.what) and recorded.streams(spelled.what):
         from bioxedge.runtime.sources.logreplay import LogReplay
 
@@ -69,7 +84,6 @@ def _replay(spelled: Spelled, wanted: Wanted) -> Source:
     if odd:
         raise SourceError(f"{odd[0]} means nothing to {spelled.what}: it holds no streams")
     taken = recording.load(spelled.what)
-    _check_rate(taken, wanted.rate)
     return ReplaySource(taken, channels=wanted.channels, speed=speed)
 
 
@@ -178,7 +192,7 @@ KINDS: dict[str, SourceKind] = {
         ("name", "type", "source_id", "hostname", "map", "timeout", *_SUPERVISED),
         _lsl,
     ),
-    "replay": SourceKind("replay:FOLDER", False, ("speed", *_OF_STREAMS), _replay),
+    "replay": SourceKind("replay:FOLDER", False, ("speed", "columns", *_OF_STREAMS), _replay),
     "playback": SourceKind("playback:FOLDER", False, ("speed", "board", "preset"), _playback),
 }
 """Every kind of source, by the word in front of the colon."""

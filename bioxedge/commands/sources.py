@@ -91,14 +91,14 @@ class Asked:
         SourceError, SignalError, MissingExtraError
             A recording, a board or a channel that is not there or does not fit.
         """
-        source = self.kind.make(self.spelled, wanted)
+        gains = dict(_gain(text) for text in scales)
+        source = self.kind.make(self.spelled, replace(wanted, scaled=tuple(gains)))
         if faults is not None:
             source = self._failing(source, faults)
         if self.live and _yes(self.spelled.options.get("reconnect", "yes")):
             from bioxedge.runtime.supervise import Supervised
 
             source = Supervised(source, clock=wanted.clock)
-        gains = dict(_gain(text) for text in scales)
         if gains:
             from bioxedge.runtime.sources.scaled import Scaled
 

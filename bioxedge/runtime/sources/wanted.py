@@ -25,6 +25,8 @@ class Wanted:
         One for each channel; None where any will do.
     modality : str
         Of the channels; empty where it is not known.
+    scaled : tuple of str
+        Channels that whoever asks multiplies: their units are theirs.
     clock : HostClock
     """
 
@@ -32,6 +34,7 @@ class Wanted:
     rate: float | None = None
     units: tuple[str, ...] | None = None
     modality: str = ""
+    scaled: tuple[str, ...] = ()
     clock: HostClock = SYSTEM
 
     @classmethod
