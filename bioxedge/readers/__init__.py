@@ -8,6 +8,7 @@ None needs torch; what needs another package says which extra brings it.
 from __future__ import annotations
 
 import importlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,9 @@ def find(path: str | Path, **told: Any) -> Found:
         A format whose package is not installed.
     """
     path = Path(path)
+    rate = told.get("rate")
+    if rate is not None and not (math.isfinite(rate) and rate > 0):
+        raise RecordingError(f"a rate of {rate:g} Hz was told: give one above 0")
     reader = _reader(path)
     if reader is None:
         raise RecordingError(

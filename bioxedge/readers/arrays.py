@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from bioxedge.readers.found import Found, Stream
 from bioxedge.readers.names import channels_of, modality_of, name_and_unit, safe
 from bioxedge.signals import Samples
 
+_DAMAGED = (OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError,
+            zipfile.BadZipFile, zlib.error)  # fmt: skip
 _SAMPLES = ("samples", "data", "signal", "signals", "x")
 
 
@@ -51,6 +54,8 @@ def look(
         shape = (1, *shape)
     if len(shape) != 2:
         raise RecordingError(f"{path} has {len(shape)} dimensions: give [channels, samples]")
+    if 0 in shape:
+        raise RecordingError(f"{path} holds no samples: its shape is {shape}")
     turned = shape[0] > shape[1]
     if turned:
         shape = shape[::-1]
@@ -64,13 +69,13 @@ def look(
         )
     if not (np.isfinite(rate) and rate > 0):
         raise RecordingError(f"{path} says its rate is {rate} Hz: give one that is positive")
-    names = [str(name) for name in about.get("names", about.get("channels", ()))]
+    names = _texts(about, "names") or _texts(about, "channels")
     if len(names) != shape[0]:
         if names:
             remarks.append(f"names {len(names)} channels and has {shape[0]}: they are numbered")
         names = [f"channel_{k + 1}" for k in range(shape[0])]
     parts = [name_and_unit(name) for name in names]
-    given = [str(unit) for unit in about.get("units", ())] or [unit for _, unit in parts]
+    given = _texts(about, "units") or [unit for _, unit in parts]
     given = (given * shape[0])[: shape[0]]
     kind = modality or str(about.get("modality", "")) or modality_of(parts[0][0])
     if not kind:
@@ -104,7 +109,7 @@ def _one(path: Path) -> tuple[tuple[int, ...], Callable[[], npt.NDArray[Any]]]:
     """Map one array."""
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except _DAMAGED as error:
         raise RecordingError(f"{path} cannot be read: {_said(error)}") from error
     _numeric(found.dtype, path)
     return found.shape, lambda: found
@@ -125,7 +130,7 @@ def _several(
             about = {name: file[name].tolist() for name in file.files if name != key}
     except RecordingError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise RecordingError(f"{path} cannot be read: {_said(error)}") from error
     _numeric(samples.dtype, path)
     return samples.shape, about, lambda: samples
@@ -150,6 +155,12 @@ def _number(about: dict[str, Any], key: str, path: Path) -> float | None:
         return float(np.asarray(about[key]).reshape(-1)[0])
     except (TypeError, ValueError, IndexError) as error:
         raise RecordingError(f"{path}: its {key} is no number") from error
+
+
+def _texts(about: dict[str, Any], key: str) -> list[str]:
+    """Read one text or several of what is said beside an array."""
+    found = about.get(key, ())
+    return [str(one) for one in found] if isinstance(found, (list, tuple)) else [str(found)]
 
 
 def _numeric(kind: np.dtype[Any], path: Path) -> None:

@@ -33,7 +33,9 @@ def recognises(path: Path, head: bytes) -> bool:
     return len(fields) >= 5 and all(_NUMBER.fullmatch(field.strip()) for field in fields)
 
 
-def look(path: Path, *, board: str | None = None, **told: Any) -> Found:
+def look(
+    path: Path, *, board: str | None = None, modality: str | None = None, **told: Any
+) -> Found:
     """Look into a file; see :func:`bioxedge.readers.find`."""
     if board is None:
         raise RecordingError(
@@ -46,28 +48,35 @@ def look(path: Path, *, board: str | None = None, **told: Any) -> Found:
     name, _, preset = board.partition("/")
     layout = boards.layout(name, preset or None)
     text = read_text(path).replace(",", ".")
+    remarks: list[str] = []
+    rows = [line.split("\t") for line in text.splitlines() if line.strip()]
+    if len(rows) > 1 and len(rows[-1]) < len(rows[0]):
+        rows = rows[:-1]
+        remarks.append("its last row was cut off: left out")
     try:
-        table = np.array(
-            [line.split("\t") for line in text.splitlines() if line.strip()], np.float64
-        )
+        table = np.array(rows, np.float64)
     except ValueError as error:
         raise RecordingError(f"{path} has rows of different lengths, or no numbers") from error
-    if table.shape[1] != layout.width:
+    if table.ndim != 2 or table.shape[1] != layout.width:
         raise RecordingError(
-            f"{path} has {table.shape[1]} columns, {layout.title} gives {layout.width}: name "
-            "another board or preset"
+            f"{path} has {len(rows[0]) if rows else 0} columns, {layout.title} gives "
+            f"{layout.width}: name another board or preset"
         )
-    remarks: list[str] = []
     stamps = table[:, layout.stamp]
     known = pattern(layout.board, layout.preset)
     counted = None if known is None else _counted(known, table[:, layout.counter])
     if counted is None:
         remarks.append("its counter shows no losses: gaps are told by the stamps")
-    places = places_of(stamps, layout.rate) if counted is None else counted
+    try:
+        places = places_of(stamps, layout.rate) if counted is None else counted
+    except RecordingError as error:
+        raise RecordingError(f"{path}: {error}") from error
+    if not np.isfinite(stamps[0]):
+        raise RecordingError(f"{path}: its first row has no time")
     lost = int(places[-1]) + 1 - len(places)
     if lost:
         remarks.append(f"{lost} rows are missing")
-    streams = _streams(layout, table, places, stamps, remarks)
+    streams = _streams(layout, table, places, stamps, modality, remarks)
     if not streams:
         raise RecordingError(f"{path}: {layout.title} has no signal that is known")
     return Found(path, "BrainFlow", streams, _marks(layout, table, stamps), "", tuple(remarks),
@@ -92,7 +101,7 @@ def _counted(known: Any, numbers: Any) -> Any:
 
 
 def _streams(
-    layout: Any, table: Any, places: Any, stamps: Any, remarks: list[str]
+    layout: Any, table: Any, places: Any, stamps: Any, told: str | None, remarks: list[str]
 ) -> tuple[Stream, ...]:
     """Group the board's channels by kind; a row that has two names is taken once."""
     groups: dict[str, dict[int, str]] = {}
@@ -105,11 +114,12 @@ def _streams(
     for kind in ("emg", "ecg", "eog"):
         if groups.get(kind) and set(groups[kind]) <= set(groups.get("eeg", {})):
             del groups[kind]
-    if exg and "eeg" in groups and len(groups["eeg"]) == len(exg):
+    unsure = bool(exg) and "eeg" in groups and len(groups["eeg"]) == len(exg)
+    if unsure and told is None:
         remarks.append("its biopotential rows are taken as EEG: give --modality otherwise")
     found = []
     for kind, rows in groups.items():
-        modality = _KINDS[kind]
+        modality = told if unsure and told is not None and kind == "eeg" else _KINDS[kind]
         unit = _UNITS.get(modality, "a.u.")
         found.append(
             Stream(

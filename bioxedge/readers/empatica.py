@@ -18,6 +18,7 @@ from bioxedge.readers.found import Found, Mark, Stream
 from bioxedge.signals import Channel, Samples
 
 _G = 64.0  # counts
+_DATED = 1e8  # s since 1970: whoever took names out may have moved the start to 0
 _SENSORS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "BVP.csv": ("bvp", "ppg", ("bvp",), "a.u."),
     "EDA.csv": ("eda", "eda", ("eda",), "uS"),
@@ -43,7 +44,7 @@ def look(path: Path, **told: Any) -> Found:
         if not place.is_file():
             remarks.append(f"there is no {file}")
             continue
-        stream = _stream(place, *about)
+        stream = _stream(place, *about, remarks)
         if stream is None:
             remarks.append(f"{file} is empty: left out")
             continue
@@ -61,13 +62,21 @@ def look(path: Path, **told: Any) -> Found:
 
 
 def _stream(
-    path: Path, name: str, modality: str, channels: tuple[str, ...], unit: str
+    path: Path,
+    name: str,
+    modality: str,
+    channels: tuple[str, ...],
+    unit: str,
+    remarks: list[str],
 ) -> Stream | None:
     """Read one sensor's two first rows."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             rows = [file.readline(), file.readline()]
-            count = sum(1 for line in file if line.strip())
+            count, last = 0, ""
+            for line in file:
+                if line.strip():
+                    count, last = count + 1, line
         start, rate = (float(row.split(",")[0]) for row in rows)
     except OSError as error:
         raise RecordingError(f"{path} cannot be read: {error.strerror}") from error
@@ -80,6 +89,9 @@ def _stream(
         ) from error
     if not (0 < rate < 1e5 and np.isfinite(start)):
         raise RecordingError(f"{path} says its rate is {rate:g} Hz: it is damaged")
+    if count and last.count(",") != len(channels) - 1:
+        count -= 1
+        remarks.append(f"{path.name}: its last row was cut off: left out")
     if not count:
         return None
     return Stream(
@@ -88,18 +100,19 @@ def _stream(
         rate=rate,
         channels=tuple(Channel(channel, unit) for channel in channels),
         samples=count,
-        read=_reader(path, len(channels), _G if modality == "acceleration" else 1.0),
+        read=_reader(path, len(channels), count, _G if modality == "acceleration" else 1.0),
         t0=start,
+        dated=start > _DATED,
         facts={"device": "Empatica E4"},
     )
 
 
-def _reader(path: Path, columns: int, scale: float) -> Callable[[], Samples]:
+def _reader(path: Path, columns: int, rows: int, scale: float) -> Callable[[], Samples]:
     """Give what reads a sensor's samples."""
 
     def read() -> Samples:
         try:
-            found = np.loadtxt(path, delimiter=",", skiprows=2, ndmin=2, dtype=np.float64)
+            found = np.loadtxt(path, np.float64, delimiter=",", skiprows=2, max_rows=rows, ndmin=2)
         except (OSError, ValueError) as error:
             said = " ".join(str(error).split())[:120]
             raise RecordingError(f"{path} cannot be read: {said}") from error
@@ -113,7 +126,11 @@ def _reader(path: Path, columns: int, scale: float) -> Callable[[], Samples]:
 def _tags(path: Path, remarks: list[str]) -> list[Mark]:
     """Read the moments at which the button was pressed."""
     marks = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be read: {error.strerror}") from error
+    for line in lines:
         text = line.split(",")[0].strip()
         if not text:
             continue

@@ -23,9 +23,12 @@ from bioxedge.signals import Channel, Samples
 
 Floats = npt.NDArray[np.float64]
 
-_RATE = re.compile(r"Sample Rate\s*=\s*([0-9.]+)", re.IGNORECASE)
+_RATE = re.compile(r"Sample Rate\s*=\s*([0-9]+(?:\.[0-9]*)?)", re.IGNORECASE)
 _BOARD = re.compile(r"Board\s*=\s*(\S+)", re.IGNORECASE)
 _OLD = {12: 8, 20: 16, 8: 4}  # columns of the old form: index, EXG, three of acceleration
+_FASTEST = 1e5  # Hz
+# Cyton and Daisy count to 255, a Ganglion to 200 or (as BrainFlow has it since) to 199 or 99.
+_TURNS = (100, 101, 200, 201, 256)
 _PAST = 1 << 26  # samples that a gap may fill up to
 
 
@@ -42,7 +45,7 @@ def look(path: Path, *, modality: str | None = None, **told: Any) -> Found:
         raise RecordingError(f"{path} has no rows below its header")
     head = "\n".join(lines[:first])
     rate = _RATE.search(head)
-    if rate is None or not float(rate[1]) > 0:
+    if rate is None or not float(rate[1]) > 0 or float(rate[1]) > _FASTEST:
         raise RecordingError(f"{path} does not say its sample rate")
     remarks: list[str] = []
     named = not lines[first].split(",")[0].strip().replace(".", "").isdigit()
@@ -58,6 +61,15 @@ def look(path: Path, *, modality: str | None = None, **told: Any) -> Found:
                  *(f"Accel Channel {k}" for k in range(3))]  # fmt: skip
         remarks.append("says no time: it starts at 0")
     places = _places(path, table[0], remarks)
+    accel = [k for k, name in enumerate(names) if name.startswith("Accel")]
+    if accel and not named:
+        quiet = (table[accel] == 0).all(axis=0)
+        table[accel] = np.where(quiet, np.nan, table[accel])
+        if quiet.any():
+            remarks.append(
+                f"acceleration stands in {int((~quiet).sum())} of {len(quiet)} rows: elsewhere it "
+                "is missing"
+            )
     kind = modality or "eeg"
     if modality is None:
         remarks.append("EXG is taken as EEG: give --modality for EMG or ECG")
@@ -124,7 +136,9 @@ def _places(path: Path, index: Floats, remarks: list[str]) -> npt.NDArray[np.int
     if not np.isfinite(index).all() or (index != np.floor(index)).any():
         raise RecordingError(f"{path}: its sample index is no whole number")
     whole = index.astype(np.int64)
-    turn = int(whole.max()) + 1
+    most = int(whole.max()) + 1
+    # The greatest number may itself be lost: what the boards are known to count to decides.
+    turn = next((known for known in _TURNS if known >= most), most)
     steps = np.mod(np.diff(whole), turn)
     twice = int((steps == 0).sum())
     if twice:

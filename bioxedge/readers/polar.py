@@ -31,6 +31,7 @@ _KINDS: tuple[tuple[str, str, str, dict[str, str], str, float], ...] = (
     ("x [dps]", "gyro", "rotation", {"x [dps]": "gyro_x", "y [dps]": "gyro_y",
                                      "z [dps]": "gyro_z"}, "deg/s", 1.0),
 )  # fmt: skip
+_LONGEST = 31 * 86400.0  # s
 _MARKER, _PPI, _HR = "marker start/stop", "pp-interval [ms]", "hr [bpm]"
 
 
@@ -115,6 +116,11 @@ def _numbers(text: Text, name: str) -> Any:
 
 def _each_second(times: Any, values: Any, name: str, unit: str) -> Stream:
     """Hold values that come now and then, once a second, until the next; 5 s at most."""
+    # Values that came together are stamped in no order.
+    order = np.argsort(times, kind="stable")
+    times, values = times[order], values[order]
+    if times[-1] - times[0] > _LONGEST:
+        raise RecordingError("its times span more than a month: the clock was set")
     start = float(np.floor(times[0]))
     seconds = start + np.arange(int(times[-1] - start) + 1)
     at = np.searchsorted(times, seconds + 1.0) - 1

@@ -12,7 +12,7 @@ from bioxedge.readers.found import Found, Mark, Stream
 from bioxedge.readers.names import distinct, safe
 from bioxedge.recorded import STREAM
 from bioxedge.recording import Outline
-from bioxedge.signals import Samples
+from bioxedge.signals import Recording, Samples
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -29,14 +29,15 @@ def look(path: Path, **told: Any) -> Found:
     loaded = {place: recording.load(place) for place in inside if not recording.saved(place)}
     names = distinct(safe(place.name) for place in inside)
     streams = tuple(
-        _stream(name, place, about)
+        _stream(name, place, about, loaded.get(place))
         for name, (place, about) in zip(names, outlines.items(), strict=True)
     )
     marks: list[Mark] = list(beside.load(path))
     for whole in loaded.values():
         for made in whole.facts.get("marks", ()):
             if made.get("index") is not None:
-                marks.append(Mark(whole.t0 + made["index"] / whole.rate, str(made["text"])))
+                start = whole.t0 + made["index"] / whole.rate
+                marks.append(Mark(start, str(made.get("text", "mark"))))
         break  # every stream of one recording holds the same marks
     people = list(dict.fromkeys(each.person for each in outlines.values() if each.person))
     remarks = []
@@ -51,16 +52,19 @@ def _inside(path: Path) -> list[Path]:
     """Find the recordings of a folder: itself, or those in it."""
     if _holds(path):
         return [path]
-    return [place for place in sorted(path.iterdir()) if place.is_dir() and _holds(place)]
+    try:
+        return [place for place in sorted(path.iterdir()) if place.is_dir() and _holds(place)]
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _holds(path: Path) -> bool:
     return recording.saved(path) or (path / STREAM).is_file()
 
 
-def _stream(name: str, place: Path, about: Outline) -> Stream:
+def _stream(name: str, place: Path, about: Outline, loaded: Recording | None) -> Stream:
     """Describe one recording."""
-    whole = recording.load(place)
+    whole = recording.load(place) if loaded is None else loaded
 
     def read() -> Samples:
         return recording.load(place).samples

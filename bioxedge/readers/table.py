@@ -16,7 +16,7 @@ import numpy as np
 from bioxedge.errors import RecordingError
 from bioxedge.readers.found import Found, Mark, Stream
 from bioxedge.readers.names import channels_of, distinct, modality_of, name_and_unit, safe
-from bioxedge.readers.text_rows import Text, read_rows, times_of
+from bioxedge.readers.text_rows import Text, read_rows, shown, times_of
 from bioxedge.readers.text_stamps import laid_out, places_of, rate_of, real_rate
 from bioxedge.signals import Samples
 
@@ -26,6 +26,11 @@ _TIMES = (
     "unix", "unixtime", "unix_time", "elapsed", "elapsed_time", "time_s", "lsl_timestamp",
     "local_timestamp", "phone timestamp",
 )  # fmt: skip
+_SCALES = {
+    "s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e3, "msec": 1e3, "milliseconds": 1e3, "us": 1e6,
+    "µs": 1e6, "μs": 1e6, "microseconds": 1e6, "ns": 1e9, "nanoseconds": 1e9,
+}  # fmt: skip
+_DATED = 1e8  # s since 1970: smaller is a time since some start
 _MILLI, _TEXTS = ("time_ms", "timestamp_ms", "milliseconds"), 10_000
 
 
@@ -60,9 +65,17 @@ def look(
         if k == at:
             continue
         column = text.numbers(k)
+        if column is None and (mixed := text.mostly_numbers(k)) is not None:
+            column, odd = mixed
+            remarks.append(
+                f"{text.header[k]}: {', '.join(map(shown, odd[:3]))} is no number: taken as missing"
+            )
         if column is None:
             texts.append(k)
         elif np.isfinite(column).any():
+            if np.isinf(column).any():
+                remarks.append(f"{text.header[k]}: infinite values are taken as missing")
+                column[np.isinf(column)] = np.nan
             numbers[k] = column
         else:
             remarks.append(f"{text.header[k]} is empty: left out")
@@ -131,12 +144,12 @@ def _times(
         if found is None or not np.isfinite(found[0]).all():
             raise RecordingError(f"{text.path}: {header} holds what is no time")
         seconds, dated, remark = found
-        if not dated and (plain in _MILLI or unit.lower() in ("ms", "msec", "milliseconds")):
-            seconds = seconds / 1e3
-        elif not dated and unit.lower() in ("us", "µs"):
-            seconds = seconds / 1e6
-        elif not dated and unit.lower() == "ns":
-            seconds = seconds / 1e9
+        scale = _SCALES.get("ms" if plain in _MILLI else unit.lower())
+        numbers = text.numbers(k)
+        if scale is not None and numbers is not None:
+            # What the header says stands above what the size of the numbers suggests.
+            seconds = numbers / scale
+            dated = bool(np.median(seconds) > _DATED)
         if remark:
             remarks.append(remark)
         return k, seconds, dated

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import math
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ Floats = npt.NDArray[np.float64]
 DELIMITERS = ("\t", ";", ",")
 _LONGEST_LINE = 1 << 20  # characters: no row of signals is longer
 _EMPTY = {"", "na", "nan", "null", "none", "-", "n/a"}
+_FRACTION = re.compile(r"(?<=:\d\d)[.,](\d+)")
+_MOSTLY, _FEW_TEXTS = 0.9, 100  # share of numbers, and other texts at most, of a signal's column
 _SHOWN = 40  # characters of a field in an error
 
 
@@ -69,6 +72,23 @@ class Text:
             )
         except ValueError:
             return None
+
+    def mostly_numbers(self, number: int) -> tuple[Floats, list[str]] | None:
+        """Read a column of numbers with a text here and there, which is missing; names these."""
+        fields = self.columns[number]
+        texts: set[str] = set()
+        values = np.full(len(fields), math.nan)
+        for k, field in enumerate(fields):
+            try:
+                values[k] = float(field.replace(",", ".") if self.comma else field)
+            except ValueError:
+                if field.lower() not in _EMPTY:
+                    texts.add(field)
+                    if len(texts) > _FEW_TEXTS:
+                        return None
+        known = int(np.isfinite(values).sum())
+        said = sum(field.lower() not in _EMPTY for field in fields)
+        return (values, sorted(texts)) if known >= _MOSTLY * max(said, 1) else None
 
 
 def read_text(path: Path) -> str:
@@ -122,7 +142,10 @@ def rows_of(path: Path, lines: Sequence[str], delimiter: str | None = None) -> T
     if max(map(len, lines[:100])) > _LONGEST_LINE:
         raise RecordingError(f"{path} has a line of {max(map(len, lines[:100])):,} characters")
     found = delimiter or max(DELIMITERS, key=lambda one: lines[0].count(one))
-    rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=found))
+    try:
+        rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=found))
+    except csv.Error as error:
+        raise RecordingError(f"{path} cannot be read as rows: {error}") from error
     header = [field.strip() for field in rows[0]]
     width, body = len(header), rows[1:]
     # A delimiter at the end of each row makes a field that nobody named.
@@ -170,18 +193,13 @@ def times_of(fields: Sequence[str], comma: bool = False) -> tuple[Floats, bool, 
     """
     if not fields:
         return None
-    first = fields[0].replace(",", ".") if comma else fields[0]
     try:
-        float(first)
+        values = np.array([field.replace(",", ".") for field in fields] if comma else fields, float)
     except ValueError:
         return _dates(fields)
-    try:
-        values = np.array(
-            [float(field.replace(",", ".") if comma else field) for field in fields], np.float64
-        )
-    except ValueError:
+    if not np.isfinite(values).all():
         return None
-    size = float(np.nanmedian(np.abs(values)))
+    size = float(np.median(np.abs(values)))
     for least, scale in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (1e8, 1.0)):
         if size >= least:
             return values / scale, True, ""
@@ -193,7 +211,10 @@ def _dates(fields: Sequence[str]) -> tuple[Floats, bool, str] | None:
     found, naive = np.empty(len(fields)), False
     try:
         for k, field in enumerate(fields):
-            moment = datetime.fromisoformat(field.replace("Z", "+00:00").replace("/", "-"))
+            plain = field.replace("Z", "+00:00").replace("/", "-")
+            # Python 3.10 takes three digits or six, and programs write two, seven or nine.
+            plain = _FRACTION.sub(lambda part: f".{part[1][:6]:0<6}", plain, count=1)
+            moment = datetime.fromisoformat(plain)
             if moment.tzinfo is None:
                 naive = True
                 moment = moment.replace(tzinfo=timezone.utc)
