@@ -35,14 +35,11 @@ _MILLI, _TEXTS = ("time_ms", "timestamp_ms", "milliseconds"), 10_000
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    """Tell by the name, and by a first line that is a header."""
+    """Tell by the name, and that it is text."""
     name = path.name.removesuffix(".gz")
     if not name.lower().endswith(_ENDS):
         return False
-    if path.suffix == ".gz":
-        return True
-    first = head.split(b"\n", 1)[0].decode("latin-1")
-    return b"\x00" not in head and any(character.isalpha() for character in first)
+    return path.suffix == ".gz" or b"\x00" not in head
 
 
 def look(
@@ -55,6 +52,10 @@ def look(
 ) -> Found:
     """Look into a table; see :func:`bioxedge.readers.find`."""
     text = read_rows(path)
+    if not any(character.isalpha() for field in text.header for character in field):
+        raise RecordingError(
+            f"{path} begins with {shown(text.header[0])}: write the columns' names above it"
+        )
     remarks: list[str] = []
     if text.comma:
         remarks.append("numbers are read with decimal commas")
