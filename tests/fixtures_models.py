@@ -10,6 +10,7 @@ SMALL: dict[str, tuple[dict[str, Any], int]] = {
         {"electrodes": ("C3", "O2"), "filters": 4, "blocks": 2, "heads": 5, "inner": 130},
         400,
     ),
+    "cbramod": ({"channels": 2, "filters": 5, "blocks": 2, "heads": 4, "inner": 48}, 400),
     "hubert_ecg": (
         {
             "width": 24,

@@ -44,6 +44,11 @@ CASES = {
         400,
         (),
     ),
+    "cbramod": (
+        {"channels": 3, "filters": 5, "blocks": 3, "heads": 4, "inner": 56},
+        600,
+        (200, 1800),
+    ),
     "hubert_ecg": (
         {
             "width": 32, "blocks": 3, "heads": 4, "inner": 48, "filters": (16,) * 5,
@@ -322,7 +327,7 @@ def test_saved_and_loaded_again(case, tmp_path: Path):
 
 def test_names_are_known_and_an_unknown_one_is_told_so():
     assert models.names() == (
-        "ecg_dualnet", "ecg_fm", "ecg_transformer", "hubert_ecg", "labram", "normwear",
+        "cbramod", "ecg_dualnet", "ecg_fm", "ecg_transformer", "hubert_ecg", "labram", "normwear",
         "openecg", "papagei",
     )  # fmt: skip
     with pytest.raises(ModelError, match=r"'resnet'.*papagei"):
@@ -344,6 +349,8 @@ def test_an_unknown_option_is_told_the_known_ones(name):
         ("ecg_transformer", {"patch": 7}, "patch is 7"),
         ("ecg_transformer", {"samples": 10}, "10 samples do not fill"),
         ("ecg_transformer", {"dropout": 1.0}, "dropout is 1.0"),
+        ("cbramod", {"filters": 8}, "filters is 8: their norm has 5 groups"),
+        ("cbramod", {"heads": 5}, "5 heads do not do"),
         ("labram", {"filters": 6}, "filters is 6"),
         ("labram", {"heads": 7}, "7 heads do not divide a width of 200"),
         ("hubert_ecg", {"strides": (4, 2)}, "5, 5 and 2: give one of each"),
@@ -454,6 +461,8 @@ def test_papagei_loads_wrapped_and_prefixed_files_and_drops_only_what_it_lists(
 
 # model, options, published parameters, what of them a chain drops, samples, tokens, features
 PUBLISHED = {
+    # by the authors' code; their paper says 4.0
+    "cbramod": ("cbramod", {}, 4.924e6, 200 + 40_200, 6000, 19 * 30, 200),
     "labram": ("labram", {}, 5.8e6, 0, 600, 19, 200),
     "labram for ISRUC": ("labram", {"seconds": 30}, 5.8e6, 0, 6000, 181, 200),
     "hubert_ecg small": ("hubert_ecg", {"size": "small"}, 30.2e6, 512 + 128, 6000, 93, 512),
@@ -566,6 +575,58 @@ def test_microvolts_are_scaled_inside():
     chain.stem.conv1.register_forward_hook(lambda *call: seen.append(call[-1]))
     chain(100 * x)
     assert torch.allclose(seen[0], patch, atol=1e-6)
+
+
+# --- CBraMod --------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_cbramod_computes_what_its_authors_layers_compute():
+    chain = build("cbramod")[0]
+    stem, block = chain.stem, chain.blocks[0]
+    x = 40 * signal(chain, 600)
+    patches = (x / 100).reshape(2, 1, 9, 200)
+    inner = torch.nn.Sequential(
+        stem.conv1, stem.norm1, torch.nn.GELU(), stem.conv2, stem.norm2, torch.nn.GELU(),
+        stem.conv3, stem.norm3, torch.nn.GELU(),
+    )  # fmt: skip
+    shape = inner(patches).permute(0, 2, 1, 3).reshape(2, 3, 3, 40)
+    spectrum = torch.fft.rfft(patches, norm="forward").abs().reshape(2, 3, 3, 101)
+    h = shape + stem.spectrum(spectrum)
+    h = h + stem.positions(h.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    assert torch.allclose(stem(x), h, atol=1e-6)
+
+    normed, parts = block.norm1(h), []
+    for ours, part in ((block.space, normed[..., :20]), (block.time, normed[..., 20:])):
+        theirs = torch.nn.MultiheadAttention(20, 2, batch_first=True)
+        theirs.in_proj_weight.copy_(ours.qkv.weight)
+        theirs.in_proj_bias.copy_(ours.qkv.bias)
+        theirs.out_proj.load_state_dict(ours.out.state_dict())
+        across = part.transpose(1, 2) if ours is block.space else part
+        rows = across.reshape(6, 3, 20)
+        found = theirs(rows, rows, rows, need_weights=False)[0].reshape(2, 3, 3, 20)
+        parts.append(found.transpose(1, 2) if ours is block.space else found)
+    h = h + torch.cat(parts, -1)
+    wanted = h + block.mlp(block.norm2(h))
+    assert torch.allclose(block(stem(x)), wanted, atol=1e-6)
+
+
+def test_cbramod_learns_from_a_silent_second():
+    chain = build("cbramod")[0].train()
+    chain(torch.zeros(1, 3, 200)).square().mean().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in chain.parameters())
+
+
+@torch.no_grad()
+def test_channels_and_seconds_meet_in_the_halves_that_are_theirs():
+    block = build("cbramod")[0].blocks[0]
+    h = torch.randn(1, 3, 4, 40)
+    other = h.clone()
+    other[0, 1, 2] = torch.randn(40)
+    moved = (block(other) - block(h)).abs().amax(-1)[0] > 1e-6
+    wanted = torch.zeros(3, 4, dtype=torch.bool)
+    wanted[1], wanted[:, 2] = True, True  # its channel and its second, nothing else
+    assert torch.equal(moved, wanted)
 
 
 # --- ECG-FM ---------------------------------------------------------------------------

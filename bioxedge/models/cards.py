@@ -28,6 +28,12 @@ from bioxedge.models.reference import (
 
 TWELVE_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
+# The order in which CBraMod's authors take the recordings of the Temple University Hospital.
+TUH_ELECTRODES = (
+    "FP1", "FP2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2",
+    "F7", "F8", "T3", "T4", "T5", "T6", "FZ", "CZ", "PZ",
+)  # fmt: skip
+
 NOT_STATED = "not stated"
 
 # A ratio of rates with greater terms is a slip, not a sensor.
@@ -234,6 +240,25 @@ _ZSCORE = (spec.ZScore(),)
 _HUBERT_FILTER = ForwardBackwardFIR(0.05, 47.0, taps=151, pad=453)
 
 _CARDS = (
+    Card(
+        name="cbramod",
+        title="CBraMod",
+        paper="Wang et al., ICLR 2025",
+        origin="huggingface.co/weighting666/CBraMod, pretrained_weights.pth",
+        licence="MIT",
+        sizes=(Size("base", 12, "200", 4.9),),
+        contract=Contract(
+            modality="eeg",
+            rate=200.0,
+            unit="uV",
+            scale="µV / 100, cut into seconds",
+            channels=TUH_ELECTRODES,
+            shortest=200,
+            multiple=200,
+            windows="whole seconds, of any number of electrodes; pretrained on 30 s of these 19",
+            filters=(_band(0.3, 75.0),),
+        ),
+    ),
     Card(
         name="ecg_dualnet",
         title="ECG-DualNet++ XL",
