@@ -17,7 +17,7 @@ import msgspec
 
 from bioxedge import manifestfile, onnxfile
 from bioxedge.atomic import aside, write_directory
-from bioxedge.decide import Decider
+from bioxedge.decide import Decider, ValueDecider
 from bioxedge.errors import BundleError
 from bioxedge.goldenfile import GoldenData, unpack
 from bioxedge.manifest import Golden, Manifest, Variant
@@ -117,9 +117,12 @@ class Bundle:
         memory = memory_for(about.input, about.stream, about.window)
         return Judge(about.input, about.input.expect, about.quality, memory=memory)
 
-    def decider(self) -> Decider:
-        """Make what chooses a label for each window as this bundle says, fresh."""
-        return Decider(self.manifest.output.labels, self.manifest.output.decision)
+    def decider(self) -> Decider | ValueDecider:
+        """Make what says a label or a value of each window as this bundle says, fresh."""
+        output = self.manifest.output
+        if output.value is not None:
+            return ValueDecider(output.value, output.decision)
+        return Decider(output.labels, output.decision)
 
 
 def seal(raw: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From probabilities, window after window, to what is said."""
+"""From a model's answers, window after window, to what is said."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioxedge.errors import BundleError
-from bioxedge.manifest import Decision
+from bioxedge.manifest import Decision, Value
 
 Probabilities = npt.NDArray[np.floating]
 
@@ -27,11 +27,36 @@ class Decided:
         Why nothing is said.
     smoothed : ndarray of float64, shape [labels], or None
         The probabilities that were decided on; None where they are not smoothed.
+    value : float or None
+        What is said where a value is told, smoothed.
     """
 
     label: str | None
     reason: str | None
     smoothed: npt.NDArray[np.float64] | None = None
+    value: float | None = None
+
+
+class _Mean:
+    """An exponential mean over windows; one that is skipped counts as time."""
+
+    def __init__(self, smoothing: float) -> None:
+        self._smoothing = smoothing
+        self._mean: npt.NDArray[np.float64] | None = None
+        self._skipped = 0  # windows since the mean was last told anything
+
+    def skip(self) -> None:
+        """Note a window that tells nothing."""
+        self._skipped += 1
+
+    def take(self, now: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Take a window's answers into the mean; give a copy of it."""
+        mean: npt.NDArray[np.float64] = now
+        if self._mean is not None:
+            weight = -math.expm1(-(1 + self._skipped) / self._smoothing)
+            mean = self._mean + weight * (now - self._mean)
+        self._mean, self._skipped = mean, 0
+        return np.array(mean, np.float64)
 
 
 class Decider:
@@ -68,8 +93,7 @@ class Decider:
 
     def reset(self) -> None:
         """Forget everything, as if new: the stream began afresh."""
-        self._mean: npt.NDArray[np.float64] | None = None
-        self._skipped = 0  # windows since the mean was last told anything
+        self._mean = _Mean(self._decision.smoothing)
         self._said: str | None = None
         self._held = 0  # windows for which what is said must still stay
         self._leader: str | None = None
@@ -78,7 +102,7 @@ class Decider:
 
     def skip(self) -> None:
         """Note a window that the model was not asked about."""
-        self._skipped += 1
+        self._mean.skip()
         self._no_winner()
 
     def push(self, probabilities: Probabilities | Mapping[str, float]) -> Decided:
@@ -94,7 +118,7 @@ class Decider:
             Not one finite number for each label.
         """
         now = self._values(probabilities)
-        smoothed = self._smooth(now) if self._decision.smoothing else None
+        smoothed = self._mean.take(now) if self._decision.smoothing else None
         judged = now if smoothed is None else smoothed
         best = int(np.argmax(judged))
         label, share, threshold = self._labels[best], float(judged[best]), self._decision.threshold
@@ -121,15 +145,6 @@ class Decider:
             )
         return now
 
-    def _smooth(self, now: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Take a window's probabilities into the mean; give a copy of it."""
-        mean: npt.NDArray[np.float64] = now
-        if self._mean is not None:
-            weight = -math.expm1(-(1 + self._skipped) / self._decision.smoothing)
-            mean = self._mean + weight * (now - self._mean)
-        self._mean, self._skipped = mean, 0
-        return np.array(mean, np.float64)
-
     def _no_winner(self) -> None:
         """Let a window pass that nobody has won."""
         self._held = max(0, self._held - 1)
@@ -145,3 +160,59 @@ class Decider:
             self._held -= 1
         elif label != self._said and self._won >= self._decision.patience:
             self._said, self._held = label, self._decision.refractory
+
+
+class ValueDecider:
+    """Says a value for each window, smoothed; or nothing, where the model lost its way.
+
+    An answer that is further outside the range of training than that range is wide is no
+    measurement: nothing is said of its window, which counts as skipped. What is smoothed, and
+    how, is as for :class:`Decider`.
+
+    Parameters
+    ----------
+    value : Value
+    decision : Decision
+        Its smoothing; a value has no other rule.
+    """
+
+    def __init__(self, value: Value, decision: Decision) -> None:
+        self._value, self._decision = value, decision
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as if new: the stream began afresh."""
+        self._mean = _Mean(self._decision.smoothing)
+
+    def skip(self) -> None:
+        """Note a window that the model was not asked about."""
+        self._mean.skip()
+
+    def push(self, answer: npt.NDArray[np.floating]) -> Decided:
+        """Decide on one window.
+
+        Parameters
+        ----------
+        answer : ndarray of shape [1]
+            In the value's unit.
+
+        Raises
+        ------
+        BundleError
+            Not one finite number.
+        """
+        value, now = self._value, np.array(answer, np.float64)
+        if now.shape != (1,) or not np.isfinite(now).all():
+            raise BundleError(
+                f"{now.tolist()} is no value of {value.name}: check the bundle with bioxedge verify"
+            )
+        if not value.holds(float(now[0])):
+            self.skip()
+            reason = (
+                f"out of range: the model answers {value.text(float(now[0]))}, training saw "
+                f"{value.text(value.low)} to {value.text(value.high)}"
+            )
+            return Decided(None, reason)
+        smoothed = self._mean.take(now) if self._decision.smoothing else None
+        told = now if smoothed is None else smoothed
+        return Decided(None, None, smoothed, float(told[0]))

@@ -26,12 +26,18 @@ class GoldenData:
     windows : ndarray of float32, shape [windows, channels, length]
         What the pieces are cut into, in order.
     probabilities : ndarray of float32, shape [windows, labels]
-        What the model answered where it was exported.
+        What the model answered where it was exported; of a value, [windows, 1] in its unit, and
+        the file calls it ``values``.
     """
 
     raw: npt.NDArray[np.float64]
     windows: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float32]
+
+    @property
+    def answers(self) -> npt.NDArray[np.float32]:
+        """The same, whatever it consists of."""
+        return self.probabilities
 
 
 def pack(golden: GoldenData) -> bytes:
@@ -40,8 +46,16 @@ def pack(golden: GoldenData) -> bytes:
     raw, windows, probabilities = map(
         np.ascontiguousarray, (golden.raw, golden.windows, golden.probabilities)
     )
-    np.savez(file, raw=raw, windows=windows, probabilities=probabilities)
+    if _answers(probabilities.shape[1]) == "values":
+        np.savez(file, raw=raw, windows=windows, values=probabilities)
+    else:
+        np.savez(file, raw=raw, windows=windows, probabilities=probabilities)
     return file.getvalue()
+
+
+def _answers(numbers: int) -> str:
+    """Name the answers by how many numbers each is: two labels or more, or one value."""
+    return "probabilities" if numbers > 1 else "values"
 
 
 def unpack(raw: bytes, manifest: Manifest) -> GoldenData:
@@ -53,11 +67,12 @@ def unpack(raw: bytes, manifest: Manifest) -> GoldenData:
         Anything that :func:`pack` would not have written.
     """
     name = manifest.golden.file
-    count = manifest.golden.windows
+    count, numbers = manifest.golden.windows, manifest.output.answers
+    named = _answers(numbers)
     shapes: dict[str, tuple[tuple[int | None, ...], type]] = {
         "raw": ((None, len(manifest.input.channels), None), np.float64),
         "windows": ((count, *manifest.variant().input.shape[1:]), np.float32),
-        "probabilities": ((count, len(manifest.output.labels)), np.float32),
+        named: ((count, numbers), np.float32),
     }
     found: dict[str, Any] = {}
     try:
@@ -74,7 +89,7 @@ def unpack(raw: bytes, manifest: Manifest) -> GoldenData:
         raise
     except Exception as error:  # zipfile and NumPy fail in a dozen ways on bytes like these
         raise BundleError(f"{name} cannot be read: {error}") from error
-    return GoldenData(**found)
+    return GoldenData(found["raw"], found["windows"], found[named])
 
 
 def _array(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -29,6 +30,8 @@ from bioxedge.spec import (
 
 FORMAT = 2
 """What is written; format 1 is read, too."""
+LATER = (("output", "value"),)
+"""What format 2 got after bundles of it were written: part and key, None where it is absent."""
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 # One plain name: no separator, no leading dot, so no path can leave the directory.
@@ -52,8 +55,8 @@ class Variant(Struct, frozen=True):
 
     ``precision`` is that of the file's weights, but for ``bf16``: that is the arithmetic, and the
     file is usually that of ``fp32``, the only one that two variants may share.
-    ``tolerance`` bounds the difference of a probability; ``agreement`` is the least share of
-    golden windows that are given the same label.
+    ``tolerance`` bounds the difference of a probability, or of a value as a share of its range;
+    ``agreement`` is the least share of golden windows that are given the same label.
     """
 
     file: FileName
@@ -89,11 +92,12 @@ class Golden(Struct, frozen=True):
 class Calibration(Struct, frozen=True):
     """What the graph does to its logits: divide by the temperature, add each label's bias.
 
-    Stated here, carried out in the graph.
+    A value is treated the same way, with one bias in its unit. Stated here, carried out in the
+    graph.
     """
 
     temperature: Rate
-    bias: Annotated[tuple[float, ...], Meta(min_length=2)]
+    bias: Annotated[tuple[float, ...], Meta(min_length=1)]
 
 
 class Decision(Struct, frozen=True):
@@ -102,7 +106,8 @@ class Decision(Struct, frozen=True):
     ``smoothing`` is the time constant, in windows, of an exponential mean of the probabilities
     (0: none). Below ``threshold`` the likeliest label has not won and nothing is said.
     ``patience`` is how many windows in a row another label must win before it is said.
-    ``refractory`` is for how many windows after a change there can be no other.
+    ``refractory`` is for how many windows after a change there can be no other. A value is
+    smoothed, and nothing else.
     """
 
     smoothing: Annotated[float, Meta(ge=0)] = 0.0
@@ -111,12 +116,53 @@ class Decision(Struct, frozen=True):
     refractory: Count = 0
 
 
-class Output(Struct, frozen=True):
-    """Labels in the order of the probabilities, and how one is chosen."""
+class Value(Struct, frozen=True):
+    """A value that is told in place of a label, and the range in which it was learnt.
 
-    labels: Annotated[tuple[Text, ...], Meta(min_length=2)]
+    ``low`` and ``high`` are the least and the greatest value of training, in the ``unit``.
+    """
+
+    name: Text
+    unit: Text
+    low: float
+    high: float
+
+    @property
+    def range(self) -> float:
+        """From ``low`` to ``high``: what differences are a share of."""
+        return self.high - self.low
+
+    @property
+    def digits(self) -> int:
+        """Decimals in which it is told: steps of half a percent of the range, or finer."""
+        return min(max(0, math.ceil(-math.log10(max(self.range / 200, 1e-12)))), 12)
+
+    def holds(self, number: float) -> bool:
+        """Whether it is no further outside the range than the range is wide."""
+        return self.low - self.range <= number <= self.high + self.range
+
+    def text(self, number: float) -> str:
+        """Give a number with its unit, for people."""
+        return f"{number:.{self.digits}f} {self.unit}"
+
+
+class Output(Struct, frozen=True):
+    """Labels in the order of the probabilities, and how one is chosen; or a value."""
+
+    labels: tuple[Text, ...]
     calibration: Calibration
     decision: Decision = Decision()
+    value: Value | None = None
+
+    @property
+    def answers(self) -> int:
+        """How many numbers the graph gives for a window."""
+        return len(self.labels) if self.value is None else 1
+
+    @property
+    def scale(self) -> float:
+        """What differences between answers are a share of: 1 for probabilities."""
+        return 1.0 if self.value is None else self.value.range
 
 
 # -- clause 8: where it comes from ------------------------------------------------------
@@ -221,12 +267,25 @@ class Manifest(Struct, frozen=True):
         return self.model[name]
 
 
-def digest(manifest: Struct) -> str:
-    """SHA-256 of the manifest's canonical JSON without its ``digest``.
+def document(manifest: Struct) -> dict[str, Any]:
+    """Give a manifest as the plain values that are written.
+
+    What :data:`LATER` names is left out where it says nothing, so that bundles from before it
+    was there, and those that have no use for it, read the same as ever.
+    """
+    tree: dict[str, Any] = msgspec.to_builtins(manifest)
+    for part, key in LATER:
+        if key in tree.get(part, {}) and tree[part][key] is None:
+            del tree[part][key]
+    return tree
+
+
+def digest(manifest: Struct | dict[str, Any]) -> str:
+    """SHA-256 of a manifest's canonical JSON, as it is written, without its ``digest``.
 
     It guards against damage and slips of an editor, not against malice.
     """
-    fields = msgspec.to_builtins(manifest)
-    fields.pop("digest")
+    fields = dict(manifest) if isinstance(manifest, dict) else document(manifest)
+    fields.pop("digest", None)
     canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -6,14 +6,18 @@ Unknown keys and formats are errors that name the path.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 
 from bioxedge import dsp
 from bioxedge.errors import ManifestError
-from bioxedge.manifest import FORMAT, MadeBy, Manifest, Variant, digest
+from bioxedge.manifest import FORMAT, MadeBy, Manifest, Output, Variant, digest, document
 from bioxedge.manifest1 import Manifest1
 from bioxedge.spec import Filter, Resample, numbers
+
+FINEST = 1e-6
+"""A value's range is wider than this share of its size."""
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -51,11 +55,13 @@ def decode(raw: bytes) -> Manifest:
         contradict each other, or a content that is not as it was written.
     """
     try:
-        written = _decode(raw)
+        about = msgspec.json.decode(raw)
+        written = _decode(raw, about)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestError(f"manifest.json cannot be read: {_placed(error)}") from error
-    # The digest comes first: nothing is built from numbers that a flipped bit may have made.
-    if written.digest != digest(written):
+    # The digest comes first: nothing is built from numbers that a flipped bit may have made. It
+    # is that of the document, so that a field which came later changes no older one.
+    if written.digest != digest(about):
         raise ManifestError(
             "manifest.json does not match its digest: it was changed or damaged after it was "
             "written; build the bundle again"
@@ -70,9 +76,8 @@ def decode(raw: bytes) -> Manifest:
     return manifest
 
 
-def _decode(raw: bytes) -> Manifest | Manifest1:
+def _decode(raw: bytes, about: Any) -> Manifest | Manifest1:
     """Decode the bytes as the format that they say they have."""
-    about = msgspec.json.decode(raw)
     found = about.get("format") if isinstance(about, dict) else type(about).__name__
     if type(found) is not int or found not in (1, FORMAT):
         raise ManifestError(
@@ -102,13 +107,7 @@ def check(manifest: Manifest) -> None:
             path = f"$.stream.stages[{index}].warmup"
             _require(stage.warmup is not None, path, "a stage declares its warm-up in samples")
     chain = dsp.Stages(manifest.stream.stages, manifest.input)
-    labels, bias = manifest.output.labels, manifest.output.calibration.bias
-    _require(len(set(labels)) == len(labels), "$.output.labels", f"labels repeat: {labels}")
-    _require(
-        len(bias) == len(labels),
-        "$.output.calibration.bias",
-        f"{len(bias)} values do not fit {len(labels)} labels",
-    )
+    _check_output(manifest.output)
     _check_model(manifest, len(chain.channels))
     _check_origin(manifest.made_by)
 
@@ -126,9 +125,40 @@ def _check_sensor(manifest: Manifest) -> None:
     )
 
 
+def _check_output(output: Output) -> None:
+    """Hold labels, or the value that is told in their place, against the calibration."""
+    labels, value, bias = output.labels, output.value, output.calibration.bias
+    _require(len(set(labels)) == len(labels), "$.output.labels", f"labels repeat: {labels}")
+    if value is None:
+        _require(len(labels) > 1, "$.output.labels", f"{len(labels)} of 2 labels or more")
+    else:
+        _require(not labels, "$.output.labels", f"a value is told, and labels are: {labels}")
+        # Of what float32 cannot tell apart, no share can be taken.
+        least = FINEST * max(abs(value.low), abs(value.high))
+        _require(
+            least < value.range < math.inf,
+            "$.output.value.high",
+            f"from {value.low} to {value.high} is no range of values",
+        )
+        for field, none in (("threshold", 0.0), ("patience", 1), ("refractory", 0)):
+            found = getattr(output.decision, field)
+            path, why = f"$.output.decision.{field}", f"{found} chooses labels: a value has none"
+            _require(found == none, path, why)
+    _require(
+        len(bias) == output.answers,
+        "$.output.calibration.bias",
+        f"{len(bias)} values do not fit {_answers(output)}",
+    )
+
+
+def _answers(output: Output) -> str:
+    """Say what a window is answered with."""
+    return "one value" if output.value else f"{len(output.labels)} labels"
+
+
 def _check_model(manifest: Manifest, channels: int) -> None:
     """Hold files and shapes against the rest."""
-    length, labels = manifest.window.length, manifest.output.labels
+    length, output = manifest.window.length, manifest.output
     _check_shared(manifest)
     own = {variant.file: None for variant in manifest.model.values()}
     files = [*own, manifest.golden.file]
@@ -141,9 +171,9 @@ def _check_model(manifest: Manifest, channels: int) -> None:
             f"{list(variant.input.shape)} does not fit a window of [1, {channels}, {length}]",
         )
         _require(
-            variant.output.shape == (1, len(labels)),
+            variant.output.shape == (1, output.answers),
             f"$.model.{name}.output.shape",
-            f"{list(variant.output.shape)} does not fit {len(labels)} labels",
+            f"{list(variant.output.shape)} does not fit {_answers(output)}",
         )
 
 
@@ -186,7 +216,7 @@ def _check_origin(made_by: MadeBy) -> None:
 
 def _render(manifest: Manifest | Manifest1) -> bytes:
     """Give the bytes of ``manifest.json``."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(document(manifest)), indent=2) + b"\n"
 
 
 def _placed(error: Exception) -> str:
