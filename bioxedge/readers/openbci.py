@@ -113,6 +113,8 @@ def _table(
     if len(rows[-1]) != width:
         rows = rows[:-1]  # cut off while it was written
         remarks.append("its last row was cut off: left out")
+    if not rows:
+        raise RecordingError(f"{path} has no whole row below its header")
     odd = next((k for k, row in enumerate(rows) if len(row) != width), None)
     if odd is not None:
         raise RecordingError(f"{path}: row {odd + 1} has {len(rows[odd])} fields, not {width}")
