@@ -101,7 +101,9 @@ def test_columns_say_which_is_which(tmp_path):
     assert read(source).tobytes() == taken.samples[[2, 0]].tobytes()
     with pytest.raises(SourceError, match=r"has a, b, c and not .*II, V1.*columns=a\+b"):
         replay(tmp_path / "rec", two)
-    with pytest.raises(SourceError, match="takes 2 channels: name one for each of II, V1"):
+    with pytest.raises(
+        SourceError, match=r"names 1 \(c\), the bundle takes 2 \(II, V1\): name one for"
+    ):
         replay(tmp_path / "rec", two, columns=("c",))
     with pytest.raises(SourceError, match="has no channel x: it has a, b, c"):
         replay(tmp_path / "rec", two, columns=("c", "x"))
@@ -153,6 +155,10 @@ def test_of_a_session_the_stream_that_fits_is_taken(tmp_path):
     assert "250 Hz" in replay(tmp_path / "s", ECG, stream="chest").name
     with pytest.raises(SignalError, match="is PPG"):
         replay(tmp_path / "s", ECG, stream="wrist")
+    recording.save(ecg("a.u.", names=("II",), modality="ppg"), tmp_path / "t" / "wrist")
+    recording.save(ecg("a.u.", modality="eeg"), tmp_path / "t" / "head")
+    with pytest.raises(SignalError, match="is PPG"):
+        replay(tmp_path / "t", ECG)
     with pytest.raises(SourceError, match="has no stream 'neck': it has back"):
         replay(tmp_path / "s", ECG, stream="neck")
 

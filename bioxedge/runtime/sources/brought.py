@@ -88,8 +88,8 @@ def replay(
         raise SourceError("a replay is brought to channels and a rate: say both")
     if columns is not None and len(columns) != len(names):
         raise SourceError(
-            f"columns names {', '.join(columns)}, the bundle takes {len(names)} channels: name one "
-            f"for each of {', '.join(names)}, joined by +"
+            f"columns names {len(columns)} ({', '.join(columns)}), the bundle takes {len(names)} "
+            f"({', '.join(names)}): name one for each, joined by +"
         )
     found = _choose(_streams(Path(folder)), folder, wanted, stream, columns)
     picked = tuple(columns or _columns(found, wanted))
@@ -159,6 +159,8 @@ def _choose(
         fitting = [one for one in alike if _lone(one, wanted)]
     if len(fitting) > 1:
         fitting = [one for one in fitting if one.about.rate == wanted.rate] or fitting
+    if not fitting:  # of another modality, which is said then
+        fitting = [one for one in there if set(names) <= set(one.about.names)]
     if len(fitting) == 1:
         return fitting[0]
     many = "more than one fits" if fitting else "none fits"
