@@ -34,7 +34,7 @@ def sensor(rate: float) -> spec.Input:
 
 def test_there_is_a_card_for_every_name() -> None:
     assert models.names() == tuple(CARDS) == tuple(sorted(CARDS))
-    with pytest.raises(ModelError, match=r"'resnet': choose one of ecg_dualnet, "):
+    with pytest.raises(ModelError, match=r"'resnet': choose one of cbramod, "):
         card("resnet")
 
 

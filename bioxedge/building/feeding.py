@@ -13,7 +13,7 @@ import torch
 
 from bioxedge import dsp, models, units
 from bioxedge.errors import ModelError, RecipeError
-from bioxedge.models import checkpoint, licences
+from bioxedge.models import cards, checkpoint, licences
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Recipe, Side
 from bioxedge.spec import Scale
@@ -64,7 +64,7 @@ def opened(recipe: Recipe, base: Path) -> dict[str, Chain]:
             wanted = side.model
             if not checkpoint.ours(base / wanted.checkpoint):
                 _hold(side, f"$.{name}")
-            if wanted.checkpoint != "pip:openecg":  # of one's own the card is known only here
+            if cards.own(wanted.name):  # whose card is known only here
                 licences.check_card(
                     models.card(wanted.name),
                     wanted.licence,

@@ -53,9 +53,8 @@ def contradiction(published: Card, licence: str, non_commercial: bool) -> str | 
     if not published.non_commercial or non_commercial or forbids(licence) is not False:
         return None
     return (
-        f"{published.name} was published under {published.licence}, which forbids commercial use; "
-        f"the recipe says {licence}, which allows it: write the licence that the weights came "
-        "with, and non_commercial = true if these are others"
+        f"{published.name} was published under {published.licence}, which forbids commercial use, "
+        f"the recipe says {licence}: write the licence that the weights came with"
     )
 
 
