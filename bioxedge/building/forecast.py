@@ -139,7 +139,9 @@ def _real(chain: Chain, about: Any) -> Chain:
 
 def _timed(chain: Chain, samples: int, batch: int) -> float:
     """Time a window of a batch, in seconds."""
-    windows = torch.randn(batch, chain.channels, samples, generator=torch.Generator().manual_seed(0))
+    windows = torch.randn(
+        batch, chain.channels, samples, generator=torch.Generator().manual_seed(0)
+    )
     with torch.inference_mode():
         chain(windows)
         began, count = time.perf_counter(), 0

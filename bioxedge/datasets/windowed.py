@@ -14,7 +14,9 @@ def stream_of(side: Side) -> spec.StreamSpec:
 
 def window_of(side: Side, hop: int = 0) -> spec.WindowSpec:
     """Describe a side's windows; ``hop`` in place of the recipe's."""
-    return spec.WindowSpec(length=side.length, hop=hop or side.hop or side.length, then=side.finished)
+    return spec.WindowSpec(
+        length=side.length, hop=hop or side.hop or side.length, then=side.finished
+    )
 
 
 def streamed_rate(side: Side) -> float:
