@@ -47,9 +47,7 @@ def rate_of(times: Floats) -> float:
     if len(steps) < 2 or not (steps > 0).any():
         raise RecordingError("its times do not go on: give its rate with --rate")
     middle = float(np.median(steps))
-    # Pauses tell nothing of the rate; stamps that were rounded, or came in bursts, do on average.
-    near = steps < 4 * middle if middle > 0 else np.ones(len(steps), bool)
-    real = int(near.sum()) / float(steps[near].sum())
+    real = 1.0 / _measured(steps, bool(np.mean(np.abs(steps - middle) < 0.5 * middle) > _EVEN))[0]
     nearest = min(KNOWN_RATES, key=lambda known: abs(known - real) / known)
     return nearest if abs(nearest - real) <= _NEAR * nearest else round(real, 6)
 
@@ -96,7 +94,9 @@ def places_of(times: Floats, rate: float) -> Whole:
     if (times[-1] - times[0]) * rate > _LARGEST:
         raise RecordingError(f"its times span {(times[-1] - times[0]) / 86400:.0f} days: a slip")
     even = bool(np.mean(np.abs(steps - 1 / rate) < 0.5 / rate) > _EVEN)
-    period = _period(steps, 1 / rate, even)
+    period, unsure = _measured(steps, even)
+    if not 3 * unsure < abs(period - 1 / rate) <= _NEAR / rate:
+        period = 1 / rate
     places = order + _missing(times, period, even, rate)
     if even:
         return places
@@ -128,17 +128,24 @@ def _missing(times: Floats, period: float, even: bool, rate: float) -> Whole:
     return found
 
 
-def _period(steps: Floats, nominal: float, even: bool) -> float:
-    """Measure the sensor's own period in seconds; pauses and lost rows tell nothing of it."""
+def _measured(steps: Floats, even: bool) -> tuple[float, float]:
+    """Measure the sensor's own period in seconds, and by how much that may be off.
+
+    Pauses and lost rows tell nothing of it.
+    """
     if not even:
         # A burst tells nothing of it either; many of them do.
         rows = max(1, min(256, len(steps) // 8))
         count = len(steps) // rows
         steps = steps[: count * rows].reshape(count, rows).mean(axis=1)
-    near = steps[steps < 1.25 * float(np.median(steps))] if not even else steps
-    near = near[np.abs(near - nominal) < 0.5 * nominal]
-    found = float(near.mean()) if len(near) else nominal
-    return found if abs(found - nominal) <= _NEAR * nominal else nominal
+        if not (steps > 0).any():
+            return float(steps.mean()), 0.0
+        steps = steps[steps > 0]
+    middle = float(np.median(steps))
+    # A row that came late has a short step after its long one: both go, or neither.
+    near = steps[np.abs(steps - middle) < (0.5 if even else 0.25) * middle]
+    near = near if len(near) else steps[steps <= middle]
+    return float(near.mean()), float(near.std() / np.sqrt(len(near)))
 
 
 def _level(late: Floats, share: float) -> float:
