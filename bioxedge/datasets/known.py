@@ -126,6 +126,8 @@ def of_marks(marks: Sequence[Mark], task: Task, moments: Floats, seconds: float)
         for mark in sorted(marks, key=lambda mark: mark.start)
         if mark.text in task.texts
     ]
+    if not held:
+        return np.full(len(moments), np.nan)
     begins = np.array([mark.start for mark, _ in held])
     nexts = [*begins[1:].tolist(), math.inf]
     ends = np.array(
@@ -138,7 +140,5 @@ def of_marks(marks: Sequence[Mark], task: Task, moments: Floats, seconds: float)
     for begin, end, (_, label) in zip(begins, ends, held, strict=True):
         inside = np.minimum(moments + seconds, end) - np.maximum(moments, begin)
         filled[label] += np.clip(inside, 0.0, None)
-    if not held:
-        return np.full(len(moments), np.nan)
     enough = filled.max(axis=0) >= task.coverage * seconds - 1e-9
     return np.where(enough, filled.argmax(axis=0).astype(np.float64), np.nan)
