@@ -170,3 +170,12 @@ def test_two_tables_stand_beside_each_other_and_rows_that_fit_nothing_are_counte
     assert [channel.name for channel in known.channels] == ["label", "label_2"]
     assert known.facts["labels"] == {"label": ["x", "y"], "label_2": ["x", "y"]}
     assert made.remarks == tuple(f"{n}.csv: 2 of 3 rows fit no session" for n in ("one", "two"))
+
+
+def test_seconds_that_could_count_from_two_sessions_starts_are_said(tmp_path):
+    (tmp_path / "l.csv").write_text("person,time,label\nanna,0,x\nanna,2,y\n")
+    read = importing.read_table(tmp_path / "l.csv", importing.Columns.of(""))
+    found = [file(tmp_path / f"{k}.edf", person="anna") for k in (1, 2)]
+    first, second = plan(found, tables=[read]).sessions
+    assert not any("another session" in remark for remark in first.remarks)
+    assert any("another session" in remark for remark in second.remarks)

@@ -248,10 +248,16 @@ def _labelled(one: Planned, tables: Sequence[Table], taken: dict[Path, set[int]]
     remarks = list(one.remarks)
     for table in tables:
         rows = table.rows_for(one.name, one.files, one.person)
+        twice = not table.dated and table.start is not None and taken[table.path] & {*rows.tolist()}
         taken[table.path].update(rows.tolist())
         if not len(rows):
             remarks.append(f"{table.path.name} says nothing of it")
             continue
+        if twice:
+            remarks.append(
+                f"rows of {table.path.name} count from the start of this and of another session: "
+                "a column of files or sessions would tell which is meant"
+            )
         part, said = table.of_session(rows, one.t0, one.end, one.person, dated=one.dated)
         remarks += said
         if part is not None:
