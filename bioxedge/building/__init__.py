@@ -249,8 +249,8 @@ class _Work:
         data_report.write(facts, self.out / "report")
         for each in data_report.tables(self.recipe, facts):
             self.steps.console.print(each)
-        for name, line in found.windows.clocks.items():
-            self.steps.console.print(f"  clocks of {name}: {line}", highlight=False, soft_wrap=True)
+        for line in data_report.clocks(found.windows.clocks):
+            self.steps.console.print(line, highlight=False, soft_wrap=True)
         counts = {
             "source": len(found.windows.source),
             "target": len(found.windows.target),

@@ -13,6 +13,7 @@ from rich.table import Table
 from bioxedge.building.preparation import Prepared
 from bioxedge.recipes import ROLES, Recipe
 
+_CLOCKS = 4  # recordings whose clocks a terminal shows
 _MOST = 12
 """Reasons that a terminal shows."""
 
@@ -93,6 +94,15 @@ def tables(recipe: Recipe, found: dict[str, Any]) -> list[Table]:
     if found["left_out"]:
         made.append(_left(found["left_out"]))
     return made
+
+
+def clocks(found: dict[str, str]) -> list[str]:
+    """Say in a few lines what was found of both sensors' clocks; all of it is in the report."""
+    lines = [f"  clocks of {name}: {line}" for name, line in found.items()]
+    if len(lines) <= _CLOCKS:
+        return lines
+    rest = f"  and of {len(lines) - _CLOCKS} more recordings, in report/data.json"
+    return [*lines[:_CLOCKS], rest]
 
 
 def _words(role: str, known: dict[str, Any], unit: str) -> str:

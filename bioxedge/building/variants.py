@@ -13,9 +13,9 @@ from bioxedge.bridging.evaluate import score
 from bioxedge.errors import BundleError, ExportError
 from bioxedge.exporting.variants import PRECISION, variant_of
 from bioxedge.onnxfile import inspect
+from bioxedge.runtime.answers import agreement_of, spread_of, tells_apart
 from bioxedge.runtime.engine import fitting
 from bioxedge.runtime.session import Session
-from bioxedge.runtime.verify import agreement_of, spread_of, tells_apart
 
 Floats = npt.NDArray[np.float32]
 Classes = npt.NDArray[np.int64]
@@ -91,6 +91,9 @@ def make_variants(
     """
     kept: dict[str, Made] = {}
     refused: dict[str, str] = {}
+    if answers.shape[1] < 2:
+        why = "a smaller variant is proven by the labels that it keeps, and a value has none"
+        return kept, dict.fromkeys(wanted.make, why)
     task = None
     if wanted.make and held_out is not None and len(held_out[1]):
         task = _Task(graph, *held_out, classes=answers.shape[1])
