@@ -56,7 +56,7 @@ def choose_engine(
         return Engine(bundle), ""
     try:
         engine = Engine(bundle, best.variant, best.threads, [best.provider])
-        engine.hold_to(bundle.golden.windows[0], bundle.golden.probabilities[0])
+        engine.hold_to(bundle.golden.windows[0], bundle.golden.answers[0])
     except (BundleError, MissingExtraError) as error:
         say(
             f"{best.variant} on {best.provider} with {best.threads} threads, as bioxedge bench "

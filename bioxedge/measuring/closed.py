@@ -102,7 +102,7 @@ def start(task: Task, began: int) -> tuple[Cold, Bundle, Engine]:
     stream = Stream(bundle, engine=engine)
     piece = bundle.golden.raw[0]
     for due in stream.take(Chunk(piece, 0, bundle.manifest.input.rate)):
-        if stream.answer(due).probabilities:
+        if stream.answer(due).asked:
             break
     else:  # no golden window of the first piece is one that a device would ask about
         engine.run(bundle.golden.windows[0])

@@ -203,7 +203,7 @@ def split(
     """
     answers = iter(asked)
     every = [
-        (one, done, due, next(answers) if one.probabilities else None)
+        (one, done, due, next(answers) if one.asked else None)
         for (one, done), due in zip(written, dues, strict=True)
     ]
     latency: list[float] = []

@@ -112,6 +112,7 @@ class Engine:
         self.provider, self.threads = self._session.provider, self._session.threads
         self.runtime = self._session.runtime
         self._shape, self._tolerance = part.input.shape[1:], part.tolerance
+        self._scale = bundle.manifest.output.scale
 
     def run(self, window: Floats) -> Floats:
         """Answer one window.
@@ -123,7 +124,7 @@ class Engine:
         Returns
         -------
         ndarray of float32, shape [labels]
-            Probabilities, in the order of the manifest's labels.
+            Probabilities, in the order of the manifest's labels; or the one value, in its unit.
 
         Raises
         ------
@@ -152,7 +153,7 @@ class Engine:
         BundleError
             An answer that is further off than the variant's tolerance.
         """
-        off = float(np.abs(self.run(window) - golden).max())
+        off = float(np.abs(self.run(window) - golden).max()) / self._scale
         if not off <= self._tolerance:  # NaN is over every bound
             raise BundleError(
                 f"it answers a golden window {off:.2e} off, allowed is {self._tolerance:.0e}"

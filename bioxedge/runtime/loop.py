@@ -69,6 +69,7 @@ def about(source: Source, stream: Stream, clock: HostClock = SYSTEM) -> RunInfo:
         units=tuple(channel.unit for channel in manifest.input.channels),
         window=manifest.window.length * stream.hop / manifest.window.hop,
         hop=stream.hop,
+        value=manifest.output.value,
     )
 
 

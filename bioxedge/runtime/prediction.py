@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from bioxedge.manifest import Value
 from bioxedge.quality import Verdict
 
 
@@ -36,7 +37,7 @@ class Prediction:
     Attributes
     ----------
     label : str or None
-        None where nothing is said: see ``reason``.
+        None where nothing is said (see ``reason``), and where a value is.
     probabilities : dict of str to float
         For each label, in the manifest's order, as the model gave them; empty where the model
         was not asked.
@@ -60,7 +61,14 @@ class Prediction:
     loss : int or None
         Input samples of the window that were lost; None where the source cannot tell.
     reason : str or None
-        Why there is no label.
+        Why there is no label, or no value.
+    value : float or None
+        What is said where the bundle tells a value; None where nothing is said.
+    answer : float or None
+        What the model gave of the value, before anything was decided; None where it was not
+        asked.
+    quantity : Value or None
+        What ``value`` is: its name, unit and range. None where the bundle tells labels.
     """
 
     label: str | None
@@ -76,6 +84,21 @@ class Prediction:
     gap: int
     loss: int | None
     reason: str | None = None
+    value: float | None = None
+    answer: float | None = None
+    quantity: Value | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the model was asked about the window."""
+        return bool(self.probabilities) or self.answer is not None
+
+    @property
+    def said(self) -> str | None:
+        """What is said of the window, for people: the label, or the value with its unit."""
+        if self.quantity is None or self.value is None:
+            return self.label
+        return self.quantity.text(self.value)
 
     @property
     def acquired(self) -> int:
@@ -88,6 +111,14 @@ class Prediction:
         return self.t0 + self.t_end
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values for strict JSON; an unknown ``t0`` is None."""
+        """Give plain values for strict JSON; an unknown ``t0`` is None.
+
+        Label and probabilities are there, or value, answer and unit.
+        """
         t0 = self.t0 if math.isfinite(self.t0) else None
-        return {**vars(self), "t0": t0, "quality": self.quality.to_dict()}
+        about = {**vars(self), "t0": t0, "quality": self.quality.to_dict()}
+        told = {"value": about.pop("value"), "answer": about.pop("answer")}
+        if about.pop("quantity") is None or self.quantity is None:
+            return about
+        del about["label"], about["probabilities"]
+        return {**told, "unit": self.quantity.unit, **about}

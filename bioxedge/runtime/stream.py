@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioxedge.bundle import Bundle
+from bioxedge.decide import Decided
 from bioxedge.errors import BundleError, SignalError
 from bioxedge.quality import Judge, Verdict
 from bioxedge.runtime.due import Due, told
@@ -48,7 +49,7 @@ class Stream:
 
         stream = Stream(Bundle.open("ppg-alarm"))
         for prediction in stream.push(chunk):
-            print(prediction.label or prediction.reason)
+            print(prediction.said or prediction.reason)
     """
 
     def __init__(
@@ -61,7 +62,8 @@ class Stream:
         self._judge = bundle.judge()
         self._decider = bundle.decider()
         about = bundle.manifest
-        self._labels = about.output.labels
+        self._labels, self._value = about.output.labels, about.output.value
+        self._word = "label" if self._value is None else "value"
         self._rate = about.input.rate
         self._hop = about.window.hop / self._windows.rate
         self._least = 0.0 if about.quality is None else about.quality.min_real
@@ -71,7 +73,7 @@ class Stream:
         """Stand before the first sample."""
         self._events: list[Event] = []
         self._run = self._blind_until = 0
-        self._labelled = self._abstaining = False
+        self._spoken = self._abstaining = False
         self._spoiled: str | None = None  # what was wrong with the window before
         self._bad_until = 0  # absolute sample one past the last bad window
         self._settled = 0  # the run whose start was looked at
@@ -125,7 +127,7 @@ class Stream:
             What does not fit, or was pushed before: the stream is left as it was. Or values that
             float32 cannot hold; or, at first, a signal that the bundle cannot be for.
         BundleError
-            The model failed, or answered with something that is no probability.
+            The model failed, or answered with something that is no probability, or no value.
         """
         if isinstance(samples, Chunk):
             if self._feed.begun or stamps is not None or counter is not None:
@@ -231,20 +233,19 @@ class Stream:
             self._decider.reset()
         t_start, t_end = float(window.start) / self._rate, float(window.end) / self._rate
         real = 1.0 - window.filled / (math.ceil(window.end) - math.ceil(window.start))
-        label, probabilities, reason = None, {}, self._unworthy(due, real)
-        if reason is None:
-            answer = self._ask(window.samples, t_start)
-            decided = self._decider.push(answer)
-            label, reason = decided.label, decided.reason
-            probabilities = dict(zip(self._labels, answer.tolist(), strict=True))
-        else:
+        reason = self._unworthy(due, real)
+        decided, found = Decided(None, reason), ()
+        if reason is not None:
             self._decider.skip()
-        self._labelled |= label is not None
-        self._note_abstention(reason, t_end)
+        else:
+            answer = self._ask(window.samples, t_start)
+            decided, found = self._decider.push(answer), tuple(answer.tolist())
+        self._spoken |= decided.reason is None
+        self._note_abstention(decided.reason, t_end)
         now = self._clock.monotonic_ns()
         return Prediction(
-            label=label,
-            probabilities=probabilities,
+            label=decided.label,
+            probabilities=dict(zip(self._labels, found, strict=False)),  # no labels of a value
             t_start=t_start,
             t_end=t_end,
             t0=due.t0,
@@ -255,7 +256,10 @@ class Stream:
             quality=Quality(real, due.verdict),
             gap=window.filled,
             loss=window.filled if due.loss_known else None,
-            reason=reason,
+            reason=decided.reason,
+            value=decided.value,
+            answer=None if self._labels or not found else found[0],
+            quantity=self._value,
         )
 
     def _unworthy(self, due: Due, real: float) -> str | None:
@@ -264,14 +268,14 @@ class Stream:
             return f"too little is real: {real:.0%} of the window, {self._least:.0%} are needed"
         if due.verdict is None or self._judge is None:
             return None
-        if not self._labelled:
+        if not self._spoken:
             misfit = self._judge.misfit(due.verdict)
             if misfit is not None:
                 raise SignalError(misfit)
         return due.verdict.reason
 
     def _ask(self, samples: Floats, t_start: float) -> Floats:
-        """Run the model on one window; give probabilities [labels]."""
+        """Run the model on one window; give probabilities [labels], or one value."""
         if not np.isfinite(samples).all():
             raise SignalError(
                 f"the window at {t_start:.2f} s holds values beyond float32: the sensor sends "
@@ -279,18 +283,18 @@ class Stream:
             )
         answer = self.engine.run(samples)
         if not np.isfinite(answer).all():
+            what = "probabilities" if self._value is None else f"value of {self._value.name}"
             raise BundleError(
                 f"the model answered {answer.tolist()} for the window at {t_start:.2f} s: these "
-                "are no probabilities; check the bundle with bioxedge verify"
+                f"are no {what}; check the bundle with bioxedge verify"
             )
         return answer
 
     def _note_abstention(self, reason: str | None, t: float) -> None:
-        """Say when labels cease and when they come again."""
+        """Say when labels, or values, cease and when they come again."""
         if reason is not None and not self._abstaining:
-            self._events.append(
-                Event("abstention_begins", f"no label: {reason}", t, {"reason": reason})
-            )
+            said = f"no {self._word}: {reason}"
+            self._events.append(Event("abstention_begins", said, t, {"reason": reason}))
         elif reason is None and self._abstaining:
-            self._events.append(Event("abstention_ends", "labels again", t))
+            self._events.append(Event("abstention_ends", f"{self._word}s again", t))
         self._abstaining = reason is not None

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from bioxedge.manifest import Value
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.prediction import Prediction
 
@@ -59,6 +60,49 @@ class Durations:
 
 
 @dataclass
+class Values:
+    """Values that were said, in figures that do not grow.
+
+    Attributes
+    ----------
+    about : Value
+        What they are.
+    count : int
+    mean, least, most : float
+        In its unit; 0 where there are none.
+    """
+
+    about: Value
+    count: int = 0
+    mean: float = 0.0
+    least: float = 0.0
+    most: float = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.count += 1
+        self.mean += (value - self.mean) / self.count
+        first = self.count == 1
+        self.least = value if first else min(self.least, value)
+        self.most = value if first else max(self.most, value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values for JSON; where nothing was said, figures are None."""
+        found = {name: getattr(self, name) for name in ("mean", "least", "most")}
+        if not self.count:
+            found = dict.fromkeys(found)
+        return {"name": self.about.name, "unit": self.about.unit, "windows": self.count, **found}
+
+    def line(self) -> str:
+        """Give them in words."""
+        about = self.about
+        return (
+            f"{about.name} {about.text(self.mean)} on average, {self.least:.{about.digits}f} to "
+            f"{about.text(self.most)}"
+        )
+
+
+@dataclass
 class Tally:
     """What a run has done so far; kept up to date while it runs.
 
@@ -68,8 +112,10 @@ class Tally:
         Input samples seen, from the first to the last.
     labels : Counter
         Windows for each label.
+    values : Values or None
+        Of a bundle that tells a value, once there was a window.
     reasons : Counter
-        Windows without a label, for each reason.
+        Windows without a label, or a value, for each reason.
     left_out : int
         Windows that were not answered because newer ones were waiting.
     latency, age : Durations
@@ -97,15 +143,16 @@ class Tally:
     loss: int | None = 0
     rate: float | None = None
     failures: list[str] = field(default_factory=list)
+    values: Values | None = None
 
     @property
     def windows(self) -> int:
-        """Number of windows with a label or a reason."""
+        """Number of windows with a label, a value or a reason."""
         return self.latency.count
 
     @property
     def abstained(self) -> int:
-        """Number of windows without a label."""
+        """Number of windows without a label, or a value."""
         return sum(self.reasons.values())
 
     def add(self, record: Prediction | Event) -> None:
@@ -113,8 +160,12 @@ class Tally:
         if isinstance(record, Event):
             self.events[record.kind] += 1
             return
+        if record.quantity is not None and self.values is None:
+            self.values = Values(record.quantity)
         if record.label is not None:
             self.labels[record.label] += 1
+        elif record.value is not None and self.values is not None:
+            self.values.add(record.value)
         else:
             reason = (record.reason or "unknown").partition(":")[0]  # figures come after it
             known = reason in self.reasons or len(self.reasons) < _REASONS
@@ -124,11 +175,12 @@ class Tally:
         self.rate = record.rate
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON: shares by label, durations in ms."""
+        """Give plain values for JSON: shares by label or figures of values, durations in ms."""
         return {
             "windows": self.windows,
             "samples": self.samples,
             "labels": {label: n / self.windows for label, n in self.labels.most_common()},
+            **({} if self.values is None else {"value": self.values.to_dict()}),
             "abstained": dict(self.reasons.most_common()),
             "left_out": self.left_out,
             "latency_ms": self.latency.to_ms(),
@@ -142,9 +194,12 @@ class Tally:
     def line(self) -> str:
         """Give the summary as one line."""
         shares = [f"{label} {n / self.windows:.0%}" for label, n in self.labels.most_common()]
+        if self.values is not None and self.values.count:
+            shares.append(self.values.line())
         if self.abstained:
+            word = "label" if self.values is None else "value"
             why = ", ".join(reason for reason, _ in self.reasons.most_common(3))
-            shares.append(f"no label {self.abstained / self.windows:.0%} ({why})")
+            shares.append(f"no {word} {self.abstained / self.windows:.0%} ({why})")
         ms = self.latency.to_ms() or {"median": 0.0, "p95": 0.0, "max": 0.0}
         held, lost = self.gaps["filled"], self.gaps["lost"]
         if self.loss is not None:  # a board that is still away has lost what nobody saw yet

@@ -10,16 +10,11 @@ import numpy as np
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError
 from bioxedge.manifest import Golden, Variant
+from bioxedge.runtime.answers import LEAST_SPREAD, agreement_of, spread_of, tells_apart
 from bioxedge.runtime.engine import Engine
 from bioxedge.signals import Chunk
 
-TIE = 2e-4
-"""Probabilities nearer than this may change places between two machines."""
-
-LEAST_SPREAD = 1e-3
-"""Golden answers that differ by less between windows do not tell a model from a constant."""
-ALIVE = 0.1
-"""A model whose answers differ by less than this share of the golden ones' is as good as one."""
+__all__ = ["LEAST_SPREAD", "Proof", "Report", "spread_of", "verify", "verify_all"]
 
 
 @dataclass(frozen=True)
@@ -39,19 +34,22 @@ class Report:
     dsp_bitwise : bool
         Whether they are equal to the last bit.
     difference, tolerance : float
-        Largest absolute difference of probabilities, and its bound.
+        Largest absolute difference of probabilities, and its bound; of values, as a share of the
+        range that they were learnt in.
     repeat_difference : float
         The same between two runs on this machine.
     agreement, least_agreement : float
         Share of golden windows that are given the same label, and its bound. Where the two best
-        labels are a tie, either of them is the same.
+        labels are a tie, either of them is the same. 1 where a value is told.
     variant, provider : str
         What ran.
     absent : dict of str to str
         Checks that the bundle does not allow on a device, and why.
     spread : float
-        How far golden probabilities differ between windows. Below :data:`LEAST_SPREAD` a model
-        that always answers the same would pass, and the report says so.
+        How far golden answers differ between windows, as ``difference`` says it. Below
+        :data:`LEAST_SPREAD` a model that always answers the same would pass; the report says so.
+    unit : str or None
+        Of the value that is told; None where labels are.
     """
 
     name: str
@@ -70,10 +68,14 @@ class Report:
     provider: str
     absent: dict[str, str]
     spread: float
+    unit: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON."""
-        return {**asdict(self), "pass": True}
+        """Give plain values for JSON; of agreement and unit what there is."""
+        about = asdict(self)
+        for name in ("unit",) if self.unit is None else ("agreement", "least_agreement"):
+            del about[name]
+        return {**about, "pass": True}
 
     def lines(self) -> list[str]:
         """Give the report as lines of text."""
@@ -81,11 +83,14 @@ class Report:
 
     def model_line(self) -> str:
         """Say what the model was found to answer."""
+        head = f"  model   {self.variant} on {self.provider}: largest difference of a "
+        bound, again = f"(bound {self.tolerance:.0e})", f"{self.repeat_difference:.1e}"
+        if self.unit is not None:
+            share = f"{self.difference:.1e} of its range"
+            return f"{head}value {share} {bound}, between two runs {again}"
         return (
-            f"  model   {self.variant} on {self.provider}: largest difference of a probability "
-            f"{self.difference:.1e} (bound {self.tolerance:.0e}), between two runs "
-            f"{self.repeat_difference:.1e}; {self.agreement:.1%} of the labels agree (at least "
-            f"{self.least_agreement:.1%})"
+            f"{head}probability {self.difference:.1e} {bound}, between two runs {again}; "
+            f"{self.agreement:.1%} of the labels agree (at least {self.least_agreement:.1%})"
         )
 
     def _head(self) -> list[str]:
@@ -217,31 +222,28 @@ def _held(bundle: Bundle, engine: Engine) -> Report:
         bundle, "windows cut from the golden samples", windows, golden.windows,
         about.golden.dsp_tolerance,
     )  # fmt: skip
-    first, second = (np.stack([engine.run(w) for w in golden.windows]) for _ in range(2))
-    part = about.model[engine.variant]
-    found = _bounded(
-        bundle, f"{engine.variant}: probabilities", first, golden.probabilities, part.tolerance
+    runs = (np.stack([engine.run(w) for w in golden.windows]) for _ in range(2))
+    # Differences of a value are told as shares of its range: nothing else says what is small.
+    answers, first, second = (
+        each.astype(np.float64) / about.output.scale for each in (golden.answers, *runs)
     )
-    _bounded(
-        bundle,
-        f"{engine.variant}: probabilities of a second run",
-        second,
-        golden.probabilities,
-        part.tolerance,
-    )
-    agreement = agreement_of(first, golden.probabilities)
+    part, value = about.model[engine.variant], about.output.value
+    what = "probabilities" if value is None else "values, as shares of their range,"
+    found = _bounded(bundle, f"{engine.variant}: {what}", first, answers, part.tolerance)
+    again = f"{engine.variant}: {what} of a second run"
+    _bounded(bundle, again, second, answers, part.tolerance)
+    agreement = agreement_of(first, answers)
     if agreement < part.agreement:
         raise BundleError(
             f"{bundle.path}: {engine.variant} gives {agreement:.1%} of the golden windows their "
             f"label, at least {part.agreement:.1%} is asked for: use another variant, or build "
             "the bundle again"
         )
-    if not tells_apart(first, golden.probabilities):
+    if not tells_apart(first, answers):
         raise BundleError(
             f"{bundle.path}: {engine.variant} gives all {len(first)} golden windows nearly the "
-            f"same answer (probabilities differ by {spread_of(first):.1e} between windows, golden "
-            f"ones by {spread_of(golden.probabilities):.1e}): it does not hear the signal; build "
-            "the bundle again"
+            f"same answer ({what} differ by {spread_of(first):.1e} between windows, golden ones by "
+            f"{spread_of(answers):.1e}): it does not hear the signal; build the bundle again"
         )
     parts: list[Variant | Golden] = [*about.model.values(), about.golden]
     files = {part.file: part.bytes for part in parts}  # two variants may share one
@@ -261,29 +263,9 @@ def _held(bundle: Bundle, engine: Engine) -> Report:
         variant=engine.variant,
         provider=engine.provider,
         absent=about.absent,
-        spread=spread_of(golden.probabilities),
+        spread=spread_of(answers),
+        unit=None if value is None else value.unit,
     )
-
-
-def agreement_of(found: Any, golden: Any) -> float:
-    """Give the share of windows whose label is the golden one, or tied with it."""
-    rows = np.arange(len(golden))
-    lead = golden.max(axis=1).astype(np.float64) - golden[rows, found.argmax(axis=1)]
-    return float((lead <= TIE).mean())
-
-
-def spread_of(answers: Any) -> float:
-    """Give how far probabilities differ between windows, at most."""
-    return float(np.ptp(answers.astype(np.float64), axis=0).max())
-
-
-def tells_apart(found: Any, golden: Any) -> bool:
-    """Say whether answers differ between windows where golden ones do.
-
-    Where golden answers hardly differ nobody can tell, and nothing is held against a model.
-    """
-    wanted = spread_of(golden)
-    return wanted < LEAST_SPREAD or spread_of(found) >= ALIVE * wanted
 
 
 def _bounded(bundle: Bundle, what: str, found: Any, golden: Any, tolerance: float) -> float:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
+
+from bioxedge.manifest import Value
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.prediction import Prediction
 from bioxedge.signals import Chunk
@@ -18,7 +21,7 @@ class RunInfo:
     Attributes
     ----------
     labels : tuple of str
-        The bundle's, in order.
+        The bundle's, in order; none where it tells a value.
     bundle, digest : str
         The bundle's name and its manifest's digest.
     source : str
@@ -42,6 +45,8 @@ class RunInfo:
         Of the bundle's input, in order.
     window, hop : float
         Seconds of signal in a window, and from one to the next.
+    value : Value or None
+        What the bundle tells in place of labels.
     """
 
     labels: tuple[str, ...]
@@ -61,11 +66,15 @@ class RunInfo:
     units: tuple[str, ...] = ()
     window: float = 0.0
     hop: float = 0.0
+    value: Value | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON."""
+        """Give plain values for JSON; ``value`` is there only where one is told."""
+        about = dict(vars(self))
+        if about.pop("value") is not None:
+            about["value"] = msgspec.to_builtins(self.value)
         return {
-            **vars(self),
+            **about,
             "labels": list(self.labels),
             "channels": list(self.channels),
             "units": list(self.units),

@@ -7,8 +7,6 @@ import platform
 import time
 from typing import Any
 
-import numpy as np
-
 from bioxedge.errors import SinkError, SourceError
 from bioxedge.runtime import lsl
 from bioxedge.runtime.events import Event
@@ -30,10 +28,13 @@ _LAST = 0.2
 class LslSink(BaseSink):
     """Labels, probabilities and events, each a stream; stamps are those of the data.
 
+    Where a bundle tells a value, that is one stream of numbers in place of the first two: NaN is
+    no value.
+
     Parameters
     ----------
     name : str, optional
-        Of the labels' stream; left out, ``bioxedge-`` and the run's or the bundle's name.
+        Of the first stream; left out, ``bioxedge-`` and the run's or the bundle's name.
 
     Raises
     ------
@@ -49,6 +50,9 @@ class LslSink(BaseSink):
         self._given = name
         self.name = f"LSL {name}" if name else "LSL"
         self._outlets: list[Any] = []
+        self._said: Any = None
+        self._numbers: Any = None
+        self._events: Any = None
         self._run = RunInfo(())
         self._seen = math.nan, 0.0  # when a sample was taken, and which
 
@@ -57,22 +61,27 @@ class LslSink(BaseSink):
         self._run = run
         base = self._given or f"bioxedge-{run.name or run.bundle}"
         self.name = f"LSL {base}"
-        numbers = len(run.labels) + len(BESIDE)
-        self._outlets = [
-            self._outlet(base, "Markers", self._lsl.cf_string, ["label"], [""]),
-            self._outlet(
-                f"{base}-probabilities",
-                "Prediction",
-                self._lsl.cf_double64,
-                [*run.labels, *BESIDE],
-                ["1"] * len(run.labels) + [_UNITS[name] for name in BESIDE],
-            ),
-            self._outlet(f"{base}-events", "Markers", self._lsl.cf_string, ["event"], [""]),
-        ]
-        self._row = np.full(numbers, math.nan)
+        text, numbers = self._lsl.cf_string, self._lsl.cf_double64
+        beside = [_UNITS[name] for name in BESIDE]
+        if run.value is None:
+            ones, kind = ["1"] * len(run.labels), "Probability"
+            self._said = self._outlet(base, "Markers", text, ["label"], [""], "Markers")
+            self._numbers = self._outlet(
+                f"{base}-probabilities", "Prediction", numbers, [*run.labels, *BESIDE],
+                [*ones, *beside], kind,
+            )  # fmt: skip
+        else:
+            unit = run.value.unit
+            self._numbers = self._outlet(
+                base, "Prediction", numbers, [run.value.name, "answer", *BESIDE],
+                [unit, unit, *beside], "Value",
+            )  # fmt: skip
+        self._events = self._outlet(f"{base}-events", "Markers", text, ["event"], [""], "Markers")
 
-    def _outlet(self, name: str, kind: str, form: int, labels: list[str], units: list[str]) -> Any:
-        """Make one stream, with a header that says what it is."""
+    def _outlet(
+        self, name: str, kind: str, form: int, labels: list[str], units: list[str], told: str
+    ) -> Any:
+        """Make one stream, with a header that says what it is; ``told`` is what is in front."""
         run = self._run
         # The same source comes back under the same id, so that clients find it again; another
         # device with the same bundle has another one, or they would go over to it unasked.
@@ -88,15 +97,17 @@ class LslSink(BaseSink):
         for key, value in facts.items():
             desc.append_child_value(key, value)
         channels = desc.append_child("channels")
-        for label, unit in zip(labels, units, strict=True):
+        front = len(labels) - len(BESIDE) if kind == "Prediction" else len(labels)
+        for at, (label, unit) in enumerate(zip(labels, units, strict=True)):
             channel = channels.append_child("channel")
             channel.append_child_value("label", label)
             channel.append_child_value("unit", unit)
-            probability = kind == "Prediction" and label not in BESIDE
-            channel.append_child_value("type", "Probability" if probability else kind)
+            channel.append_child_value("type", told if at < front else kind)
         # A model that cannot keep up leaves windows out.
         desc.append_child("synchronization").append_child_value("can_drop_samples", "true")
-        return self._lsl.StreamOutlet(info, max_buffered=_BUFFER)
+        made = self._lsl.StreamOutlet(info, max_buffered=_BUFFER)
+        self._outlets.append(made)
+        return made
 
     def signal(self, chunk: Chunk) -> None:
         """Note when samples were taken, to place events."""
@@ -104,22 +115,24 @@ class LslSink(BaseSink):
 
     def emit(self, record: Prediction | Event) -> None:
         """Send one window, or one event."""
-        labels, probabilities, events = self._outlets
         if isinstance(record, Event):
-            events.push_sample([f"{record.kind}: {record.message}"], self._when(record))
+            self._events.push_sample([f"{record.kind}: {record.message}"], self._when(record))
             return
         when = record.acquired / 1e9  # LSL's clock is the monotonic one here
-        said = record.label if record.label is not None else f"no label: {record.reason}"
-        labels.push_sample([said], when)
-        row = self._row
-        row[:] = math.nan
-        for at, label in enumerate(self._run.labels):
-            row[at] = record.probabilities.get(label, math.nan)
-        loss = math.nan if record.loss is None else record.loss
-        row[len(self._run.labels) :] = (
-            record.quality.real, record.gap, loss, record.latency, record.age,
-        )  # fmt: skip
-        probabilities.push_sample(row.tolist(), when)
+        if self._run.value is None:
+            said = record.label if record.label is not None else f"no label: {record.reason}"
+            self._said.push_sample([said], when)
+            told = [record.probabilities.get(label, math.nan) for label in self._run.labels]
+        else:
+            told = [_number(record.value), _number(record.answer)]
+        beside = [
+            record.quality.real,
+            float(record.gap),
+            _number(record.loss),
+            record.latency,
+            record.age,
+        ]
+        self._numbers.push_sample([*told, *beside], when)
 
     def _when(self, event: Event) -> float:
         """When the sample at which something happened was taken."""
@@ -131,5 +144,11 @@ class LslSink(BaseSink):
     def close(self) -> None:
         """End the streams, once clients had a moment to fetch what was sent last."""
         outlets, self._outlets = self._outlets, []
+        self._said = self._numbers = self._events = None
         if any(one.have_consumers() for one in outlets):
             time.sleep(_LAST)
+
+
+def _number(found: float | None) -> float:
+    """Give a number as LSL holds it: NaN where there is none."""
+    return math.nan if found is None else float(found)

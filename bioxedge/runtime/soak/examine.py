@@ -180,7 +180,7 @@ class Examiner:
     def _examine(self, said: Prediction, known: int) -> None:
         """Compare one window with the truth."""
         assert self._zero is not None
-        asked = self.digests.popleft() if said.probabilities else None
+        asked = self.digests.popleft() if said.asked else None
         expected = self._find(said.t_start, known)
         category, why = self._judge(said, asked, expected)
         away = (said.t_start * self._rate - float(self._zero)) / float(self._hop)
@@ -206,7 +206,7 @@ class Examiner:
     ) -> tuple[Category, str]:
         """Put a window that was given into a category."""
         flagged = said.gap > 0 or (said.loss or 0) > 0
-        if said.label is None:
+        if said.said is None:
             return ("abstained", "") if said.reason else ("wrong", "no label and no reason")
         same = expected is not None and asked == digest(expected.samples)
         if not same:

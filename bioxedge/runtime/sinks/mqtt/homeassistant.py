@@ -12,6 +12,7 @@ import math
 import re
 from typing import Any
 
+from bioxedge.manifest import Value
 from bioxedge.runtime.sinks.base import RunInfo
 from bioxedge.runtime.sinks.mqtt.topics import Topics
 
@@ -27,14 +28,17 @@ def config_topic(prefix: str, client_id: str) -> str:
 
 
 def config(info: RunInfo, topics: Topics) -> bytes:
-    """Give the description: label, probabilities, quality, age, and whether there is a problem."""
+    """Give the description: label and probabilities or value, quality, age, and any problem."""
     device = _identifier(topics.client_id)
     shared = {
         "availability_topic": topics["status"],
         "state_topic": topics["state"],
         "expire_after": expire_after(info),
     }
-    entities = {"label": _label(info), **_probabilities(info), **_diagnostics(topics)}
+    told = {"label": _label(info), **_probabilities(info)}
+    if info.value is not None:
+        told = {"value": _value(info.value)}
+    entities = {**told, **_diagnostics(topics)}
     components = {
         name: {**shared, "unique_id": f"{device}_{name}", **entity}
         for name, entity in entities.items()
@@ -67,6 +71,17 @@ def _label(info: RunInfo) -> dict[str, Any]:
         "device_class": "enum",
         "options": list(info.labels),
         "value_template": "{{ value_json.label }}",  # null is None, which is taken as unknown
+    }
+
+
+def _value(value: Value) -> dict[str, Any]:
+    return {
+        "platform": "sensor",
+        "name": value.name,
+        "unit_of_measurement": value.unit,
+        "state_class": "measurement",
+        "suggested_display_precision": value.digits,
+        "value_template": "{{ value_json.value }}",  # null is None, which is taken as unknown
     }
 
 

@@ -49,12 +49,22 @@ def state(record: Prediction, written: float) -> bytes:
         for name, about in verdict.items()
         if isinstance(about, dict) and about.get("fault")
     }
+    told: dict[str, Any] = {
+        "label": record.label,
+        "reason": record.reason,
+        "probability": max(record.probabilities.values(), default=None),
+        "probabilities": record.probabilities,
+    }
+    if record.quantity is not None:
+        told = {
+            "value": record.value,
+            "reason": record.reason,
+            "answer": record.answer,
+            "unit": record.quantity.unit,
+        }
     return _json(
         {
-            "label": record.label,
-            "reason": record.reason,
-            "probability": max(record.probabilities.values(), default=None),
-            "probabilities": record.probabilities,
+            **told,
             "time": _known(record.ended),
             "age": record.age,
             "latency": record.latency,
