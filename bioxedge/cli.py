@@ -20,6 +20,7 @@ from bioxedge.commands.ending import Terminated
 from bioxedge.commands.export import export
 from bioxedge.commands.import_ import import_
 from bioxedge.commands.models import models
+from bioxedge.commands.new import new
 from bioxedge.commands.positions import positions
 from bioxedge.commands.profile import profile
 from bioxedge.commands.record import record
@@ -38,7 +39,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-_DESKTOP = (import_, build, export, positions, profile, models)
+_DESKTOP = (import_, new, build, export, positions, profile, models)
 _DEVICE = (verify, run, record, convert, soak, bench, doctor, boards)
 for verb in (*_DESKTOP, *_DEVICE):
     cli.add_command(verb)

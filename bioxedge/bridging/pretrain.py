@@ -7,12 +7,17 @@ its log magnitude spectrum (0.5 to 5.3 Hz: the pulse, breathing's sidebands, fir
 and its autocorrelation (lags of 0.25 to 1.75 s: the beat's period). To answer, the encoder must
 find the beats and time them through noise and through shapes it has not seen; the stretch makes
 every rate occur, whatever the few people at hand have. No label is read.
+
+A slow sensor (skin conductance, temperature) holds no beat. Up to 12 Hz the same is asked of what
+it does hold: frequencies from two periods in a window to what the rate carries, lags to half a
+window.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -29,6 +34,47 @@ LOWEST, HIGHEST = 0.5, 5.3  # Hz, of the spectrum
 SHORTEST, LONGEST = 0.25, 1.75  # s, of the autocorrelation's lags: 240 to 34 beats a minute
 LAG_STEP = 0.016  # s: a beat of 0.7 s is then told apart by 1.6 beats a minute
 REFERENCE = 1024  # windows that set the answers' mean and spread
+SLOW = 12.0  # Hz, up to which a rate does not hold HIGHEST with room to spare
+_USABLE = 0.45  # share of the rate up to which a spectrum is of the signal, not of its filter
+_LAGS = 94  # as many as between SHORTEST and LONGEST
+_FEWEST = 16  # samples of a slow window
+
+
+@dataclass(frozen=True)
+class Span:
+    """What the pretext asks for: a spectrum's frequencies in Hz, an autocorrelation's lags in s."""
+
+    lowest: float = LOWEST
+    highest: float = HIGHEST
+    shortest: float = SHORTEST
+    longest: float = LONGEST
+    step: float = LAG_STEP
+
+
+def span_of(samples: int, rate: float) -> Span:
+    """Say which rhythms windows at a rate can be asked for.
+
+    Raises
+    ------
+    ModelError
+        Windows too short to hold the spectrum's lowest frequency twice.
+    """
+    seconds = samples / rate
+    if rate <= SLOW:
+        if samples < _FEWEST:
+            raise ModelError(
+                f"windows of {samples} samples are too short to pretrain on: {_FEWEST} or more "
+                f"are needed, {_FEWEST / rate:.0f} s at {rate:g} Hz"
+            )
+        highest = min(HIGHEST, _USABLE * rate)
+        shortest, longest = 1 / highest, seconds / 2
+        return Span(2 / seconds, highest, shortest, longest, (longest - shortest) / _LAGS)
+    if seconds < 2 / LOWEST:
+        raise ModelError(
+            f"windows of {seconds:.1f} s are too short to pretrain on: the spectrum "
+            f"starts at {LOWEST} Hz and needs {2 / LOWEST:.0f} s"
+        )
+    return Span()
 
 
 def pretrain(
@@ -68,15 +114,10 @@ def pretrain(
     Raises
     ------
     ModelError
-        Windows too short to hold the spectrum's lowest frequency twice.
+        Windows too short to hold a rhythm (:func:`span_of`).
     """
     samples = windows.shape[2]
-    if samples / rate < 2 / LOWEST:
-        raise ModelError(
-            f"windows of {samples / rate:.1f} s are too short to pretrain on: the spectrum "
-            f"starts at {LOWEST} Hz and needs {2 / LOWEST:.0f} s"
-        )
-    rhythm = _rhythm(samples, rate)
+    rhythm = _rhythm(samples, rate, span_of(samples, rate))
     generator = torch.Generator().manual_seed(seed)
     rows = torch.arange(len(windows)) if rows is None else rows
     some = torch.randperm(len(rows), generator=generator)[:REFERENCE]
@@ -116,12 +157,12 @@ def pretrain(
     return history
 
 
-def _rhythm(samples: int, rate: float) -> Callable[[Tensor], Tensor]:
+def _rhythm(samples: int, rate: float, span: Span) -> Callable[[Tensor], Tensor]:
     """Make the map from windows to log magnitudes and autocorrelations, [n, answers]."""
     step = rate / samples
-    low, high = math.ceil(LOWEST / step), math.floor(HIGHEST / step) + 1
-    stride = max(1, round(LAG_STEP * rate))
-    first, last = round(SHORTEST * rate), round(LONGEST * rate)
+    low, high = math.ceil(span.lowest / step), math.floor(span.highest / step) + 1
+    stride = max(1, round(span.step * rate))
+    first, last = round(span.shortest * rate), round(span.longest * rate)
     hann = torch.hann_window(samples)
 
     def rhythm(windows: Tensor) -> Tensor:
