@@ -14,8 +14,7 @@ from bioxedge.building.preparation import Prepared
 from bioxedge.recipes import ROLES, Recipe
 
 _CLOCKS = 4  # recordings whose clocks a terminal shows
-_MOST = 12
-"""Reasons that a terminal shows."""
+_MOST = 12  # reasons that it shows
 
 
 def facts(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
