@@ -294,7 +294,14 @@ def as_chunk(recording: Recording, source: spec.Input) -> Chunk:
             f"the input at {source.rate:g} Hz"
         )
     rows = recording.rows(source.names)
-    return Chunk(recording.samples[rows], 0, recording.rate, recording.t0)
+    return Chunk(rows_of(recording.samples, rows), 0, recording.rate, recording.t0)
+
+
+def rows_of(samples: Samples, rows: Sequence[int]) -> Samples:
+    """Pick rows of samples [channels, n]; no copy is made of those that follow each other."""
+    if rows and list(rows) == list(range(rows[0], rows[0] + len(rows))):
+        return samples[rows[0] : rows[0] + len(rows)]
+    return samples[list(rows)]
 
 
 def finish(samples: Samples, then: Sequence[spec.WindowStage]) -> npt.NDArray[np.float32]:

@@ -6,6 +6,7 @@ What is trained on and what is replayed come through here, so that both are the 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -13,10 +14,12 @@ import numpy as np
 
 from bioxedge import dsp, spec, units
 from bioxedge.errors import SignalError
-from bioxedge.signals import Channel, Recording
+from bioxedge.signals import Channel, Recording, Samples
+from bioxedge.windows import rows_of
 
 _LARGEST = 1000  # a ratio of rates with greater terms is a slip, not a sensor
 _UNSAID = ("", "any", "unknown")
+_BLOCK = 1 << 14  # samples that are resampled at once
 
 
 def as_worn(
@@ -61,20 +64,21 @@ def as_worn(
             "another stream or another recording"
         )
     rows = recording.rows(tuple(columns))
-    samples = recording.samples[rows]
+    samples = rows_of(recording.samples, rows)
+    gains = np.ones((len(rows), 1))
     for number, (row, channel) in enumerate(zip(rows, channels, strict=True)):
         found = recording.channels[row]
         try:
-            gain = units.factor(found.unit, channel.unit)
+            gains[number] = units.factor(found.unit, channel.unit)
         except SignalError as error:
             raise SignalError(f"{found.name} of {whose}: {error}") from error
-        if gain != 1.0:
-            samples[number] *= gain
+    if (gains != 1.0).any():
+        samples = samples * gains
     t0 = recording.t0
     if recording.rate != rate:
         stage = dsp.ResampleStage(_ratio(recording.rate, rate, whose))
-        samples = stage.push(samples)
         t0 += float(stage.position(0)) / recording.rate
+        samples = _through(stage, samples)
     return Recording(
         samples=np.ascontiguousarray(samples),
         rate=rate,
@@ -102,6 +106,21 @@ def changes(
         if units.factor(found.unit, channel.unit) != 1.0:
             said.append(f"{found.name} brought from {found.unit} to {channel.unit}")
     return said
+
+
+def _through(stage: dsp.ResampleStage, samples: Samples) -> Samples:
+    """Push all samples through a stage, a block at a time: a night at once takes several nights."""
+    pieces = deque(
+        stage.push(samples[:, first : first + _BLOCK])
+        for first in range(0, max(samples.shape[1], 1), _BLOCK)
+    )
+    out = np.empty((len(samples), sum(piece.shape[1] for piece in pieces)))
+    at = 0
+    while pieces:
+        piece = pieces.popleft()
+        out[:, at : at + piece.shape[1]] = piece
+        at += piece.shape[1]
+    return out
 
 
 def _ratio(found: float, wanted: float, whose: str) -> spec.Resample:
