@@ -41,7 +41,7 @@ CLASSES = RECIPE[RECIPE.index("[task]") : RECIPE.index("[split]")]
 SIMULATED = RECIPE[RECIPE.index("[data]") : RECIPE.index("[task]")]
 FEWER = RECIPE.replace("hop = 128", "hop = 256").replace("blocks = 4", "blocks = 2")
 # Every step there is: copies of windows at other rates, cuts to be chosen, all tokens.
-WHOLE = "# a study\n" + RECIPE.replace(CLASSES, BANDS + "\n").replace(
+WHOLE = "# a study\n" + FEWER.replace(CLASSES, BANDS + "\n").replace(
     "folds = 4", "folds = 4\nhead_share = 0.5"
 ).replace("rank = 2", 'rank = 2\nover = "tokens"')
 MODELS = {"source", "target"}
