@@ -140,3 +140,19 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path, data):
     else:
         for stream in found.streams:
             assert stream.read().shape == (len(stream.channels), stream.samples)
+
+
+@pytest.mark.parametrize("lost", [30, 201, 500, 5000])
+def test_a_gap_longer_than_the_index_is_told_by_the_stamps(tmp_path, lost):
+    places = [k for k in range(7000) if not 700 <= k < 700 + lost]
+    exg = readers.find(written(tmp_path, NEW + new(places))).streams[0]
+    assert np.flatnonzero(np.isnan(exg.read()[0])).tolist() == list(range(700, 700 + lost))
+
+
+def test_a_radio_that_held_rows_back_lost_none(tmp_path):
+    lines = new(range(4000)).splitlines()
+    held = [line.split(", ") for line in lines]
+    for k in range(1000, 1600):
+        held[k][9] = f"{1620000000 + 8.0:.6f}"
+    text = "\n".join(", ".join(line) for line in held) + "\n"
+    assert readers.find(written(tmp_path, NEW + text)).streams[0].samples == 4000

@@ -24,15 +24,17 @@ def kept(draw_gaps):
 
 
 @UNHURRIED
-@given(RATES, st.lists(st.integers(0, 3000), max_size=6), st.floats(-0.015, 0.015),
+@given(RATES, st.lists(st.integers(0, 3000), max_size=6), st.floats(-0.005, 0.005),
        st.floats(0, 0.2), st.integers(0, 9))  # fmt: skip
 def test_lost_rows_are_missing_at_their_exact_length(rate, gaps, off, jitter, seed):
     rng = np.random.default_rng(seed)
     places = kept(gaps)
     stamps = (places + rng.uniform(-jitter, jitter, len(places))) / (rate * (1 + off))
-    # While a clock that is off by up to 1.5 % is not seen, its gaps are known to 2 %.
     found = places_of(stamps + 1e9 * (rate < 500), rate)
-    assert np.all(np.abs(np.diff(found) - np.diff(places)) <= 0.02 * (np.diff(places) - 1))
+    wanted = np.diff(places) - 1
+    # That a clock is off by 0.5 % is not seen in few rows that jitter: its gaps are known to 1 %.
+    slack = 0.01 * wanted + (wanted > 20 if jitter and off else 0)
+    assert np.all(np.abs(np.diff(found) - 1 - wanted) <= slack)
 
 
 @UNHURRIED

@@ -6,18 +6,26 @@ as decimal sign (which BrainFlow writes where a locale says so) is read.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bioxedge.errors import RecordingError
 from bioxedge.readers.found import Found, Mark, Stream
 from bioxedge.readers.text_rows import read_text
-from bioxedge.readers.text_stamps import laid_out, places_of
+from bioxedge.readers.text_stamps import laid_out, places_of, turned
 from bioxedge.signals import Channel, Samples
 
+if TYPE_CHECKING:
+    from bioxedge.runtime.sources.counters import Pattern
+
+Floats = npt.NDArray[np.float64]
+
+_APART = 0.05  # of the rows that the stamps tell of, by which a counter may differ
 _NUMBER = re.compile(rb"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?")
 _KINDS = {
     "ppg": "ppg", "ecg": "ecg", "eeg": "eeg", "emg": "emg", "eog": "eog", "eda": "eda",
@@ -64,15 +72,15 @@ def look(
         )
     stamps = table[:, layout.stamp]
     known = pattern(layout.board, layout.preset)
-    counted = None if known is None else _counted(known, table[:, layout.counter])
+    counted = _counted(known, table[:, layout.counter], stamps, layout.rate)
     if counted is None:
         remarks.append("its counter shows no losses: gaps are told by the stamps")
+    if not np.isfinite(stamps).all():
+        raise RecordingError(f"{path}: a row has no time")
     try:
         places = places_of(stamps, layout.rate) if counted is None else counted
     except RecordingError as error:
         raise RecordingError(f"{path}: {error}") from error
-    if not np.isfinite(stamps[0]):
-        raise RecordingError(f"{path}: its first row has no time")
     lost = int(places[-1]) + 1 - len(places)
     if lost:
         remarks.append(f"{lost} rows are missing")
@@ -83,19 +91,38 @@ def look(
                  (path,))  # fmt: skip
 
 
-def _counted(known: Any, numbers: Any) -> Any:
-    """Place rows by the board's counter; None where it cannot show a loss, or does not go on."""
-    if known.blind or known.turn is None:
+def _counted(known: Pattern | None, numbers: Floats, stamps: Floats, rate: float) -> Any:
+    """Place rows by a counter that goes on as the stamps do; None where there is none.
+
+    The board's own, or the one of rows that bioxedge wrote as that board's.
+    """
+    from bioxedge.runtime.sources.counters import BYTE
+
+    forms = () if known is None or known.blind else (known, *known.others)
+    span = float(stamps[-1] - stamps[0]) * rate
+    found, nearest = None, _APART * max(span, rate)
+    for form in (*forms, BYTE):
+        places = _by(form, numbers)
+        if places is None or form.turn is None:
+            continue
+        with contextlib.suppress(RecordingError):
+            places = turned(places, stamps, rate, form.turn)
+            if abs(float(places[-1]) - span) < nearest:
+                found, nearest = places, abs(float(places[-1]) - span)
+    return found
+
+
+def _by(form: Pattern, numbers: Floats) -> Any:
+    """Place rows by one counter; None where it is none such, or does not go on."""
+    ordinals = form.ordinals(numbers)
+    if form.turn is None or form.blind or (ordinals < 0).any():
         return None
-    ordinals = known.ordinals(numbers)
-    if (ordinals < 0).any():
-        return None
-    packets = np.mod(np.diff(ordinals), known.turn // known.rows)
+    steps = np.mod(np.diff(ordinals), form.turn // form.rows)
     # Rows that share a number are those of one packet, in their order.
     within, packet, places = 0, 0, [0]
-    for step in packets.tolist():
+    for step in steps.tolist():
         packet, within = packet + step, 0 if step else within + 1
-        places.append(packet * known.rows + within)
+        places.append(packet * form.rows + within)
     found = np.array(places, np.int64)
     return None if (np.diff(found) < 1).any() else found
 
@@ -138,8 +165,11 @@ def _streams(
 
 
 def _marks(layout: Any, table: Any, stamps: Any) -> tuple[Mark, ...]:
-    """Read BrainFlow's markers, the last row of a preset."""
-    row = layout.channels.get("marker_1") or layout.channels.get("marker")
+    """Read BrainFlow's markers."""
+    from bioxedge.runtime.sources import boards
+
+    shim = boards.library().BoardShim
+    row = shim.get_board_descr(layout.board_id, layout.preset_id).get("marker_channel")
     if row is None:
         return ()
     at = np.flatnonzero(table[:, row])

@@ -18,7 +18,7 @@ from bioxedge.errors import RecordingError
 from bioxedge.readers.found import Found, Stream
 from bioxedge.readers.names import safe
 from bioxedge.readers.text_rows import read_text, times_of
-from bioxedge.readers.text_stamps import laid_out
+from bioxedge.readers.text_stamps import laid_out, turned
 from bioxedge.signals import Channel, Samples
 
 Floats = npt.NDArray[np.float64]
@@ -59,8 +59,8 @@ def look(path: Path, *, modality: str | None = None, **told: Any) -> Found:
             raise RecordingError(f"{path} has {width} columns without names: 8, 12 or 20 are known")
         names = ["Sample Index", *(f"EXG Channel {k}" for k in range(exg)),
                  *(f"Accel Channel {k}" for k in range(3))]  # fmt: skip
-        remarks.append("says no time: it starts at 0")
-    places = _places(path, table[0], remarks)
+        remarks.append("says no time: it starts at 0, and a gap of 256 rows is not seen")
+    places = _places(path, table[0], stamps, float(rate[1]), remarks)
     accel = [k for k, name in enumerate(names) if name.startswith("Accel")]
     if accel and not named:
         quiet = (table[accel] == 0).all(axis=0)
@@ -133,7 +133,9 @@ def _table(
     return found, given[0] if given is not None and given[1] else None
 
 
-def _places(path: Path, index: Floats, remarks: list[str]) -> npt.NDArray[np.int64]:
+def _places(
+    path: Path, index: Floats, stamps: Floats | None, rate: float, remarks: list[str]
+) -> npt.NDArray[np.int64]:
     """Count rows by the board's index, which turns over after its greatest."""
     if not np.isfinite(index).all() or (index != np.floor(index)).any():
         raise RecordingError(f"{path}: its sample index is no whole number")
@@ -146,10 +148,15 @@ def _places(path: Path, index: Floats, remarks: list[str]) -> npt.NDArray[np.int
     if twice:
         remarks.append(f"{twice} rows repeat the index of the one before: counted as new ones")
         steps = np.where(steps == 0, 1, steps)
-    lost = int((steps - 1).sum())
+    places = np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
+    if stamps is not None:
+        try:
+            places = turned(places, stamps, rate, turn)
+        except RecordingError as error:
+            raise RecordingError(f"{path}: {error}") from error
+    lost = int(places[-1]) + 1 - len(places)
     if lost:
         remarks.append(f"{lost} rows are missing, by the board's index (modulo {turn})")
-    places = np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
     if places[-1] > _PAST:
         raise RecordingError(f"{path}: its index jumps over {lost} rows: it is damaged")
     return places

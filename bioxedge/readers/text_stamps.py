@@ -107,22 +107,64 @@ def places_of(times: Floats, rate: float) -> Whole:
     return order + _missing(times, again, even, rate)
 
 
+def turned(places: Whole, times: Floats, rate: float, turn: int) -> Whole:
+    """Add the whole turns of a counter that passed in gaps, which it cannot show itself.
+
+    Parameters
+    ----------
+    places : ndarray of int64, shape [n]
+        By the counter: right but for whole turns.
+    times : ndarray of float64, shape [n]
+        Seconds, as rows arrived.
+    rate : float
+    turn : int
+        Rows until the counter comes round.
+
+    Returns
+    -------
+    ndarray of int64, shape [n]
+
+    Raises
+    ------
+    RecordingError
+        Times that no recording spans.
+    """
+    if len(places) < 2 or not np.isfinite(times).all():
+        return places
+    if (times[-1] - times[0]) * rate > _LARGEST:
+        raise RecordingError(f"its times span {(times[-1] - times[0]) / 86400:.0f} days: a slip")
+    late = times - times[0] - (places - places[0]) / rate
+    whole, far = turn / rate, max(_FEW, round(_HELD_BACK * rate))
+    starts = np.flatnonzero(np.diff(late) > 0.5 * whole) + 1
+    return places + turn * _lasting(late, starts, whole, whole, (far, far, 0.0))
+
+
 def _missing(times: Floats, period: float, even: bool, rate: float) -> Whole:
     """Count the rows that are missing before each."""
     far = max(_FEW, round(_HELD_BACK * rate))
-    least, near, share = (1.5 * period, _FEW, 0.25) if even else (max(8 * period, 0.25), far, 0.0)
     late = times - times[0] - np.arange(len(times)) * period
-    starts = (np.flatnonzero(np.diff(times) > least) + 1).tolist()
-    missing = np.zeros(len(times), np.int64)
+    least = 1.5 * period if even else max(8 * period, 0.25)
+    starts = np.flatnonzero(np.diff(times) > least) + 1
+    if even:
+        return _lasting(late, starts, period, period, (_FEW, far, 0.25))
+    return _lasting(late, starts, period, least, (far, far, 0.0))
+
+
+def _lasting(
+    late: Floats, starts: Whole, unit: float, least: float, around: tuple[int, int, float]
+) -> Whole:
+    """Count, in units, by how much rows came later from some on, and stayed so."""
+    near, far, share = around
+    missing = np.zeros(len(late), np.int64)
     since = 0
-    for start, end in pairwise([*starts, len(times)]):
+    for start, end in pairwise([*starts.tolist(), len(late)]):
         before = _level(late[max(since, start - near) : start], share)
         rise = _level(late[start : min(start + near, end)], share) - before
         soon = float(late[start : start + far].min()) - before
         if soon < 0.5 * rise:  # what was held back has been sent
             rise = soon
-        if rise > 0.5 * (period if even else least):
-            missing[start] = round(rise / period)
+        if rise > 0.5 * least:
+            missing[start] = round(rise / unit)
             since = start
     found: Whole = np.cumsum(missing)
     return found
