@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -16,30 +15,27 @@ from bioxedge import goldenfile, manifest, spec
 from bioxedge.bridging.evaluate import Score
 from bioxedge.bridging.split import People, numbers
 from bioxedge.bridging.values import ValueScore
+from bioxedge.building.describing import GOLDEN, manifest_of, output_of, value_of
 from bioxedge.building.expect import expected
 from bioxedge.building.golden import Cuts, golden_signal, stand_in
 from bioxedge.building.learnt import Learnt
-from bioxedge.building.provenance import Parts, made_by
+from bioxedge.building.provenance import Parts
 from bioxedge.building.variants import MODEL, Made, make_variants
 from bioxedge.bundle import Bundle, with_files, write
 from bioxedge.datasets.choosing import Chosen
 from bioxedge.datasets.picking import read_worn
-from bioxedge.datasets.windowed import stream_of, window_of
 from bioxedge.exporting import opset as opsets
-from bioxedge.exporting.onnx import INPUT, OUTPUT, to_onnx
-from bioxedge.exporting.parity import TOLERANCE, answers, prove
+from bioxedge.exporting.onnx import INPUT, OUTPUT, VALUE, to_onnx
+from bioxedge.exporting.parity import answers, prove
 from bioxedge.exporting.sizes import Size, sizes
 from bioxedge.exporting.splice import BridgedModel
 from bioxedge.goldenfile import GoldenData
-from bioxedge.quality.modality import quality_of
-from bioxedge.recipes import Recipe, quality_in
+from bioxedge.recipes import Recipe
 from bioxedge.runtime import Report, verify
 
-GOLDEN = "golden.npz"
 CALIBRATION = 128
 """At most so many windows tell static variants the range of activations."""
 AnyScore = Score | ValueScore
-_PENDING = "0" * 64  # hashes that are filled in when the files are there
 
 
 @dataclass(frozen=True)
@@ -59,6 +55,8 @@ class Evidence:
         Real windows, as far as there are any.
     held_out : tuple of ndarray, optional
         Windows and classes of people who trained nothing.
+    value : manifest.Value, optional
+        What is told, where it is a value: its range of training is known by the data alone.
     """
 
     golden: Cuts
@@ -67,6 +65,7 @@ class Evidence:
     expect: tuple[spec.Expect, ...]
     calibration: npt.NDArray[np.float32]
     held_out: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None
+    value: manifest.Value | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +168,7 @@ def evidence_of(learnt: Learnt, scores: Sequence[AnyScore]) -> Evidence:
         ),
         calibration=windows.source[known[spread(np.arange(len(known)), CALIBRATION)]].numpy(),
         held_out=(windows.source[rows].numpy(), prepared.labels[tested]) if by_label else None,
+        value=value_of(learnt),
     )
 
 
@@ -188,17 +188,19 @@ def finish(parts: Parts, evidence: Evidence, out: Path, *, opset: int = opsets.N
     """
     model = bridged(parts)
     raw, windows = evidence.golden
-    wanted = answers(model, windows)
-    graph = opsets.lowered(to_onnx(model, windows.shape[1], windows.shape[2]), opset)
-    prove(graph, wanted, windows)
+    wanted, output = answers(model, windows), output_of(parts, evidence)
+    name = OUTPUT if output.value is None else VALUE
+    made = to_onnx(model, windows.shape[1], windows.shape[2], name)
+    graph = opsets.lowered(made, opset)
+    prove(graph, wanted, windows, scale=output.scale)
     tensors = (
         manifest.Tensor(name=INPUT, shape=(1, *windows.shape[1:])),
-        manifest.Tensor(name=OUTPUT, shape=(1, wanted.shape[1])),
+        manifest.Tensor(name=name, shape=(1, wanted.shape[1])),
     )
     kept, refused = _variants(parts, graph, evidence, wanted, tensors)
     files = {MODEL: graph, GOLDEN: goldenfile.pack(GoldenData(raw, windows, wanted))}
     files |= {made.variant.file: made.raw for made in kept.values()}
-    about = _manifest(parts, evidence, kept, tensors)
+    about = manifest_of(parts, evidence, output, kept, tensors)
     bundle = write(out, with_files(about, files), files)
     proofs = {name: verify(bundle, variant=name) for name in about.model}
     return Shipped(bundle, proofs, refused, sizes(graph))
@@ -269,47 +271,4 @@ def _variants(
         held_out=evidence.held_out,
         input=tensors[0],
         output=tensors[1],
-    )
-
-
-def _manifest(
-    parts: Parts,
-    evidence: Evidence,
-    kept: dict[str, Made],
-    tensors: tuple[manifest.Tensor, manifest.Tensor],
-) -> manifest.Manifest:
-    """Describe the bundle; what only its files can tell is filled in later."""
-    recipe, side = parts.recipe, parts.recipe.source
-    fp32 = manifest.Variant(
-        file=MODEL,
-        precision="fp32",
-        opset=opsets.NEWEST,
-        ir=10,
-        sha256=_PENDING,
-        bytes=1,
-        parameters=1,
-        input=tensors[0],
-        output=tensors[1],
-        tolerance=TOLERANCE,
-    )
-    measured = {f"variant {name}": made.metrics for name, made in kept.items() if made.metrics}
-    return manifest.Manifest(
-        format=manifest.FORMAT,
-        name=recipe.name,
-        input=msgspec.structs.replace(side.sensor.input, expect=evidence.expect),
-        stream=stream_of(side),
-        window=window_of(side),
-        model={"fp32": fp32, **{name: made.variant for name, made in kept.items()}},
-        golden=manifest.Golden(
-            file=GOLDEN, sha256=_PENDING, bytes=1, windows=len(evidence.golden[1])
-        ),
-        output=manifest.Output(
-            labels=recipe.task.labels,
-            calibration=manifest.Calibration(
-                temperature=parts.calibration.temperature, bias=parts.calibration.bias
-            ),
-            decision=recipe.decision,
-        ),
-        quality=quality_in(recipe, quality_of(side.sensor.input)),
-        made_by=made_by(parts, evidence.data, {**evidence.metrics, **measured}),
     )

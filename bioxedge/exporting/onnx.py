@@ -18,10 +18,10 @@ from bioxedge.onnxfile import inspect
 
 OPSET = 18
 IR = 10
-INPUT, OUTPUT = "window", "probabilities"
+INPUT, OUTPUT, VALUE = "window", "probabilities", "value"
 
 
-def to_onnx(model: nn.Module, channels: int, samples: int) -> bytes:
+def to_onnx(model: nn.Module, channels: int, samples: int, output: str = OUTPUT) -> bytes:
     """Export a model that takes one window.
 
     Parameters
@@ -29,6 +29,8 @@ def to_onnx(model: nn.Module, channels: int, samples: int) -> bytes:
     model : Module
         In evaluation mode; ``[1, channels, samples]`` to ``[1, labels]``.
     channels, samples : int
+    output : str, optional
+        What to call the answers.
 
     Returns
     -------
@@ -40,10 +42,15 @@ def to_onnx(model: nn.Module, channels: int, samples: int) -> bytes:
     ExportError
         The exporter failed, or wrote a version that devices do not read.
     """
-    return graph_of(model, torch.zeros(1, channels, samples))
+    return graph_of(model, torch.zeros(1, channels, samples), output=output)
 
 
-def graph_of(model: nn.Module | torch.export.ExportedProgram, example: torch.Tensor) -> bytes:
+def graph_of(
+    model: nn.Module | torch.export.ExportedProgram,
+    example: torch.Tensor,
+    *,
+    output: str = OUTPUT,
+) -> bytes:
     """Export whatever takes one tensor of `example`'s shape and gives one; see `to_onnx`."""
     try:
         with _quiet():
@@ -51,7 +58,7 @@ def graph_of(model: nn.Module | torch.export.ExportedProgram, example: torch.Ten
                 model,
                 (example,),
                 input_names=[INPUT],
-                output_names=[OUTPUT],
+                output_names=[output],
                 opset_version=OPSET,
                 dynamo=True,
                 external_data=False,

@@ -11,7 +11,7 @@ from torch import nn
 from bioxedge.errors import ExportError
 
 TOLERANCE = 1e-4
-"""Largest allowed absolute difference of a probability."""
+"""Largest allowed difference of a probability, or of a value as a share of its range."""
 
 
 def answers(model: nn.Module, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -21,7 +21,13 @@ def answers(model: nn.Module, windows: npt.NDArray[np.float32]) -> npt.NDArray[n
     return torch.cat(parts).numpy()
 
 
-def prove(raw: bytes, wanted: npt.NDArray[np.float32], windows: npt.NDArray[np.float32]) -> float:
+def prove(
+    raw: bytes,
+    wanted: npt.NDArray[np.float32],
+    windows: npt.NDArray[np.float32],
+    *,
+    scale: float = 1.0,
+) -> float:
     """Compare ONNX Runtime's answers with torch's on windows of real signal.
 
     Parameters
@@ -29,13 +35,15 @@ def prove(raw: bytes, wanted: npt.NDArray[np.float32], windows: npt.NDArray[np.f
     raw : bytes
         The ONNX file.
     wanted : ndarray of float32, shape [n, labels]
-        Torch's probabilities.
+        Torch's probabilities, or values [n, 1].
     windows : ndarray of float32, shape [n, channels, samples]
+    scale : float, optional
+        What differences are a share of: a value's range.
 
     Returns
     -------
     float
-        The largest absolute difference.
+        The largest difference.
 
     Raises
     ------
@@ -47,10 +55,11 @@ def prove(raw: bytes, wanted: npt.NDArray[np.float32], windows: npt.NDArray[np.f
     session = onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     found = np.concatenate([session.run(None, {name: window[None]})[0] for window in windows])
-    difference = float(np.abs(found.astype(np.float64) - wanted).max())
+    difference = float(np.abs(found.astype(np.float64) - wanted).max()) / scale
     if not difference <= TOLERANCE:  # NaN exceeds every bound
         raise ExportError(
             f"the exported graph differs from the trained model by {difference:.2e} in a "
-            f"probability, at most {TOLERANCE:.0e} is allowed; nothing was written"
+            f"{'probability' if wanted.shape[1] > 1 else 'value, as a share of its range'}, at "
+            f"most {TOLERANCE:.0e} is allowed; nothing was written"
         )
     return difference
