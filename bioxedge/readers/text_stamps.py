@@ -24,6 +24,8 @@ KNOWN_RATES = (
 
 _NEAR = 0.02  # of a known rate: a clock is never that far off
 _LARGEST = 1 << 28  # samples that gaps may fill up to: a fortnight at 200 Hz
+_BURST = 1.0  # s within which a burst ends: its last row is the least late
+_AGAIN = 4  # times that the period of bursts is told anew; each halves what it is off by
 _EVEN = 0.9  # of the rows keep to their period, where stamps are not those of bursts
 _FEW = 32  # rows whose lateness is compared
 _HELD_BACK = 5.0  # s that a radio may hold rows back, and then send them
@@ -101,10 +103,12 @@ def places_of(times: Floats, rate: float) -> Whole:
     if even:
         return places
     # With what is missing in its place, a line through all bursts tells their period better.
-    again = 1.0 / (real_rate(times, places) or rate)
-    if abs(again * rate - 1) > _NEAR:
-        return places
-    return order + _missing(times, again, even, rate)
+    for _ in range(_AGAIN):
+        again = 1.0 / (real_rate(times, places) or rate)
+        if abs(again * rate - 1) > _NEAR:
+            break
+        places = order + _missing(times, again, even, rate)
+    return places
 
 
 def turned(places: Whole, times: Floats, rate: float, turn: int) -> Whole:
@@ -147,7 +151,7 @@ def _missing(times: Floats, period: float, even: bool, rate: float) -> Whole:
     starts = np.flatnonzero(np.diff(times) > least) + 1
     if even:
         return _lasting(late, starts, period, period, (_FEW, far, 0.25))
-    return _lasting(late, starts, period, least, (far, far, 0.0))
+    return _lasting(late, starts, period, least, (max(_FEW, round(_BURST * rate)), far, 0.0))
 
 
 def _lasting(
