@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from bioxedge.errors import ModelError
 from bioxedge.models.chain import Chain
+from bioxedge.models.inert import BESIDE, Inert, plain
 from bioxedge.models.translate import agree
 
 __all__ = [
@@ -38,18 +39,6 @@ __all__ = [
 
 _OURS = "bioxedge"  # the metadata key under which `save` keeps name and configuration
 
-# Objects that training scripts store beside the weights: options, numbers, paths. They are
-# read as `Inert`, never as what they are called; anything else makes a file refused.
-_BESIDE = (
-    "argparse.Namespace",
-    "_codecs.encode",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
-    "numpy.dtype",
-    "numpy.dtypes.*",
-    "pathlib.*Path",
-)
-
 # What torch's reader raises, besides its own error, where bytes are not what they should be.
 _DAMAGED = (
     ArithmeticError,
@@ -63,40 +52,6 @@ _DAMAGED = (
     ValueError,
     struct.error,
 )
-
-
-class Inert:
-    """Stands for an object stored in a checkpoint: it holds what was stored and does nothing."""
-
-    def __init__(self, *arguments: Any) -> None:
-        self.arguments = arguments
-        self.state: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def __hash__(self) -> int:
-        return id(self)
-
-
-def plain(value: Any) -> Any:
-    """Give what an `Inert` object stored as plain values, nested ones too, where it is known.
-
-    An options object is its dictionary; a node of an OmegaConf configuration is its content.
-    """
-    if isinstance(value, Inert):
-        state = getattr(value, "state", None)
-        if isinstance(state, Mapping):
-            for key in ("_content", "_val"):
-                if key in state:
-                    return plain(state[key])
-            return plain(state)
-        return None
-    if isinstance(value, Mapping):
-        return {key: plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    return value
 
 
 @dataclass(frozen=True)
@@ -174,7 +129,7 @@ def read(
             raise ModelError(f"{path} is not a safetensors file: {error}") from error
         return Checkpoint(weights, digest, config=_config(metadata, path, name))
     try:
-        allowed = torch.serialization.safe_globals(_stand_ins(path, (*_BESIDE, *inert)))
+        allowed = torch.serialization.safe_globals(_stand_ins(path, (*BESIDE, *inert)))
         with warnings.catch_warnings(), allowed:
             # Of files by another pickle protocol, which are then read, or refused below.
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
