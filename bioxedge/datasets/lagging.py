@@ -157,44 +157,29 @@ def best_line(blocks: Blocks) -> tuple[float, float, Floats]:
     picked = np.unique(np.linspace(0, len(blocks.times) - 1, _MANY).round().astype(int))
     times = blocks.times[picked] + BLOCK / 2
     middle, span = float(times.mean()), float(np.ptp(times))
-    rows, width = blocks.alike[picked], blocks.alike.shape[1]
+    rows, width = blocks.alike[picked], 2 * blocks.most + 1
     steps = int(np.ceil(STEEPEST * span / 2 * RATE))
     slopes = np.arange(-steps, steps + 1) / RATE / max(span / 2, 1e-9)
-    sums = np.empty((len(slopes), width), np.float32)
     shifts = np.round(np.outer(slopes, times - middle) * RATE).astype(int)
-    for number, each in enumerate(shifts):
-        sums[number] = _along(rows, each)
-    sums[:, np.abs(np.arange(width) - blocks.margin) > blocks.most] = -np.inf
+    sums = np.zeros((len(slopes), width), np.float32)
+    edge = blocks.margin - blocks.most
+    for total, each in zip(sums, (shifts + edge).tolist(), strict=True):
+        for row, first in zip(rows, each, strict=True):
+            total += row[first : first + width]
     best, level = np.unravel_index(int(sums.argmax()), sums.shape)
     # Elsewhere: further than a beat's breadth away at most of the blocks.
     reach = round(_BEAT * RATE)
-    few = shifts[:, :: max(len(picked) // 32, 1)]
-    offsets = np.arange(-4 * reach, 4 * reach + 1)
-    away = np.abs((few - few[best])[:, None, :] + offsets[:, None])
-    same = np.zeros(sums.shape, bool)
-    near = (away <= reach).mean(axis=2) > _MEET  # [slopes, offsets from the level]
-    for offset, column in zip(offsets.tolist(), near.T, strict=True):
+    few = shifts[:, :: max(len(picked) // 32, 1)] - shifts[best, :: max(len(picked) // 32, 1)]
+    for offset in range(-4 * reach, 4 * reach + 1):
         if 0 <= level + offset < width:
-            same[:, level + offset] = column
-    other, elsewhere = np.unravel_index(int(np.where(same, -np.inf, sums).argmax()), sums.shape)
+            same = (np.abs(few + offset) <= reach).mean(axis=1) > _MEET
+            sums[same, level + offset] = -np.inf
+    other, elsewhere = np.unravel_index(int(sums.argmax()), sums.shape)
     drift = float(slopes[best])
-    lag = (float(level) - blocks.margin) / RATE - drift * middle
-    places = np.round(
-        elsewhere + slopes[other] * (blocks.times + BLOCK / 2 - middle) * RATE
-    ).astype(int)
+    lag = (float(level) - blocks.most) / RATE - drift * middle
+    away = slopes[other] * (blocks.times + BLOCK / 2 - middle) * RATE
+    places = np.round(elsewhere + edge + away).astype(int)
     return lag, drift, _peaks(blocks.alike, places, 1)[1]
-
-
-def _along(rows: npt.NDArray[np.float32], shifts: npt.NDArray[np.int_]) -> Floats:
-    """Sum rows, each moved by its shift; nothing comes in from beyond the ends."""
-    width = rows.shape[1]
-    total = np.zeros(width)
-    for row, shift in zip(rows, shifts.tolist(), strict=True):
-        if shift >= 0:
-            total[: width - shift] += row[shift:]
-        else:
-            total[-shift:] += row[:shift]
-    return total
 
 
 def _peaks(
