@@ -88,9 +88,7 @@ def _stream(text: Text, phone: Any, remarks: list[str]) -> Stream:
             _, unit = name_and_unit(text.header[at])
             remarks.append("is computed in the sensor, beat by beat: laid out once a second")
             return _each_second(phone, _numbers(text, key), "ppi" if key == _PPI else "hr", unit)
-    raise RecordingError(
-        f"its columns are none of Polar Sensor Logger's ({', '.join(text.header[:6])})"
-    )
+    raise RecordingError(f"its columns are none of Polar Sensor Logger's ({text.named})")
 
 
 def _sensor(text: Text) -> Any:

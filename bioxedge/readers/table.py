@@ -82,11 +82,10 @@ def look(
             remarks.append(f"{text.header[k]} is empty: left out")
     if times is None and rate is None:
         raise RecordingError(
-            f"{path} has no column of times ({', '.join(text.header[:8])}): give its rate in Hz "
-            "with --rate"
+            f"{path} has no column of times ({text.named}): give its rate in Hz with --rate"
         )
     if not numbers:
-        raise RecordingError(f"{path} has no column of numbers: {', '.join(text.header[:8])}")
+        raise RecordingError(f"{path} has no column of numbers: {text.named}")
     count = len(text.columns[0])
     try:
         if times is None:
@@ -143,7 +142,7 @@ def _times(
             continue
         found = times_of(text.columns[k], text.comma)
         if found is None or not np.isfinite(found[0]).all():
-            raise RecordingError(f"{text.path}: {header} holds what is no time")
+            raise RecordingError(f"{text.path}: {shown(header)} holds what is no time")
         seconds, dated, remark = found
         scale = _SCALES.get("ms" if plain in _MILLI else unit.lower())
         numbers = text.numbers(k)

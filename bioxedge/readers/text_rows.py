@@ -49,6 +49,13 @@ class Text:
     header: list[str]
     columns: list[list[str]]
 
+    @property
+    def named(self) -> str:
+        """The first columns' names, for an error."""
+        return ", ".join(name[:_SHOWN] for name in self.header[:4]) + (
+            f" and {len(self.header) - 4} more" if len(self.header) > 4 else ""
+        )
+
     def column(self, *names: str) -> int | None:
         """Find a column by one of its names, small and capital letters alike."""
         lowered = [name.strip().lower() for name in self.header]
@@ -146,7 +153,7 @@ def rows_of(path: Path, lines: Sequence[str], delimiter: str | None = None) -> T
         rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=found))
     except csv.Error as error:
         raise RecordingError(f"{path} cannot be read as rows: {error}") from error
-    header = [field.strip() for field in rows[0]]
+    header = [" ".join(field.split()) for field in rows[0]]
     width, body = len(header), rows[1:]
     # A delimiter at the end of each row makes a field that nobody named.
     body = [

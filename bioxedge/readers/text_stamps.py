@@ -78,7 +78,7 @@ def places_of(times: Floats, rate: float) -> Whole:
     A sensor whose clock is off drifts against the nominal rate without losing anything; so what is
     looked for is a lateness that begins with a step and stays. A row that came late, or a radio
     that held rows back and then sent them all, is on time again soon after. Stamps that keep to
-    their period show each lost row; stamps of arrival, in bursts, losses of a quarter of a second.
+    their period show each lost row; stamps of arrival, in bursts, show a burst that was lost.
     """
     order = np.arange(len(times), dtype=np.int64)
     if not np.isfinite(times).all():
@@ -107,7 +107,9 @@ def places_of(times: Floats, rate: float) -> Whole:
         again = 1.0 / (real_rate(times, places) or rate)
         if abs(again * rate - 1) > _NEAR:
             break
-        places = order + _missing(times, again, even, rate)
+        before, places = places, order + _missing(times, again, even, rate)
+        if np.array_equal(before, places):
+            break
     return places
 
 
@@ -147,11 +149,15 @@ def _missing(times: Floats, period: float, even: bool, rate: float) -> Whole:
     """Count the rows that are missing before each."""
     far = max(_FEW, round(_HELD_BACK * rate))
     late = times - times[0] - np.arange(len(times)) * period
-    least = 1.5 * period if even else max(8 * period, 0.25)
-    starts = np.flatnonzero(np.diff(times) > least) + 1
+    steps = np.diff(times)
     if even:
+        starts = np.flatnonzero(steps > 1.5 * period) + 1
         return _lasting(late, starts, period, period, (_FEW, far, 0.25))
-    return _lasting(late, starts, period, least, (max(_FEW, round(_BURST * rate)), far, 0.0))
+    burst = float(np.quantile(steps[steps > 0], 0.95))
+    least = max(8 * period, 1.5 * burst)
+    near = max(_FEW, round(max(_BURST, 2 * burst) * rate))
+    starts = np.flatnonzero(steps > least) + 1
+    return _lasting(late, starts, period, least, (near, max(near, far), 0.0))
 
 
 def _lasting(
@@ -166,7 +172,7 @@ def _lasting(
         rise = _level(late[start : min(start + near, end)], share) - before
         soon = float(late[start : start + far].min()) - before
         if soon < 0.5 * rise:  # what was held back has been sent
-            rise = soon
+            rise = soon if soon > 0.2 * rise else 0.0
         if rise > 0.5 * least:
             missing[start] = round(rise / unit)
             since = start
