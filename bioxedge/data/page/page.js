@@ -36,8 +36,9 @@ class Run {
     const before = this.history[this.history.length - 1];
     if (before && prediction.t_end <= before.t) return;  // the state had it
     this.say(prediction, prediction.age);
-    const names = this.info.labels.filter((one) => one in prediction.probabilities);
-    this.history.push({ t: prediction.t_end, start: prediction.t_start, label: prediction.label, reason: prediction.reason, p: names.map((one) => prediction.probabilities[one]), faults: this.last.faults });
+    const { label, value, reason, probabilities } = prediction;
+    const p = this.info.value ? [value].filter((one) => one !== null) : this.info.labels.filter((one) => one in probabilities).map((one) => probabilities[one]);
+    this.history.push({ t: prediction.t_end, start: prediction.t_start, label, value, reason, p, faults: this.last.faults });
     while (this.history[0].t < prediction.t_end - PAST || this.history.length > 600) this.history.shift();
   }
 
@@ -126,6 +127,7 @@ function build() {
   }));
   by("more").hidden = info.channels.length <= SHOWN;
   put(by("more"), all ? "Show fewer" : `Show all ${info.channels.length} channels`);
+  panels.titles(info);
   panels.facts(run);
   panels.events(run);
   panels.figures(run);
@@ -138,7 +140,7 @@ function show() {
   if (!run) return;
   panels.label(run, run.stale(), link);
   panels.quality(run, heads);
-  if (run.last) document.title = `${run.last.label === null ? "no label" : run.last.label} · ${run.info.bundle}`;
+  if (run.last) document.title = `${panels.said(run.info, run.last) ?? panels.none(run.info)} · ${run.info.bundle}`;
   tick();
   later();
 }
@@ -158,7 +160,7 @@ function tabs() {
     const button = nav.children[n], stale = run.stale();
     button.setAttribute("aria-pressed", String(run.name === chosen));
     put(button.children[0], run.name || run.info.bundle);
-    const word = run.last === null ? "waiting" : run.last.label === null ? "no label" : run.last.label;
+    const word = run.last === null ? "waiting" : panels.said(run.info, run.last) ?? panels.none(run.info);
     put(button.children[1], stale ? `▲ ${word} (stale)` : word);
   });
 }

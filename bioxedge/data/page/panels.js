@@ -1,4 +1,4 @@
-// What is written: the label, figures, events and facts. Text goes in as text, never as HTML.
+// What is written: the label or value, figures, events and facts. Text goes in as text, never as HTML.
 
 import { colour } from "/plots.js";
 
@@ -23,21 +23,42 @@ export function span(seconds) {
 const milli = (ms) => (ms === undefined ? "–" : span(ms / 1000));
 const count = (n) => n.toLocaleString("en-GB");
 
-// -- the label -------------------------------------------------------------------------------
+// -- the label, or the value -----------------------------------------------------------------
+
+// A number in steps of half a percent of the range that it was learnt in, or finer.
+export function number(about, value) {
+  return value.toFixed(Math.min(Math.max(Math.ceil(-Math.log10((about.high - about.low) / 200)), 0), 12));
+}
+
+// What is said of a window; null for nothing.
+export function said(info, one) {
+  if (!info.value) return one.label;
+  return one.value === null ? null : `${number(info.value, one.value)}\u00a0${info.value.unit}`;
+}
+export const none = (info) => (info.value ? "no value" : "no label");
+
+export function titles(info) {
+  const about = info.value;
+  put(by("past-title"), about ? `${about.name}, ${about.unit}` : "Probabilities");
+  by("past-plot").setAttribute("aria-label", `${about ? about.name : "Probabilities"} over the last minutes`);
+  put(by("ages-title"), about ? "Age of values" : "Age of labels");
+  by("shares").hidden = Boolean(about);
+}
 
 export function label(run, stale, link) {
-  const last = run.last, hero = by("hero"), said = by("label");
+  const last = run.last, hero = by("hero"), place = by("label"), nothing = none(run.info);
   hero.classList.toggle("stale", stale && last !== null);
   if (last === null) {
-    said.className = "none";
-    put(said, link === "live" ? "waiting" : "no label");
+    place.className = "none";
+    put(place, link === "live" ? "waiting" : nothing);
     put(by("why"), link === "live" ? `for the first window: ${span(run.info.window)} of signal, and what the filters need to settle` : "");
     put(by("age"), "");
   } else {
-    said.className = last.label === null ? "none" : "";
-    said.style.setProperty("--letters", String((last.label || "no label").length));
-    put(said, last.label === null ? "no label" : last.label);
-    put(by("why"), last.label === null ? last.reason || "no reason was given" : "");
+    const text = said(run.info, last);
+    place.className = text === null ? "none" : "";
+    place.style.setProperty("--letters", String((text || nothing).length));
+    put(place, text === null ? nothing : text);
+    put(by("why"), text === null ? last.reason || "no reason was given" : "");
   }
   shares(run);
 }
@@ -86,7 +107,8 @@ export function figures(run) {
   put(by("loss-more"), now.loss === null ? `nothing here can show it; seen: ${seen}` : seen);
   put(by("windows"), count(now.windows));
   const without = Object.values(now.reasons).reduce((sum, n) => sum + n, 0);
-  put(by("windows-more"), without ? `${count(without)} without a label` : "all with a label");
+  const word = run.info.value ? "value" : "label";
+  put(by("windows-more"), without ? `${count(without)} without a ${word}` : `all with a ${word}`);
   histogram(now.latency);
 }
 

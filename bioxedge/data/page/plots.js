@@ -1,4 +1,6 @@
-// What is drawn: the signal by columns, and the probabilities of the last minutes.
+// What is drawn: the signal by columns, and the probabilities or values of the last minutes.
+
+import { none, number, said } from "/panels.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3], [4, 4], [1, 4]];
@@ -187,17 +189,26 @@ function spans(history, name, hop) {
   return found;
 }
 
-// -- the probabilities -----------------------------------------------------------------------
+// -- the probabilities, or the values --------------------------------------------------------
+
+// Least and greatest of what is drawn, and where lines go across: a value's are those of training.
+function scale(about, history) {
+  if (!about) return { low: 0, high: 1, ticks: [0, 0.5, 1], text: (p) => `${p * 100}%` };
+  const all = [about.low, about.high, ...history.flatMap((one) => one.p)];
+  const ticks = [about.low, (about.low + about.high) / 2, about.high];
+  return { low: Math.min(...all), high: Math.max(...all), ticks, text: (p) => number(about, p) };
+}
 
 export function drawPast(canvas, run, elapsed) {
   const [g, w, h] = ready(canvas);
-  const history = run.history, labels = run.info.labels;
+  const history = run.history, about = run.info.value, labels = about ? [about.name] : run.info.labels;
+  const { low, high, ticks, text } = scale(about, history);
   const side = Math.min(Math.max(...labels.map((one) => g.measureText(one).width), 20) + 14, w * 0.3);
-  const left = 42, right = w - side, top = 4, bottom = h - 20;
-  const y = (p) => top + (1 - p) * (bottom - top);
+  const left = Math.max(42, ...ticks.map((p) => g.measureText(text(p)).width + 12)), right = w - side, top = 4, bottom = h - 20;
+  const y = (p) => top + (1 - (p - low) / (high - low)) * (bottom - top);
   g.fillStyle = theme.soft; g.strokeStyle = theme.rule; g.lineWidth = 1; g.textBaseline = "middle";
-  for (const p of [0, 0.5, 1]) {
-    g.textAlign = "right"; g.fillText(`${p * 100}%`, left - 6, Math.min(Math.max(y(p), 8), bottom - 4));
+  for (const p of ticks) {
+    g.textAlign = "right"; g.fillText(text(p), left - 6, Math.min(Math.max(y(p), 8), bottom - 4));
     g.beginPath(); g.moveTo(left, Math.round(y(p)) + 0.5); g.lineTo(right, Math.round(y(p)) + 0.5); g.stroke();
   }
   if (!history.length) return;
@@ -216,9 +227,9 @@ export function drawPast(canvas, run, elapsed) {
   let begun = null;
   const stretches = [];
   for (const one of history) {
-    if (one.label !== null) { begun = null; continue; }
+    if (said(run.info, one) !== null) { begun = null; continue; }
     if (begun && one.t - begun.to < 2 * hop) begun.to = one.t;
-    else stretches.push((begun = { from: one.t - hop, to: one.t, why: one.reason || "no label" }));
+    else stretches.push((begun = { from: one.t - hop, to: one.t, why: one.reason || none(run.info) }));
   }
   for (const one of stretches) {
     const a = x(one.from), b = x(one.to);
@@ -239,7 +250,7 @@ export function drawPast(canvas, run, elapsed) {
   for (const one of stretches) {
     const a = Math.max(x(one.from), left);
     note(g, one.why, a + 8, bottom - 14, theme.ink, Math.min(x(one.to), right) - a - 4)
-      || note(g, "no label", a + 8, bottom - 14, theme.ink, Math.min(x(one.to), right) - a - 4);
+      || note(g, none(run.info), a + 8, bottom - 14, theme.ink, Math.min(x(one.to), right) - a - 4);
   }
   g.restore();
   // the labels stand where their lines end, and never on one another

@@ -62,9 +62,15 @@ def _families(runs: Sequence[RunState], clients: int) -> list[Family]:
             ((r, {"label": one}, r.labels[one]) for r in runs for one in r.info.labels),
         ),
         _of(
+            "windows_with_value_total",
+            "counter",
+            "Windows with a value.",
+            ((r, _value(r), r.values) for r in runs if r.info.value is not None),
+        ),
+        _of(
             "windows_without_label_total",
             "counter",
-            "Windows without a label, by what was wrong.",
+            "Windows without a label, or a value, by what was wrong.",
             ((r, {"reason": one}, n) for r in runs for one, n in sorted(r.reasons.items())),
         ),
         _of(
@@ -109,6 +115,16 @@ def _families(runs: Sequence[RunState], clients: int) -> list[Family]:
             ),
         ),
         _of(
+            "value",
+            "gauge",
+            "What the last window says, in its unit; absent where it says nothing.",
+            (
+                (r, _value(r), r.last.value)
+                for r in runs
+                if r.last is not None and r.last.value is not None
+            ),
+        ),
+        _of(
             "channel_good",
             "gauge",
             "Whether nothing is wrong with a channel in the last window.",
@@ -129,6 +145,12 @@ def _families(runs: Sequence[RunState], clients: int) -> list[Family]:
         ),
     ]
     return [one for one in found if one[3]]
+
+
+def _value(run: RunState) -> dict[str, str]:
+    """Say which value a run tells."""
+    about = run.info.value
+    return {} if about is None else {"name": about.name, "unit": about.unit}
 
 
 def _rates(runs: Sequence[RunState]) -> Values:

@@ -71,6 +71,7 @@ class RunState:
         self.name = info.name
         self.latency, self.age = Took(), Took()
         self.labels: Counter[str] = Counter()
+        self.values = 0  # windows with a value
         self.reasons: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
         self.samples = self.missing = 0
@@ -145,6 +146,8 @@ class RunState:
             self.age.add(record.age)
             if record.label is not None:
                 self.labels[record.label] += 1
+            elif record.value is not None:
+                self.values += 1
             else:
                 self.reasons[self._reason(record)] += 1
             self._windows.append(brief(record))
@@ -152,7 +155,7 @@ class RunState:
                 self._windows.popleft()
 
     def _reason(self, record: Prediction) -> str:
-        """Give why there is no label, so that reasons do not become too many to count."""
+        """Give why there is no label or value; reasons do not become too many to count."""
         reason = (record.reason or "unknown").partition(":")[0]
         return reason if reason in self.reasons or len(self.reasons) < REASONS else "other"
 
@@ -191,7 +194,11 @@ class RunState:
         with self.lock:
             return {
                 "windows": self.latency.durations.count,
-                "labels": dict(self.labels),
+                **(
+                    {"labels": dict(self.labels)}
+                    if self.info.value is None
+                    else {"values": self.values}
+                ),
                 "reasons": dict(self.reasons),
                 "samples": self.samples,
                 "loss": self.missing if self.loss_known else None,
@@ -200,6 +207,15 @@ class RunState:
                 "latency": self.latency.to_dict(),
                 "age_of_labels": self.age.to_dict(),
             }
+
+    def _said(self, last: Prediction | None) -> dict[str, Any]:
+        """Give what the last window says: label and probabilities, or value, answer and unit."""
+        about = self.info.value
+        if about is None:
+            label = None if last is None else last.label
+            return {"label": label, "probabilities": {} if last is None else last.probabilities}
+        value, answer = (None, None) if last is None else (last.value, last.answer)
+        return {"value": value, "answer": answer, "unit": about.unit}
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values for JSON (docs/page.md)."""
@@ -210,10 +226,9 @@ class RunState:
                 "running": self.running,
                 "stale": self.stale,
                 "silent": round(self.silent, 3),
-                "label": None if last is None else last.label,
+                **self._said(last),
                 "reason": None if last is None else last.reason,
                 "age": self.label_age,
-                "probabilities": {} if last is None else last.probabilities,
                 "last": None if last is None else last.to_dict(),
                 "quality": None if last is None else faults(last),
                 **self.figures(),
@@ -238,14 +253,19 @@ def told(event: Event, clock: HostClock = SYSTEM) -> dict[str, Any]:
 
 
 def brief(record: Prediction) -> dict[str, Any]:
-    """Give of a window what a history needs."""
+    """Give of a window what a history needs; ``p`` is what is drawn, empty for nothing."""
     found = faults(record)
+    told: dict[str, Any] = {"label": record.label}
+    drawn = [round(value, 4) for value in record.probabilities.values()]
+    if record.quantity is not None:
+        told = {"value": record.value}
+        drawn = [] if record.value is None else [record.value]
     return {
         "t": record.t_end,
         "start": record.t_start,
-        "label": record.label,
+        **told,
         "reason": record.reason,
-        "p": [round(value, 4) for value in record.probabilities.values()],
+        "p": drawn,
         "gap": record.gap,
         "faults": None if found is None else {one: why for one, why in found.items() if why},
     }
