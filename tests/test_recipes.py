@@ -253,7 +253,7 @@ SLIPS = {
     ),
     "an unknown model": (
         ('name = "papagei"', 'name = "resnet"'),
-        "no model is called 'resnet': choose one of ecg_dualnet, ",
+        "no model is called 'resnet': choose one of cbramod, ",
     ),
     "a target that is none": (
         ('name = "ecg_transformer"', 'name = "ecg_dualnet"'),

@@ -63,7 +63,7 @@ def encoder(
     about: Side = getattr(recipe, side)
     if side in opened:
         chain = opened[side]
-        key = key_of("encoder", about.model.name, chain.sha256, options_of(about))
+        key = key_of("encoder", about.model.name, chain.sha256, options_of(about), chain.code)
     else:
         chain, key = _pretrained(recipe, prepared, store, about, side)
     windows: Tensor = getattr(prepared.windows, side)
@@ -97,9 +97,11 @@ def _pretrained(
     facts = section(wanted)[0]
     for unused in ("licence", "non_commercial", "sha256"):
         facts.pop(unused, None)
-    key = key_of("encoder", facts, streamed_rate(about), _content(windows, rows), seed)
     torch.manual_seed(seed)
     chain = models.create(wanted.name, **options_of(about))
+    # Of a model of one's own its code decides, too.
+    content = _content(windows, rows)
+    key = key_of("encoder", facts, streamed_rate(about), content, seed, chain.code)
 
     def make(report: Any, state: Path) -> Values:
         pretrain(

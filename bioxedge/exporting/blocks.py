@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ def plan_of(
 
 def _sliced(chain: Chain, samples: int) -> kit.Sliced:
     # Through JSON and back: a tuple would differ from the list that a file holds.
-    config = msgspec.json.decode(msgspec.json.encode(asdict(chain.config)))  # type: ignore[call-overload]
+    config = msgspec.json.decode(msgspec.json.encode(chain.options()))
     return kit.Sliced(model=chain.name, config=config, channels=chain.channels, samples=samples)
 
 
@@ -89,7 +88,7 @@ def blank(chain: Chain) -> Chain:
     """Make a chain of the same dimensions, with random weights, frozen."""
     if chain.name == "openecg":
         return models.create(chain.name, pretrained=False).freeze()
-    return models.create(chain.name, **asdict(chain.config)).freeze()  # type: ignore[call-overload]
+    return models.create(chain.name, **chain.options()).freeze()
 
 
 def _cut(plan: kit.Plan, source: Chain, target: Chain, cutter: _Cutter) -> kit.Parts:
