@@ -85,6 +85,8 @@ def new(
     _hold(recipe)
     say(f"{recipe}: {', '.join(known.labels) or known.columns[0]} from {one.found.name}, taught by "
         f"{other.found.name}")  # fmt: skip
+    for said in filter(None, map(starting.foreign, sides)):
+        say(said)
     if len(known.people) < _FEW:
         say(f"something is known of {len(known.people)} people: how good it is stays unsure")
     say(f"next: bioxedge build {recipe} --data {data.parent} --out OUT --dry-run")

@@ -3,7 +3,7 @@
 from bioxedge.starting.athand import AtHand, Found, look
 from bioxedge.starting.choosing import Choice, choose
 from bioxedge.starting.shipped import copy, shipped
-from bioxedge.starting.suiting import Chosen, seconds_of, suit
+from bioxedge.starting.suiting import Chosen, foreign, seconds_of, suit
 from bioxedge.starting.tasks import Known, choose_task
 from bioxedge.starting.writing import text_of
 
@@ -16,6 +16,7 @@ __all__ = [
     "choose",
     "choose_task",
     "copy",
+    "foreign",
     "look",
     "seconds_of",
     "shipped",

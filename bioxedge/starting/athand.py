@@ -165,4 +165,4 @@ def _unit(channel: Channel) -> str:
 
 def _texts(session: Session) -> Iterable[str]:
     """Give the different texts of a session's marks, in the order of time."""
-    return dict.fromkeys(mark.text for mark in session.marks())
+    return dict.fromkeys(mark.text for mark in session.marks() if mark.text.strip())

@@ -136,7 +136,7 @@ def suit(choice: Choice, model: str, seconds: float, recipe: Path) -> Chosen:
     stages: list[dict[str, Any]] | str
     then: list[dict[str, Any]] | str
     if own:
-        stages, rate = _stages(found.modality, found.rate)
+        stages, rate = _stages(found.modality, found.rate, seconds)
         then = [{"stage": "zscore"}]
         length = max(1, round(seconds * rate))
     else:
@@ -169,11 +169,11 @@ def _small(choice: Choice) -> str:
     return _SMALL_ECG if choice.found.modality == "ecg" else SMALL
 
 
-def _stages(modality: str, rate: float) -> tuple[list[dict[str, Any]], float]:
+def _stages(modality: str, rate: float, seconds: float) -> tuple[list[dict[str, Any]], float]:
     """Give causal stages for a small model, and the rate that they lead to."""
     about = _SUITS.get(modality, _OTHER)
     stages: list[dict[str, Any]] = []
-    down = max(1, int(rate // about.rate))
+    down = _down(rate, max(1, int(rate // about.rate)), seconds)
     if down > 1:
         stages.append({"stage": "resample", "up": 1, "down": down})
         rate /= down
@@ -191,23 +191,29 @@ def _stages(modality: str, rate: float) -> tuple[list[dict[str, Any]], float]:
     return stages, rate
 
 
+def _down(rate: float, most: int, seconds: float) -> int:
+    """Choose by how much a rate is lowered, so that a window is a whole number of samples."""
+    whole = [
+        down for down in range(most, most // 2, -1) if float(seconds * rate / down).is_integer()
+    ]
+    return whole[0] if whole else most
+
+
 def _electrodes(choice: Choice, published: Card) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Choose the channels that a model's weights know, by name, if it goes by names."""
-    wanted = published.contract.channels
-    if not wanted:
-        return choice.channels[:1], choice.channels[:1]
-    if published.name == "hubert_ecg":
-        return choice.channels, choice.channels
+    """Choose the channels that a model's weights know, in their order, if it goes by names."""
     pairs = []
-    for name in wanted:
+    for name in published.contract.channels:
         match = [have for have in choice.channels if _plain(have) == name.lower()]
         pairs += [(match[0], name)] if match else []
-    if not pairs:
+    if not pairs and published.contract.by_name:
         raise ModelError(
-            f"{published.name} goes by the names of channels, {', '.join(wanted[:6])} …, and "
-            f"{choice.found.name} has {', '.join(choice.channels[:6])}: name those that are meant, "
-            f"such as --source {choice.found.stream}:A,B, or take the small model"
+            f"{published.name} goes by the names of channels, "
+            f"{', '.join(published.contract.channels[:6])} …, and {choice.found.name} has "
+            f"{', '.join(choice.channels[:6])}: name those that are meant, such as --source "
+            f"{choice.found.stream}:A,B, or take the small model"
         )
+    if not pairs:
+        return choice.channels, choice.channels
     return tuple(column for column, _ in pairs), tuple(name for _, name in pairs)
 
 
@@ -246,6 +252,16 @@ def _weights(file: Path, published: Card, recipe: Path) -> dict[str, Any]:
         "licence": published.licence,
     }
     return keys | ({"non_commercial": True} if published.non_commercial else {})
+
+
+def foreign(side: Chosen) -> str:
+    """Say that a model was made for another kind of signal; empty where it was not."""
+    made, given = side.card.contract.modality, side.choice.found.modality
+    if side.model["name"] == SMALL and "config" in side.model:
+        return ""
+    if "any" in (made, given) or made == given or not given:
+        return ""
+    return f"{side.card.name} was made for {made.upper()}, {side.choice.found.name} is none"
 
 
 def _unit(unit: str) -> str:
