@@ -182,3 +182,15 @@ def test_a_recording_that_was_saved_again_keeps_its_anchors(tmp_path):
     _, first, _ = errors(tmp_path / "recordings", taken, other)
     _, second, _ = errors(tmp_path / "again", taken, other)
     assert first.tobytes() == second.tobytes() and math.isfinite(first[0])
+
+
+def test_what_was_imported_with_stamps_lies_where_its_real_rate_says():
+    # A Polar's PPG of 55 Hz came at 54.75: after an hour that is 16 s.
+    facts = {"real_rate": 54.75}
+    polar = Recording(np.zeros((1, 55 * 3600)), 55.0, (Channel("x"),), "ppg", "anna", 100.0, facts)
+    other = Recording(np.zeros((1, 64 * 3600)), 64.0, (Channel("y"),), "ecg", "anna", 100.0)
+    times = 100.0 + np.array([0.0, 1800.0, 3600.0])
+    moments = 100.0 + (times - 100.0) * 55.0 / 54.75
+    assert np.allclose(Places(polar).on(other, times), moments, atol=1e-6)
+    assert np.allclose(Places(polar).at(times), moments, atol=1e-6)
+    assert np.allclose(Places(other).on(polar, moments), times, atol=1e-6)

@@ -2,8 +2,9 @@
 
 A sensor that is 0.1 % slow is 3.6 s behind its nominal rate after an hour. What bioxedge recorded
 has anchors: indices and the moments at which those samples were taken. By them a place is found
-in the other recording as it was at that moment; recordings without anchors are taken at their
-word, which is their nominal rate.
+in the other recording as it was at that moment. What was imported with stamps says its real rate, which
+does the same from its first sample on; recordings without either are taken at their word, which is their
+nominal rate.
 """
 
 from __future__ import annotations
@@ -26,11 +27,22 @@ def anchored(recording: Recording) -> bool:
 
     What was recorded of a replay that ran faster than time says when it was replayed.
     """
-    anchors = recording.facts.get("anchors", ())
+    anchors = _anchors(recording)
     if len(anchors) < 2:
         return False
     (first, begin), (last, end) = anchors[0][:2], anchors[-1][:2]
     return bool(abs((end - begin) * recording.rate - (last - first)) < _FAR * (last - first))
+
+
+def _anchors(recording: Recording) -> Floats:
+    """Give index, Unix and monotonic time of some samples; of the two ends by the real rate."""
+    if "anchors" in recording.facts:
+        return np.array(recording.facts["anchors"], np.float64)
+    real, count = float(recording.facts.get("real_rate") or 0.0), recording.samples.shape[1]
+    if not real > 0 or count < 2:
+        return np.empty((0, 3))
+    seconds = count / real
+    return np.array([[0.0, recording.t0, 0.0], [count, recording.t0 + seconds, seconds]])
 
 
 class Places:
@@ -87,7 +99,7 @@ class _Line:
     """
 
     def __init__(self, recording: Recording, column: int) -> None:
-        anchors = np.array(recording.facts["anchors"], np.float64)
+        anchors = _anchors(recording)
         self._rate = float(recording.facts.get("real_rate") or recording.rate) / recording.rate
         if len(anchors) > 2:
             anchors = anchors[anchors[:, 2] >= anchors[0, 2] + _SETTLED]
@@ -132,7 +144,7 @@ def _one_clock(one: Recording, other: Recording) -> bool:
     for each in (one, other):
         if not anchored(each):
             return False
-        anchors = np.array(each.facts["anchors"], np.float64)
+        anchors = _anchors(each)
         if np.ptp(anchors[:, 1] - anchors[:, 2]) > _SAME:
             return False
     return True

@@ -70,11 +70,13 @@ def name_and_unit(label: str) -> tuple[str, str]:
 
 def distinct(names: Iterable[str]) -> list[str]:
     """Number names that come twice."""
-    seen: dict[str, int] = {}
-    found = []
+    found: list[str] = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+        own, number = name, 1
+        while own in found:
+            number += 1
+            own = f"{name}_{number}"
+        found.append(own)
     return found
 
 
