@@ -1,13 +1,9 @@
-"""A value in place of a label: from the manifest to every sink."""
+"""A value in place of a label: the manifest, what is said, what it is held to."""
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import re
-import sys
-from dataclasses import replace
 
 import damage
 import fixtures_bundle as wire
@@ -15,28 +11,19 @@ import msgspec
 import numpy as np
 import pytest
 from fixtures_bundle import make_bundle, pulse
-from fixtures_page import get, quiet
 from fixtures_signal import recorded
 from fixtures_value import HEART, make_value_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 from test_runtime_stream import Keep
-from test_sinks import GAP, GOOD, RUN, SILENT, lines_of, schema, written
 
-from bioxedge import Stream, cli, manifest, manifestfile, recording, spec
+from bioxedge import Stream, manifest, manifestfile, spec
 from bioxedge.decide import ValueDecider
 from bioxedge.errors import BundleError, ManifestError
-from bioxedge.runtime import ReplaySource, Tally, loop, verify
-from bioxedge.runtime.page.metrics import exposition
-from bioxedge.runtime.page.state import RunState
-from bioxedge.runtime.sinks import TerminalSink
-from bioxedge.runtime.sinks.mqtt import homeassistant, payloads, topics
+from bioxedge.runtime import ReplaySource, loop, verify
 from bioxedge.runtime.soak import soak
 from bioxedge.signals import Chunk
 
-VALUE_RUN = replace(RUN, labels=(), value=HEART)
-SPOKEN = replace(GOOD, label=None, probabilities={}, value=72.345, answer=73.5, quantity=HEART)
-MUTE = replace(SILENT, quantity=HEART)
 # As the release before values wrote the manifest of `fixed()`.
 BEFORE = "b276e4b03f041d7259d45d4c1f81a2f5f95c9f448839d6caeab613d91ebd1d86"
 
@@ -220,149 +207,6 @@ def test_far_beyond_training_nothing_is_said_and_that_is_told_once(tmp_path):
     begins = [one for one in kept.events if one.kind == "abstention_begins"]
     assert begins and begins[0].message.startswith("no value: out of range: the model answers")
     assert all(one.message == "values again" for one in kept.events if one.kind.endswith("ends"))
-
-
-# -- where it goes -----------------------------------------------------------------------------
-
-
-def test_lines_of_a_value_are_of_the_schema_and_hold_no_label(tmp_path):
-    written(tmp_path / "x", SPOKEN, MUTE, replace(MUTE, answer=512.0), run=VALUE_RUN)
-    found = lines_of(tmp_path / "x")
-    for line in found:
-        schema().validate(line)
-    head, spoken, mute, far = found
-    assert head["labels"] == []
-    assert head["value"] == {"name": "HR", "unit": "bpm", "low": 50.0, "high": 110.0}
-    assert (spoken["value"], spoken["answer"], spoken["unit"]) == (72.345, 73.5, "bpm")
-    assert "label" not in spoken and "probabilities" not in spoken and spoken["reason"] is None
-    assert (mute["value"], mute["answer"], mute["reason"]) == (None, None, "ppg_2 is flat")
-    assert (far["value"], far["answer"]) == (None, 512.0)
-
-
-def test_lines_of_labels_are_what_they_were(tmp_path):
-    written(tmp_path / "x", GOOD)
-    head, good = lines_of(tmp_path / "x")
-    assert "value" not in head and list(head)[-1] == "hop"
-    assert list(good) == [
-        "kind", "label", "probabilities", "t_start", "t_end", "t0", "due", "latency", "age", "rate",
-        "quality", "gap", "loss", "reason",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "change", [{"label": None}, {"value": "72"}, {"unit": ""}, {"reason": "x"}, {"answer": None}]
-)
-def test_the_schema_knows_a_value_from_a_label(tmp_path, change):
-    written(tmp_path / "x", SPOKEN, run=VALUE_RUN)
-    line = lines_of(tmp_path / "x")[1]
-    assert schema().is_valid(line) and not schema().is_valid({**line, **change})
-
-
-def test_the_terminal_says_a_value_with_its_unit_and_where_it_lies():
-    sink = TerminalSink(io.StringIO())
-    sink.open(VALUE_RUN)
-    spoken, mute = sink.line(SPOKEN), sink.line(MUTE)
-    assert "  72.3 bpm  ·······█············     2.00 ms" in spoken
-    assert mute.endswith("—          ppg_2 is flat")
-    low, high = (sink.line(replace(SPOKEN, value=v)) for v in (-9.9, 169.9))
-    assert " -9.9 bpm  █···" in low and "169.9 bpm  ···················█ " in high
-
-
-def test_the_summary_gives_mean_and_range(tested, tmp_path):
-    kept, tally = run(tested)
-    said = [one.value for one in kept.predictions]
-    about = tally.to_dict()
-    assert about["labels"] == {} and about["value"] == {
-        "name": "HR", "unit": "bpm", "windows": len(said), "mean": pytest.approx(np.mean(said)),
-        "least": min(said), "most": max(said),
-    }  # fmt: skip
-    middle = f"HR {np.mean(said):.1f} bpm on average, {min(said):.1f} to {max(said):.1f} bpm; "
-    assert middle in tally.line()
-    quietly = Tally()
-    quietly.add(MUTE)
-    assert "1 windows: no value 100% (ppg_2 is flat)" in quietly.line()
-    assert quietly.to_dict()["value"]["mean"] is None
-
-
-def test_a_run_ends_with_a_summary_of_the_schema(tested, tmp_path, monkeypatch, capsys):
-    recording.save(recorded(pulse(1, 64 * 12, 64.0)), tmp_path / "rec")
-    arguments = [str(tested.path), "--source", f"replay:{tmp_path / 'rec'}", "--speed", "max"]
-    monkeypatch.setattr(sys, "argv", ["bioxedge", "run", *arguments, "--json"])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert not end.value.code
-    for line in found:
-        schema().validate(line)
-    assert found[-1]["summary"]["value"]["windows"] == len(found) - 2
-
-
-def test_home_assistant_shows_a_number_with_its_unit():
-    jinja2 = pytest.importorskip("jinja2", reason="Jinja reads the templates: pip install jinja2")
-    about = json.loads(homeassistant.config(VALUE_RUN, topics.Topics("bioxedge", "anna")))
-    parts = about["components"]
-    assert set(parts) == {"value", "quality", "age", "problem"}
-    one = parts["value"]
-    assert (one["name"], one["unit_of_measurement"]) == ("HR", "bpm")
-    assert (one["state_class"], one["suggested_display_precision"]) == ("measurement", 1)
-    template = jinja2.Environment().from_string(one["value_template"])
-    for record, shown in ((SPOKEN, "72.345"), (MUTE, "None")):
-        state = json.loads(payloads.state(record, 0.0))
-        assert "label" not in state and state["unit"] == "bpm"
-        assert template.render(value_json=state) == shown
-
-
-def test_lsl_sends_numbers_in_the_unit_and_nan_for_nothing():
-    pytest.importorskip("pylsl", reason="pylsl is missing: pip install 'bioxedge[lsl]'")
-    from bioxedge.runtime import lsl
-    from bioxedge.runtime.sinks.lsl import BESIDE, LslSink
-
-    pylsl, sink = lsl.load(), LslSink("values-test")
-    sink.open(replace(VALUE_RUN, hop=1.0, window=4.0))
-    try:
-        assert not pylsl.resolve_byprop("name", "values-test-probabilities", timeout=0.2)
-        (info,) = pylsl.resolve_byprop("name", "values-test", timeout=10.0)
-        inlet = pylsl.StreamInlet(info)
-        head = inlet.info(timeout=5.0).as_xml()
-        inlet.open_stream(timeout=5.0)
-        got = []
-        for record in (SPOKEN, GAP, MUTE):
-            sink.emit(record)
-        for _ in range(2):
-            got.append(inlet.pull_sample(timeout=5.0)[0])
-    finally:
-        sink.close()
-    channels = re.findall(r"<label>(.*?)</label>\s*<unit>(.*?)</unit>\s*<type>(.*?)</type>", head)
-    assert [one for one, _, _ in channels] == ["HR", "answer", *BESIDE]
-    assert channels[:3] == [
-        ("HR", "bpm", "Value"), ("answer", "bpm", "Value"), ("real", "1", "Prediction"),
-    ]  # fmt: skip
-    spoken, mute = got
-    assert spoken == [72.345, 73.5, 1.0, 0.0, 0.0, 0.002, 0.1]
-    assert math.isnan(mute[0]) and math.isnan(mute[1]) and mute[2] == 1.0
-
-
-def test_the_page_tells_the_value_and_its_minutes(tested):
-    page, _ = quiet()
-    with page:
-        kept, tally = run(tested, sinks=[page.sink()])
-        state = json.loads(get(page, "/state")[2])["runs"][0]
-        metrics = get(page, "/metrics")[2]
-    last = kept.predictions[-1]
-    assert (state["value"], state["unit"], state["reason"]) == (last.value, "bpm", None)
-    assert state["run"]["value"]["high"] == 110.0 and state["values"] == tally.values.count
-    assert "label" not in state and "labels" not in state
-    assert [one["p"] for one in state["history"]] == [[p.value] for p in kept.predictions]
-    assert f'bioxedge_value{{run="",name="HR",unit="bpm"}} {last.value!r}\n' in metrics
-    assert "bioxedge_windows_with_value_total" in metrics and "probability" not in metrics
-
-
-def test_metrics_of_labels_say_nothing_of_values():
-    state = RunState(RUN)
-    state.emit(GOOD)
-    text = exposition([state], 0)
-    assert "bioxedge_value" not in text and "windows_with_value" not in text
-    assert 'bioxedge_probability{run="",label="stress"} 0.9' in text
 
 
 # -- what it is held to ------------------------------------------------------------------------
