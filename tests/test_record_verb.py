@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from cyton import Cyton, when
 from fixtures_disk import small_disk
+from fixtures_sessions import pairs_in
 
 from bioxedge import SourceError, recording
 from bioxedge.cli import main
 from bioxedge.commands.keys import Keys
 from bioxedge.commands.tracks import Wish, tracks
-from bioxedge.datasets import folder
 from bioxedge.errors import BioxedgeError
 from bioxedge.recording import save
 from bioxedge.runtime.record import Recorded
@@ -70,7 +70,7 @@ def test_two_presets_of_a_board_are_a_pair_that_build_reads(call, tmp_path):
         "--seconds", "1.5",
     )  # fmt: skip
     assert (code, error) == (0, "")
-    (pair,) = folder.load(tmp_path / "recordings")
+    (pair,) = pairs_in(tmp_path / "recordings")
     assert [c.name for c in pair.source.channels] == ["Fz", "ecg_2"]
     assert {c.unit for c in pair.source.channels} == {"uV"}
     assert [c.name for c in pair.target.channels] == ["eda_1"] and pair.target.modality == "eda"

@@ -2,9 +2,9 @@
 
 A sensor that is 0.1 % slow is 3.6 s behind its nominal rate after an hour. What bioxedge recorded
 has anchors: indices and the moments at which those samples were taken. By them a place is found
-in the other recording as it was at that moment. What was imported with stamps says its real rate, which
-does the same from its first sample on; recordings without either are taken at their word, which is their
-nominal rate.
+in the other recording as it was at that moment. What was imported with stamps says its real rate,
+which does the same from its first sample on; recordings without either are taken at their word,
+which is their nominal rate.
 """
 
 from __future__ import annotations
