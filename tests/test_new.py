@@ -19,8 +19,6 @@ from bioxedge.marks import Mark
 from bioxedge.recipes import read
 from bioxedge.signals import Channel, Recording
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 @pytest.fixture
 def call(monkeypatch, capsys):
@@ -250,20 +248,6 @@ def test_whatever_things_are_called_the_recipe_says_so(call, tmp_path_factory, o
     assert (recipe.target.sensor.columns, recipe.source.sensor.columns) == ((one,), (other,))
     assert recipe.task.labels == (text, text + "!")
     assert recipe.source.sensor.units == ("a.u.",)
-
-
-def test_recipes_ship_and_are_those_of_export(call, tmp_path):
-    code, out, _ = call("new", "--list")
-    ours = sorted((ROOT / "export" / "recipes").glob("*.toml"))
-    assert code == 0 and [line for line in out.splitlines() if line[0] != " "] == [
-        path.stem for path in ours
-    ]
-    for path in ours:
-        assert call("new", tmp_path / path.name, "--from", path.stem)[0] == 0
-        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
-        read(tmp_path / path.name)
-    code, _, err = call("new", tmp_path / "x.toml", "--from", "sleep")
-    assert code == 2 and "there are bidmc_ecg_to_ppg" in err
 
 
 @pytest.mark.train

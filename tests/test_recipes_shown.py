@@ -1,0 +1,57 @@
+"""Recipes that ship, and those that the page of recipes shows."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bioxedge import cli
+from bioxedge.recipes import Recipe, read
+from bioxedge.recipes.checks import check
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run the command in this process; give its exit code, output and errors."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bioxedge", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return end.value.code, out, err
+
+    return run
+
+
+def test_recipes_ship_and_are_those_of_export(call, tmp_path):
+    code, out, _ = call("new", "--list")
+    ours = sorted((ROOT / "export" / "recipes").glob("*.toml"))
+    assert code == 0 and [line for line in out.splitlines() if line[0] != " "] == [
+        path.stem for path in ours
+    ]
+    for path in ours:
+        assert call("new", tmp_path / path.name, "--from", path.stem)[0] == 0
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+        read(tmp_path / path.name)
+    code, _, err = call("new", tmp_path / "x.toml", "--from", "sleep")
+    assert code == 2 and "there are bidmc_ecg_to_ppg" in err
+
+
+def test_what_the_page_of_recipes_shows_can_be_read():
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)
+    assert len(blocks) > 15
+    ours = msgspec.toml.decode((ROOT / "export/recipes/demo_stress_ecg_to_ppg.toml").read_bytes())
+    for block in blocks:
+        shown = msgspec.toml.decode(block)
+        wanted = ours | shown
+        for side in {"source", "target"} & set(shown):
+            wanted[side] = ours[side] | shown[side]
+        check(msgspec.convert(wanted, Recipe))
