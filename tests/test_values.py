@@ -20,7 +20,7 @@ from test_runtime_stream import Keep
 from bioxedge import Stream, manifest, manifestfile, spec
 from bioxedge.decide import ValueDecider
 from bioxedge.errors import BundleError, ManifestError
-from bioxedge.runtime import ReplaySource, loop, verify
+from bioxedge.runtime import Engine, ReplaySource, loop, verify
 from bioxedge.runtime.soak import soak
 from bioxedge.signals import Chunk
 
@@ -233,6 +233,13 @@ def test_a_difference_counts_by_the_range_that_it_is_a_share_of(tmp_path):
 def test_golden_values_that_hardly_differ_are_said_to_prove_little(tmp_path):
     dull = make_value_bundle(tmp_path / "b", spread=1e-4)
     assert any("unsure" in line for line in verify(dull).lines())
+
+
+def test_an_engine_is_held_to_the_same_share(tested):
+    engine, golden = Engine(tested), tested.golden
+    engine.hold_to(golden.windows[0], golden.answers[0] + 0.005)  # of 60 bpm
+    with pytest.raises(BundleError, match=r"1\.\d\de-04 off, allowed is 1e-04"):
+        engine.hold_to(golden.windows[0], golden.answers[0] + 0.01)
 
 
 def test_a_soak_finds_nothing_wrong_where_nothing_is(tested):

@@ -75,6 +75,15 @@ def test_a_bundle_names_the_value_and_the_range_in_which_it_was_learnt(done, bun
     assert (part.output.name, part.output.shape) == ("value", (1, 1))
 
 
+def test_where_a_ready_head_was_brought_the_range_is_that_of_its_answers_on_pairs(done):
+    learnt = done.learnt
+    unknown = replace(learnt.prepared, labels=np.full_like(learnt.prepared.labels, -1))
+    seen = replace(learnt.seen, prepared=unknown)
+    taught = learnt.seen.teacher("pair")[:, 0]
+    found = describing.value_of(replace(learnt, seen=seen))
+    assert (found.low, found.high) == (float(taught.min()), float(taught.max()))
+
+
 def test_golden_values_are_the_trained_models_in_its_unit(done, bundle):
     golden = bundle.golden
     wanted = answers(shipping.bridged(done.learnt), golden.windows)

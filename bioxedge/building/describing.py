@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from bioxedge import manifest
 from bioxedge.building.learnt import Learnt
@@ -34,6 +35,7 @@ def value_of(learnt: Learnt) -> manifest.Value | None:
     if task.rule != "value":
         return None
     taught = prepared.values[prepared.of("head")]
+    taught = taught[np.isfinite(taught)]
     if not len(taught):
         taught = learnt.seen.teacher("pair")[:, 0].double().numpy()
     name, low, high = task.channels[0], float(taught.min()), float(taught.max())
