@@ -1,7 +1,8 @@
-"""Recipes that ship, and those that the page of recipes shows."""
+"""Recipes that ship, those that the page of recipes shows, and one written from real files."""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -55,3 +56,26 @@ def test_what_the_page_of_recipes_shows_can_be_read():
         for side in {"source", "target"} & set(shown):
             wanted[side] = ours[side] | shown[side]
         check(msgspec.convert(wanted, Recipe))
+
+
+@pytest.mark.train
+@pytest.mark.shared
+def test_edf_of_a_few_people_to_a_recipe_that_build_takes(call, shared, tmp_path):
+    pytest.importorskip("torch", exc_type=ImportError)
+    files = [
+        shared / "data" / "eegmat" / f"Subject{k}_{n}.edf"
+        for k in ("01", "05", "13")
+        for n in (1, 2)
+    ]
+    told = ("--person", r"(Subject\d+)", "--label", "*_1.edf=rest", "--label", "*_2.edf=arithmetic")
+    assert call("import", *files, *told,
+                "--out", tmp_path / "eegmat")[0] == 0  # fmt: skip
+    out = tmp_path / "r.toml"
+    assert call("new", out, "--data", tmp_path / "eegmat", "--source", "ecg")[0] == 0
+    recipe = read(out)
+    assert recipe.task.labels == ("rest", "arithmetic") and recipe.target.sensor.modality == "eeg"
+    assert recipe.source.sensor.rate == 500.0 and recipe.source.length == 1250
+    told = ("--data", tmp_path, "--out", tmp_path / "out", "--dry-run", "--json")
+    code, said, err = call("build", out, *told)
+    assert code == 0, err
+    assert json.loads(said.splitlines()[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -77,11 +78,16 @@ def new(
         starting.suit(choice, model, length, recipe)
         for choice, model in ((one, source_model), (other, target_model))
     ]
-    place = data.resolve()
+    # A link keeps its own name: it lies in the folder that is said.
+    place = data.resolve() if data.name in ("", "..") else data
     text = starting.text_of(
         name or recipe.stem.replace("_", "-"), place.name, at_hand, known, sides[0], sides[1]
     )
-    _put(recipe, text.encode())
+    try:
+        _put(recipe, text.encode())
+    except UnicodeEncodeError as error:
+        wrong = ascii(error.object[error.start : error.end])
+        raise RecipeError(f"a name holds {wrong}, which is no text: rename it") from error
     _hold(recipe)
     say(f"{recipe}: {', '.join(known.labels) or known.columns[0]} from {one.found.name}, taught by "
         f"{other.found.name}")  # fmt: skip
@@ -89,7 +95,8 @@ def new(
         say(said)
     if len(known.people) < _FEW:
         say(f"something is known of {len(known.people)} people: how good it is stays unsure")
-    say(f"next: bioxedge build {recipe} --data {data.parent} --out OUT --dry-run")
+    words = ["bioxedge", "build", str(recipe), "--data", str(place.parent), "--out", "OUT"]
+    say(f"next: {shlex.join(words)} --dry-run")
 
 
 _FEW = 6
@@ -111,7 +118,12 @@ def _put(recipe: Path, text: bytes) -> None:
     _refuse(recipe)
     try:
         with recipe.open("xb") as file:
-            file.write(text)
+            try:
+                file.write(text)
+                file.flush()
+            except OSError:
+                recipe.unlink()  # a full disk leaves no half of a recipe
+                raise
     except OSError as error:
         raise RecipeError(f"{recipe} cannot be written: {error.strerror or error}") from error
 

@@ -152,9 +152,10 @@ def _see_labels(part: Part, session: Session, columns: dict[str, Column]) -> Non
             continue
         one = columns.setdefault(channel.name, Column(unit=_unit(channel)))
         texts = named.get(channel.name, ()) if isinstance(named, dict) else named
-        if isinstance(texts, list | tuple):
-            one.texts.update(dict.fromkeys(str(text) for text in texts))
-        one.values.update(np.unique(known)[: MOST - len(one.values)].tolist())
+        values = np.unique(known)
+        if isinstance(texts, list | tuple):  # those that occur: nothing learns a class without
+            one.texts.update({str(texts[int(at)]): None for at in values if 0 <= at < len(texts)})
+        one.values.update(values[: MOST - len(one.values)].tolist())
         one.people.add(session.person)
 
 

@@ -54,6 +54,8 @@ _SUITS: Mapping[str, _Suits] = {
 _OTHER = _Suits(10, 125, 0, 0)
 _SLOW = 12.0  # Hz
 _SLOW_SECONDS = 30.0
+# What pretraining needs of a window: seconds, or samples of a slow sensor.
+_SHORTEST, _FEWEST = 4.0, 16
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,12 @@ def suit(choice: Choice, model: str, seconds: float, recipe: Path) -> Chosen:
         stages, rate = _stages(found.modality, found.rate, seconds)
         then = [{"stage": "zscore"}]
         length = max(1, round(seconds * rate))
+        shortest = _SHORTEST if rate > _SLOW else _FEWEST / rate
+        if length / rate < shortest:
+            raise ModelError(
+                f"windows of {seconds:g} s are too short to pretrain {published.name} on: write "
+                f"--seconds {shortest:g} or more, or name a model with weights"
+            )
     else:
         columns, channels = _electrodes(choice, published)
         found_stages, _ = published.contract.streaming(found.rate)
