@@ -23,6 +23,11 @@ from bioxedge.datasets.cutting import Cut
 ROWS = {"source_row": np.int64, "target_row": np.int64, "start": np.float64, "moment": np.float64}
 """Columns with a row for each moment, beside those of several numbers."""
 
+# What reading a file can end in that is no book, or half of one.
+_TORN = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile,
+)  # fmt: skip
+
 
 @dataclass
 class Book:
@@ -63,7 +68,7 @@ def sound_book(path: Path) -> Book | None:
     """Read a book; None where there is none, or one that was not written to its end."""
     try:
         return read_book(path)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except _TORN:
         return None
 
 
@@ -77,7 +82,8 @@ def holds(path: Path, size: int) -> bool:
 
 def read_book(path: Path) -> Book:
     """Read what one session gave."""
-    with np.load(path, allow_pickle=False) as found:
+    # Through a file of our own: numpy leaves one open that is no archive.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
         arrays = {name: found[name] for name in found.files}
     said = json.loads(arrays.pop("said").tobytes())
     return Book(arrays, [Left(**one) for one in said["left"]], said["clocks"])
