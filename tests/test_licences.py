@@ -20,7 +20,8 @@ RESTRICTED = (
 FREE = (
     "MIT", "mit", "MIT License", "the MIT licence", "Apache-2.0", "Apache License 2.0",
     "BSD-3-Clause", "bsd 3 clause", "BSD-3-Clause-Clear", "CC0-1.0", "CC-BY-4.0", "CC BY-SA 4.0",
-    "GPL-3.0-or-later", "AGPL-3.0-only", "LGPLv3", "MPL-2.0", "ISC", "Unlicense", "public domain", "ODC-By-1.0",
+    "GPL-3.0-or-later", "AGPL-3.0-only", "LGPLv3", "MPL-2.0", "ISC", "Unlicense", "public domain",
+    "ODC-By-1.0",
     "OpenRAIL-M",
 )  # fmt: skip
 UNKNOWN = (

@@ -13,6 +13,7 @@ import msgspec
 from rich.console import Console
 
 from bioxedge import recipes
+from bioxedge.bridging.room import told
 from bioxedge.bridging.world import joined
 from bioxedge.building import data_report, kits, positions_report, report, trained
 from bioxedge.building.encoders import compute_of
@@ -136,11 +137,12 @@ def build(
         steps, out = work.steps, Path(out)
         with steps.running("Evaluated on people never seen"):
             found = evaluate(learnt)
-        with steps.running("Exported, and proven on golden windows"):
+        with steps.running("Exported, and proven on golden windows"), told(out / "bundle"):
             shipped = ship(learnt, found.scores, out / "bundle")
             kept = trained.save(learnt, found.scores, out / "trained")
-        pictures = report.write(learnt, found, out / "report")
-        (out / "report" / "bundle.json").write_text(json.dumps(shipped.to_dict(), indent=2))
+        with told(out / "report"):
+            pictures = report.write(learnt, found, out / "report")
+            (out / "report" / "bundle.json").write_text(json.dumps(shipped.to_dict(), indent=2))
         steps.console.print(report.table(learnt, found))
         for line in found.verdicts:
             steps.console.print(f"  {line}", style="bold", highlight=False, soft_wrap=True)
@@ -246,7 +248,8 @@ class _Work:
         if not self.store.world.first:
             return found
         facts = data_report.facts(self.recipe, found)
-        data_report.write(facts, self.out / "report")
+        with told(self.out / "report"):
+            data_report.write(facts, self.out / "report")
         for each in data_report.tables(self.recipe, facts):
             self.steps.console.print(each)
         for line in data_report.clocks(found.windows.clocks):

@@ -111,7 +111,8 @@ def export(
     with steps.running("Exported, and proven on golden windows"):
         shipped = finish(parts, evidence, Path(out), opset=opset)
     remarks = (*parts.remarks, whence)
-    spread = spread_of(shipped.bundle.golden.probabilities)
+    output = shipped.bundle.manifest.output
+    spread = spread_of(shipped.bundle.golden.answers) / output.scale
     if spread < LEAST_SPREAD:
         remarks += (
             f"golden windows are hardly told apart (probabilities differ by {spread:.1e}): a "
@@ -161,7 +162,14 @@ def evidence_of(
         seed=recipe.seed if about is None else about.seed,
     )
     metrics = {} if about is None else about.metrics
-    found = Evidence(pieces, part, metrics, expect, calibration=np.asarray(pieces[1]))
+    found = Evidence(
+        pieces,
+        part,
+        metrics,
+        expect,
+        calibration=np.asarray(pieces[1]),
+        value=None if about is None else about.value,
+    )
     return found, f"golden windows: {words}"
 
 

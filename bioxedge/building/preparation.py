@@ -232,6 +232,13 @@ def _classes(
 def _suffices(recipe: Recipe, prepared: Prepared) -> None:
     """Refuse people or labels that do not suffice, before anything is trained."""
     task = recipe.task
+    if prepared.people.head and task.rule == "value":
+        taught = prepared.values[prepared.of("head")]
+        if not len(taught) or float(np.ptp(taught)) == 0:
+            raise DatasetError(
+                f"{task.said} is {taught[0] if len(taught) else 'nothing'} in every window of the "
+                f"head people {_listed(prepared.people.head)}: what never varies cannot be learnt"
+            )
     head = prepared.labels[prepared.of("head")]
     if prepared.people.head and task.rule != "value":
         missing = sorted(set(range(len(task.labels))) - set(head.tolist()))

@@ -38,7 +38,7 @@ Cut = Callable[[Report, Path], None]
 FORMATS = {
     "windows": 2,
     "values": 1,
-    "encoder": 1,
+    "encoder": 2,
     "features": 1,
     "tokens": 1,
     "seen": 1,

@@ -16,8 +16,11 @@ from typing import Any
 import msgspec
 import torch
 
+from bioxedge import manifest
+from bioxedge.bridging import room
 from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.calibrate import Calibration
+from bioxedge.building.describing import value_of
 from bioxedge.building.learnt import Learnt
 from bioxedge.building.provenance import identity, weights_sha256
 from bioxedge.building.shipping import AnyScore, metrics_of, numbered_split
@@ -54,6 +57,7 @@ class About(Struct, frozen=True):
     split: dict[str, tuple[str, ...]]
     seed: Count
     metrics: dict[str, dict[str, float]]
+    value: manifest.Value | None = None
 
     @property
     def calibration(self) -> Calibration:
@@ -77,7 +81,8 @@ def save(learnt: Learnt, scores: Sequence[AnyScore], folder: Path) -> list[Path]
     list of Path
         ``bridge.pt``, ``head.pt`` and the encoders that were pretrained here.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with room.told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     recipe, bridge, prepared = learnt.recipe, learnt.bridge, learnt.prepared
     about = About(
         source_cut=learnt.source_cut,
@@ -98,6 +103,7 @@ def save(learnt: Learnt, scores: Sequence[AnyScore], folder: Path) -> list[Path]
         split=numbered_split(prepared.people, prepared.windows.sessions),
         seed=recipe.seed,
         metrics=metrics_of(learnt, scores),
+        value=value_of(learnt),
     )
     facts = msgspec.to_builtins(about, builtin_types=(tuple,))
     _put(folder / BRIDGE, {"bridge": bridge.state_dict(), "about": facts})
@@ -107,8 +113,12 @@ def save(learnt: Learnt, scores: Sequence[AnyScore], folder: Path) -> list[Path]
         if getattr(recipe, side).model.checkpoint == "pretrain":
             place = encoder_beside(folder / BRIDGE, side)
             partial = place.with_name(f"partial-{place.name}")
-            checkpoint.save(getattr(learnt, side), partial)
-            partial.replace(place)
+            try:
+                with room.told(place):
+                    checkpoint.save(getattr(learnt, side), partial)
+                    partial.replace(place)
+            finally:
+                partial.unlink(missing_ok=True)
             written.append(place)
     return written
 
@@ -176,5 +186,5 @@ def bridge_from(found: checkpoint.Checkpoint, about: About, path: Path) -> Proto
 def _put(path: Path, content: dict[str, Any]) -> None:
     """Write a file in one step."""
     partial = path.with_name(f"{path.name}.partial")
-    torch.save({"bioxedge": FORMAT, **content}, partial)
+    room.save({"bioxedge": FORMAT, **content}, partial)
     partial.replace(path)

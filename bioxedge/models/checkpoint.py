@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as as_bytes
 from torch import Tensor, nn
 
 from bioxedge.errors import ModelError
@@ -254,7 +254,8 @@ def save(chain: Chain, path: str | Path) -> str:
         ) from error
     weights = {key: value.contiguous() for key, value in chain.state_dict().items()}
     try:
-        save_file(weights, path, metadata={_OURS: about})
+        # Through a file of our own, which says why a write failed; the library's does not.
+        Path(path).write_bytes(as_bytes(weights, metadata={_OURS: about}))
     except RuntimeError as error:
         raise ModelError(
             f"{chain.name} keeps one tensor under several names, which cannot be saved: "

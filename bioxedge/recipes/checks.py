@@ -8,6 +8,7 @@ import msgspec
 
 from bioxedge import dsp, units
 from bioxedge.errors import ManifestError, RecipeError
+from bioxedge.manifest import Decision
 from bioxedge.models import licences
 from bioxedge.models.cards import card
 from bioxedge.recipes.data import ROLES, Data
@@ -58,6 +59,9 @@ def _check_task(recipe: Recipe) -> None:
             raise RecipeError("a value is one channel, without labels - at `$.task.channel`")
         if not task.unit:
             raise RecipeError("a value needs the unit that it is said in - at `$.task.unit`")
+        for key in ("threshold", "patience", "refractory"):
+            if getattr(recipe.decision, key) != getattr(Decision(), key):
+                raise RecipeError(f"a value is smoothed and nothing else - at `$.decision.{key}`")
         if recipe.variants.make:
             raise RecipeError(
                 "smaller variants are proven by labels, which a value has not - "
