@@ -110,6 +110,8 @@ TITLES = {
 def pages() -> dict[Path, dict[str, str]]:
     """Give every table that the results make, by page and name."""
     found = [json.loads(path.read_text()) for path in sorted(KEPT.glob("bidmc_*.json"))]
+    if not found:
+        return {}
     front = "\n".join(
         [
             "| balanced accuracy (95 % over patients) | teacher on ECG | **bridge on PPG** | "
