@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from fixtures_bundle import make_bundle, pulse
 from fixtures_disk import small_disk
+from fixtures_sessions import pairs_in
 from fixtures_signal import T0, recorded, with_gaps
 from test_runtime_stream import Keep
 
 from bioxedge import RecordingError, SourceError, Stream, recording
-from bioxedge.datasets import folder as sessions
 from bioxedge.recorded import About, End, Read, Reader, Writer
 from bioxedge.recorded.frames import HEAD, READ, frame
 from bioxedge.recorded.read import MOST, pack
@@ -281,7 +281,7 @@ def test_what_was_recorded_is_what_build_reads_as_a_pair(tmp_path):
             for _ in range(300):
                 wear(one, 0.1, clock)
                 wear(two, 0.1, clock)
-    (pair,) = sessions.load(tmp_path / "all")
+    (pair,) = pairs_in(tmp_path / "all")
     assert (pair.name, pair.person, pair.target.modality) == ("anna-monday", "anna", "ecg")
     assert pair.target.t0 - pair.source.t0 == pytest.approx(2.0, abs=0.01)
     with pytest.raises(RecordingError, match=r"holds the streams source, target: name one, as .*"):
@@ -566,9 +566,9 @@ def test_the_command_line_says_in_one_line_what_cannot_be_replayed(tested, tmp_p
     write(tmp_path / "s" / "source")
     write(tmp_path / "s" / "target")
     for source, said in (
-        (f"replay:{tmp_path / 's'}", "none fits: source (a, b at 100 Hz); target (a, b at 100 Hz)"),
+        (f"replay:{tmp_path / 's'}", "(ECG a, b at 100 Hz); target (ECG a, b at 100 Hz); say"),
         (f"replay:{tmp_path / 's'},stream=sauce", "has no stream 'sauce': it has source, target"),
-        (f"replay:{tmp_path / 's'},stream=source", "is at 100 Hz, the bundle takes 64 Hz"),
+        (f"replay:{tmp_path / 's'},stream=source", "s/source is ECG, the bundle takes PPG: name"),
         (f"replay:{tmp_path / 's'},stream=source,take=0", "takes a whole number from 1 on as take"),
         (f"replay:{tmp_path}", "holds no recording"),
     ):
