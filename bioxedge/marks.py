@@ -33,11 +33,15 @@ class Mark:
     seconds : float, optional
         How long it holds; None where only its beginning is known, and then it holds until the
         next one that is a label, too.
+    of : tuple of str, optional
+        The session's recordings on whose clock it stands, where they have several; empty where
+        nobody said.
     """
 
     start: float
     text: str
     seconds: float | None = None
+    of: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what is no time."""
@@ -61,6 +65,7 @@ def save(marks: Sequence[Mark], session: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [
         {"start": mark.start, "seconds": mark.seconds, "text": mark.text}
+        | ({"of": list(mark.of)} if mark.of else {})
         for mark in sorted(marks, key=lambda mark: mark.start)
     ]
     text = json.dumps({"format": FORMAT, "marks": rows}, indent=1, allow_nan=False)
@@ -86,6 +91,7 @@ def load(session: str | Path) -> list[Mark]:
                 float(row["start"]),
                 str(row["text"]),
                 None if row["seconds"] is None else float(row["seconds"]),
+                tuple(map(str, row.get("of", ()))),
             )
             for row in about["marks"]
         ]

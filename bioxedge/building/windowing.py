@@ -167,8 +167,12 @@ def _facts(recipe: Recipe) -> list[Any]:
 def _identity(one: Chosen) -> list[Any]:
     """What of a session decides what windows are."""
     picked = [msgspec.to_builtins(one.data.source), msgspec.to_builtins(one.data.target)]
-    return [one.name, digest_of_part(one.source, one.data, one.session.name),
-            digest_of_part(one.target, one.data, one.session.name), picked]  # fmt: skip
+    facts = [one.name, digest_of_part(one.source, one.data, one.session.name),
+             digest_of_part(one.target, one.data, one.session.name), picked]  # fmt: skip
+    mine, theirs = one.marks
+    if mine and theirs:  # they may tell how the clocks differ
+        facts.append([[[mark.start, mark.text] for mark in side] for side in (mine, theirs)])
+    return facts
 
 
 def digest_of_part(part: Part | None, data: Data, session: str) -> str:

@@ -11,6 +11,7 @@ from bioxedge.datasets import bidmc, folder, simulated
 from bioxedge.datasets.picking import lacking, pick, pick_reference
 from bioxedge.datasets.session import Part, Session
 from bioxedge.errors import DatasetError
+from bioxedge.marks import Mark
 from bioxedge.recipes import ROLES, Data, Recipe
 
 
@@ -43,6 +44,18 @@ class Chosen:
     def person(self) -> str:
         """Who was recorded."""
         return self.session.person
+
+    @property
+    def marks(self) -> tuple[list[Mark], list[Mark]]:
+        """Marks on the source's clock alone and on the target's, by which the two compare."""
+        if self.source is None or self.target is None:
+            return [], []
+        names = {self.source.name, self.target.name}
+        apart = [mark for mark in self.session.clocked() if len(names & {*mark.of}) == 1]
+        return (
+            [mark for mark in apart if self.source.name in mark.of],
+            [mark for mark in apart if self.target.name in mark.of],
+        )
 
 
 @dataclass(frozen=True)

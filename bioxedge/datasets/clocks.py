@@ -1,4 +1,4 @@
-"""How the clocks of two devices differ, told by the pulse that both carry.
+"""How the clocks of two devices differ, told by the pulse that both carry, or by marks in both.
 
 Two devices that were started by hand differ by seconds, and their crystals by parts per million:
 2.4 s a day at 28 ppm. Where both sensors show the heart, each beat is a common event, and minutes
@@ -148,8 +148,17 @@ class Clocks:
         return said
 
 
-def between(source: Recording, target: Recording, align: Align) -> Clocks | None:
+def between(
+    source: Recording,
+    target: Recording,
+    align: Align,
+    mine: Sequence[Mark] = (),
+    theirs: Sequence[Mark] = (),
+) -> Clocks | None:
     """Compare the clocks of two recordings of one person.
+
+    Beats come first: they tell to hundredths of a second what a hand that presses two buttons
+    tells to tenths. Where they do not tell, marks do that stand in both.
 
     Parameters
     ----------
@@ -158,14 +167,26 @@ def between(source: Recording, target: Recording, align: Align) -> Clocks | None
         first (:class:`~bioxedge.datasets.alignment.Places`): found is what is left.
     align : Align
         Whether it is wanted, and how far lags are sought.
+    mine, theirs : sequence of Mark
+        Of the source's device, and of the target's, each on its own clock.
 
     Returns
     -------
     Clocks or None
-        None where it is not wanted, one of them shows no pulse, or too little of both can be
-        compared.
+        None where it is not wanted; where one of them shows no pulse, or too little of both can
+        be compared, and no mark stands in both.
     """
-    if not (align.estimate and pulse.shown(source) and pulse.shown(target)):
+    if not align.estimate:
+        return None
+    found = _by_beats(source, target, align)
+    if found is None or not found.told:
+        found = by_marks(mine, theirs) or found
+    return found
+
+
+def _by_beats(source: Recording, target: Recording, align: Align) -> Clocks | None:
+    """Compare two clocks by the pulse; None where it cannot be compared."""
+    if not (pulse.shown(source) and pulse.shown(target)):
         return None
     ends = np.array([target.t0, target.t0 + target.seconds])
     begin, over = Places(target).on(source, ends).tolist()

@@ -169,7 +169,7 @@ def _target(
     """Cut the target at the times of the source's windows."""
     side = recipe.target
     times = Places(source).on(target, begin)
-    found.clocks = between(source, target, recipe.align)
+    found.clocks = between(source, target, recipe.align, *chosen.marks)
     unsure = np.zeros(len(times), bool)
     if found.clocks is not None:
         if recipe.align.correct:

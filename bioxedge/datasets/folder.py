@@ -76,6 +76,7 @@ def _session(place: Path) -> Session | None:
         person=people[0] if people else "",
         parts=tuple(_part(path, each) for path, each in outlines.items()),
         marks=_marks(place, inside),
+        clocked=lambda: [mark for mark in marks.load(place) if mark.of],
         files=tuple(own),
     )
 

@@ -79,6 +79,9 @@ class Session:
     parts : tuple of Part
     marks : callable
         Gives what was said about stretches of it; raises RecordingError.
+    clocked : callable
+        Gives those of its marks that say on which recordings' clock they stand, without reading a
+        recording.
     files : tuple of Path
         What its marks are read from.
     """
@@ -87,6 +90,7 @@ class Session:
     person: str
     parts: tuple[Part, ...]
     marks: Callable[[], list[Mark]] = _none
+    clocked: Callable[[], list[Mark]] = _none
     files: tuple[Path, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:

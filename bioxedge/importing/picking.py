@@ -14,7 +14,7 @@ def chosen(
     streams: Sequence[str],
     channels: Sequence[str],
     units: dict[str, str],
-) -> tuple[list[Stream], list[str]]:
+) -> tuple[list[Stream], list[int], list[str]]:
     """Choose streams and channels.
 
     Parameters
@@ -31,11 +31,13 @@ def chosen(
     -------
     list of Stream
         Those that have samples.
+    list of int
+        For each the member that it is of.
     list of str
         What was left out though it was meant.
     """
-    kept, remarks = [], []
-    for one in members:
+    kept, owners, remarks = [], [], []
+    for number, one in enumerate(members):
         for stream in one.streams:
             if streams and stream.name not in streams and stream.modality not in streams:
                 continue
@@ -45,7 +47,8 @@ def chosen(
                 remarks.append(f"{stream.name} has no samples: left out")
                 continue
             kept.append(_restated(_narrowed(stream, channels), units))
-    return kept, remarks
+            owners.append(number)
+    return kept, owners, remarks
 
 
 def _narrowed(stream: Stream, wanted: Sequence[str]) -> Stream:

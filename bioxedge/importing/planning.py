@@ -124,9 +124,9 @@ def plan(
     planned: list[Planned] = []
     used: set[str] = set()
     for name, members in grouped(found, session, together).items():
-        kept, said = chosen(members, streams, channels, units)
+        kept, owners, said = chosen(members, streams, channels, units)
         if kept:
-            one = _session(name, members, kept, person, labels, used)
+            one = _session(name, members, kept, owners, person, labels, used)
             planned.append(replace(one, remarks=tuple(dict.fromkeys((*one.remarks, *said)))))
         else:
             remarks.append(f"{name}: {_why_empty(members, streams or channels)}: left out")
@@ -188,6 +188,7 @@ def _session(
     name: str,
     members: Sequence[Found],
     kept: Sequence[Stream],
+    owners: Sequence[int],
     person: str | None,
     labels: Sequence[tuple[str, str]],
     used: set[str],
@@ -211,7 +212,7 @@ def _session(
         kinds=tuple(dict.fromkeys(one.kind for one in members)),
         remarks=(),
     )
-    marks = [mark for one in members for mark in one.marks]
+    marks = _on_their_clocks(members, list(streams), owners)
     whole = []
     for pattern, text in labels:
         if any(_matches(one.path, pattern) for one in members):
@@ -225,6 +226,23 @@ def _session(
         marks=tuple(sorted(dict.fromkeys(marks), key=lambda mark: mark.start)),
         remarks=tuple(remarks),
     )
+
+
+def _on_their_clocks(
+    members: Sequence[Found], folders: Sequence[str], owners: Sequence[int]
+) -> list[Mark]:
+    """Say of the marks of several files on which recordings' clock each stands.
+
+    A file that says so itself is a session that was imported before, and keeps its word.
+    """
+    alone = len(set(owners)) < 2
+    found = []
+    for number, one in enumerate(members):
+        mine = tuple(folder for folder, k in zip(folders, owners, strict=True) if k == number)
+        for mark in one.marks:
+            of = tuple(name for name in mark.of if name in mine) or (() if alone else mine)
+            found.append(replace(mark, of=of))
+    return found
 
 
 def _folders(streams: Sequence[Stream]) -> Iterable[str]:

@@ -201,7 +201,7 @@ def _key(one: Planned, sources: dict[str, str]) -> str:
             + [[channel.name, channel.unit] for channel in stream.channels]
             for name, stream in one.streams.items()
         },
-        [[mark.start, mark.text, mark.seconds] for mark in one.marks],
+        [[mark.start, mark.text, mark.seconds, *mark.of] for mark in one.marks],
     ]
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     if one.labels is not None:

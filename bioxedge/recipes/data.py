@@ -107,8 +107,9 @@ class Split(Struct, frozen=True):
 class Align(Struct, frozen=True):
     """What is done about two sensors whose clocks differ.
 
-    Lag and drift are estimated where both signals carry a pulse, up to ``most`` seconds, and
-    reported. With ``correct`` the target's windows are taken where the pulses say. Windows whose
+    Lag and drift are estimated where both signals carry a pulse, up to ``most`` seconds, or by
+    marks that both files hold, and reported. With ``correct`` the target's windows are taken where
+    those say. Windows whose
     alignment is unsure are left out, if not ``keep_unsure``.
     """
 
