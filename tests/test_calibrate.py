@@ -49,6 +49,15 @@ def test_a_temperature_is_bounded_where_nothing_is_known() -> None:
     assert temperature(-teacher, teacher) == pytest.approx(100)  # wrong: as unsure as can be
 
 
+@pytest.mark.parametrize(
+    ("size", "said"), [(-1.0, "say next to nothing"), (1e-4, "surer than"), (1.0, "")]
+)
+def test_a_temperature_at_its_bound_is_said(size: float, said: str) -> None:
+    teacher = taught(2)
+    line = calibrate(size * teacher, teacher, people(2)).line(("rest", "stress"))
+    assert ("(its bound: " in line) == bool(said) and said in line
+
+
 # -- the bias --------------------------------------------------------------------------------
 
 

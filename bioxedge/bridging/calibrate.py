@@ -27,6 +27,7 @@ FEWEST_PEOPLE = 3
 ALONE, BOTH = "temperature alone", "temperature and bias"
 AS_IT_IS, LINE = "as it is", "slope and offset"
 """What can be done to a value."""
+_EDGE = 0.98  # share of the range from which on the temperature stands at its bound
 _STEEPEST = 10.0  # a value's slope lies between 1/10 and 10
 
 
@@ -62,6 +63,10 @@ class Calibration:
         if self.taken in (AS_IT_IS, LINE):
             return self._value_line()
         what = f"temperature {self.temperature:.3g}"
+        if self.temperature > RANGE * _EDGE:
+            what += " (its bound: the bridge's logits say next to nothing of the teacher's answers)"
+        elif self.temperature * RANGE * _EDGE < 1:
+            what += " (its bound: the teacher is surer than any softening of the bridge's logits)"
         if self.taken == BOTH:
             own = ", ".join(f"{n} {b:+.2f}" for n, b in zip(labels, self.bias, strict=True))
             what += f" and a bias for each label ({own})"
