@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from bioxedge import readers
 from bioxedge.errors import RecordingError
+from bioxedge.readers import text_rows
+from bioxedge.readers.text_rows import Column
 
 UNHURRIED = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -155,6 +157,30 @@ def test_what_is_wrong_is_said_in_one_short_line(tmp_path, text, said):
         readers.find(table(tmp_path, text))
     line = str(caught.value)
     assert "\n" not in line and len(line) - len(str(tmp_path)) < 300
+
+
+@settings(max_examples=60, deadline=None)
+@given(blocks=st.lists(st.lists(st.text(max_size=8) | st.just("x" * 80), max_size=4), max_size=4))
+def test_a_column_is_the_fields_that_were_put_into_it(blocks):
+    blocks = [[field.rstrip("\0") for field in block] for block in blocks]  # no file has them
+    plain = [field for block in blocks for field in block]
+    column = Column(blocks)
+    assert list(column) == plain and len(column) == len(plain) and column[1:3] == plain[1:3]
+    assert [column[k] for k in range(-len(plain), len(plain))] == plain * 2
+    with pytest.raises(IndexError):
+        column[len(plain)]
+
+
+@pytest.mark.parametrize("rows", [9, 10, 11, 20])
+def test_a_file_of_many_blocks_is_read_as_one(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(text_rows, "_BLOCK", 10)
+    path = tmp_path / "a.csv"
+    path.write_text("time,a,b\n" + "".join(f"{k / 10},{k},\n" for k in range(rows)) + "9")
+    stream = readers.find(path).streams[0]
+    assert stream.read()[0].tolist() == list(range(rows))
+    path.write_text("time,a\n" + "".join(f"{k / 10},{k}\n" for k in range(rows)) + "9\n9,9\n")
+    with pytest.raises(RecordingError, match=f"row {rows + 2} has 1 fields, the header has 2"):
+        readers.find(path)
 
 
 def test_a_last_row_that_was_cut_off_is_left_out(tmp_path):

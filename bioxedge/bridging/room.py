@@ -127,4 +127,4 @@ def _spelled(size: int) -> str:
     for unit, bytes_in in (("GB", 1e9), ("MB", 1e6)):
         if size >= bytes_in:
             return f"{size / bytes_in:,.1f} {unit}"
-    return f"{size / 1e3:,.0f} kB"
+    return f"{size / 1e3:,.0f} kB" if size >= 1e3 else f"{size} bytes"

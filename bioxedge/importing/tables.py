@@ -92,7 +92,7 @@ def read_table(path: Path, columns: Columns) -> Table:
         lines = [mark.join(str(k + 1) for k in range(width)), *lines]
     text = rows_of(path, lines)
     places = {role: _places(text, role, columns) for role in _ROLES}
-    keys = {role: text.columns[places[role][0]] for role in _KEYS if places[role]}
+    keys = {role: list(text.columns[places[role][0]]) for role in _KEYS if places[role]}
     if not keys:
         raise RecordingError(
             f"{path} does not say which recording or whom its rows are about "

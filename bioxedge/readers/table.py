@@ -168,7 +168,11 @@ def _reader(columns: list[Any], places: Any) -> Any:
 def _marks(text: Text, k: int, moments: Any, rate: float, remarks: list[str]) -> list[Mark]:
     """Read a column of text: a mark where it changes, for as long as it stays."""
     column = text.columns[k]
-    edges = [0, *(n for n in range(1, len(column)) if column[n] != column[n - 1])]
+    edges, before = [], None
+    for n, field in enumerate(column):
+        if field != before:
+            edges.append(n)
+        before = field
     if len(edges) > _TEXTS:
         remarks.append(f"{text.header[k]} changes {len(edges):,} times: no marks are made of it")
         return []
