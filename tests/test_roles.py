@@ -97,9 +97,10 @@ def test_each_role_is_filled_from_its_own_recordings(roles: tuple[Built, str]) -
 
 
 def test_without_the_targets_sensor_on_the_tested_there_is_no_teachers_row(roles) -> None:
-    found, _ = roles
+    found, said = roles
     methods = [score.method for score in found.scores]
     assert "teacher" not in methods
+    assert "The teacher has no row: 3 of the 3 tested did not wear its sensor" in said
     assert {"bridge", "classic features", "majority"} <= set(methods)
     assert found.scores[0].people == 3 and found.scores[0].interval is not None
 

@@ -131,6 +131,12 @@ def _judged(
         agreeing=learnt.prepared.agreeing,
         unit=learnt.recipe.task.unit,
     )
+    if not learnt.prepared.taught:
+        rows = learnt.prepared.rows("target", "test")
+        without = len(np.unique(people[rows < 0]))
+        said.append(
+            f"The teacher has no row: {without} of the {count} tested did not wear its sensor"
+        )
     ahead = [] if draws is None else differences(list(answers), reached, draws, count, BRIDGE)
     return Evaluation(scores, answers, truth, people, ahead, said)
 
