@@ -10,6 +10,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Every process of a test has one thread for its algebra: several that wait for each other on two
+# cores take longer than one.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
 # The Lab Streaming Layer looks for streams by multicast: from tests, nothing leaves the machine.
 os.environ["LSLAPICFG"] = str(ROOT / "tests" / "lsl_api.cfg")
 
