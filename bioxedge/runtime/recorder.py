@@ -22,6 +22,7 @@ __all__ = ["Recorder", "Track"]
 # Seconds between two looks at a source that has nothing new, and at what is recorded.
 POLL, LOOK = 0.01, 0.2
 _EVENTS = 1000  # that wait to be shown
+_ENDS = 1024  # bytes at most that a stream takes for its end
 
 
 class _Linked(Managed):
@@ -105,7 +106,7 @@ class Recorder:
         self._woken = threading.Event()
         self._threads: list[threading.Thread] = []
         self._told: deque[tuple[str, Event]] = deque(maxlen=_EVENTS)
-        self._began = self._size = 0
+        self._began = 0
         begin: Callable[[], None] = self._start_all
         for track in tracks:
             linked = _Linked(track.source, begin)
@@ -242,7 +243,7 @@ class Recorder:
                 self._woken.set()
 
     def _read_all(self, track: Track, recorded: Recorded) -> None:
-        looked = self._clock.monotonic_ns()
+        looked, size = self._clock.monotonic_ns(), self.bytes
         while not self._stop.is_set():
             chunk = recorded.read()
             now = self._clock.monotonic_ns()
@@ -255,7 +256,7 @@ class Recorder:
                 return
             if now - looked > LOOK * 1e9:
                 looked = now
-                self._look(track, recorded)
+                size = self._look(track, recorded, size)
                 if track.over is not None:
                     self._stop.set()
                     return
@@ -267,13 +268,16 @@ class Recorder:
             track.events[event.kind] += 1
             self._told.append((track.role, event))
 
-    def _look(self, track: Track, recorded: Recorded) -> None:
-        """End all where the disk, or what may be taken of it, is at its end."""
+    def _look(self, track: Track, recorded: Recorded, before: int) -> int:
+        """End all where the disk, or what may be taken of it, is at its end; give what is taken.
+
+        What all streams took since this one was looked at before may come twice more until the
+        next look, and all of them still write their ends.
+        """
         size, why = self.bytes, recorded.progress.ended
-        grown, self._size = max(size - self._size, 0), size
-        if self._max is not None and (
-            size + 2 * grown > self._max or (why and size > self._max / 2)
-        ):
+        then = size + 2 * max(size - before, 0) + _ENDS * len(self.tracks)
+        if self._max is not None and (then > self._max or (why and size > self._max / 2)):
             track.over = f"--max-size is reached: {size / 1e6:.3g} of {self._max / 1e6:g} MB"
         elif why is not None:
             raise RecordingError(why)
+        return size
