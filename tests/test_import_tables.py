@@ -107,6 +107,37 @@ def test_dates_for_a_session_without_one_are_said_and_not_guessed(tmp_path):
     assert "dates" in said[0]
 
 
+def night(hour: float, hours: float) -> dict:
+    """When a recording begins that starts at an hour of a day, and how long it is."""
+    midnight = T0 - T0 % 86400
+    return {"t0": midnight + hour * 3600, "seconds": hours * 3600}
+
+
+def test_times_of_day_run_on_over_midnight(tmp_path):
+    rows = "person,start,end,label\nS02,23:59:58,00:00:02,rem\nS02,00:00:02.0,0:01,deep\n"
+    for begin, hours in ((23.5, 8), (22, 4), (13, 22)):
+        found, said = laid(table(tmp_path, rows), **night(begin, hours))
+        at = round((24 - begin) * 3600)
+        expected = [(at + k, 1.0) for k in range(-2, 2)] + [(at + k, 0.0) for k in range(2, 60)]
+        assert known(found) == expected  # classes are named in the order of their letters
+        assert said == ["labels.csv gives times of day without a zone: taken as UTC"]
+
+
+def test_times_of_day_may_begin_before_the_recording(tmp_path):
+    found, _ = laid(
+        table(tmp_path, "person,start,duration,label\nS02,21:59:50,20,1\n"), **night(22, 8)
+    )
+    assert known(found) == [(k, 1.0) for k in range(10)]
+
+
+def test_times_of_day_are_told_of_no_session_that_is_longer_or_has_no_date(tmp_path):
+    rows = table(tmp_path, "person,time,label\nS02,22:15,1\n")
+    found, said = laid(rows, **night(1, 30))
+    assert found is None and "it is 30 h long: say dates" in said[0]
+    found, said = laid(rows, t0=0.0, dated=False)
+    assert found is None and "gives times of day, it has none" in said[0]
+
+
 def test_rows_of_another_time_are_counted_with_how_far_off_they_are(tmp_path):
     text = "".join(f"S02,{T0 + 3600 + k},1\n" for k in range(5))
     found, said = laid(table(tmp_path, "person,time,label\n" + text))
@@ -148,7 +179,8 @@ def test_a_table_may_leave_out_what_stands_before_a_number(field, person, same):
     [
         ("time,label\n0,1\n", "", "person=COLUMN"),
         ("person,time\nS02,1\n", "", "label=COLUMN"),
-        ("person,time,label\nS02,22:15,1\n", "", "no time"),
+        ("person,time,label\nS02,25:15,1\n", "", "no time"),
+        ("person,time,label\nS02,22:60,1\n", "", "no time"),
         ("person,time,label\nS02,1,1\n", "label=Stress", "no column Stress"),
         ("person,start,end,label\nS02,5,3,1\n", "", "row 2 ends 2 s before it begins"),
         ("person,label\n" + "".join(f"S02,text {k}\n" for k in range(70)), "", "70 different"),

@@ -18,6 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 RATE = 1.0
 """Of what a table becomes, in Hz."""
+DAY = 86400.0  # s
 _EVEN = 0.1  # of the usual step: rows that keep to it hold for one each
 _MOSTLY = 0.8  # of all steps
 _FEW = 5  # steps: three blocks of one length are blocks, and hold until the next
@@ -41,6 +42,8 @@ class Table:
     texts : dict of str to list of str
         What the numbers of a column stand for, where it holds text.
     units : dict of str to str
+    daily : bool
+        Times are those of a day, in seconds since midnight.
     """
 
     path: Path
@@ -51,6 +54,7 @@ class Table:
     values: dict[str, Floats]
     texts: dict[str, list[str]]
     units: dict[str, str]
+    daily: bool = False
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))
@@ -101,8 +105,14 @@ class Table:
         list of str
             What does not fit: rows of another time, and rows that contradict each other.
         """
-        if self.dated and not dated and self.start is not None:
-            return None, [f"{self.path.name} gives dates, it has none: say seconds from its start"]
+        if (self.dated or self.daily) and not dated and self.start is not None:
+            what = "times of day" if self.daily else "dates"
+            return None, [f"{self.path.name} gives {what}, it has none: say seconds from its start"]
+        if self.daily and end - t0 > DAY:
+            hours = (end - t0) / 3600
+            return None, [
+                f"{self.path.name} gives times of day, it is {hours:.0f} h long: say dates"
+            ]
         begin = math.floor(t0)
         count = max(1, math.ceil(end) - begin)
         track = {name: np.full(count, np.nan) for name in self.values}
@@ -119,6 +129,8 @@ class Table:
                     torn[first:last] |= np.isfinite(part) & (part != values[row])
                     part[:] = values[row]
         remarks = []
+        if self.daily:
+            remarks.append(f"{self.path.name} gives times of day without a zone: taken as UTC")
         if outside:
             remarks.append(
                 f"{outside} of {len(rows)} rows of {self.path.name} lie outside its time"
@@ -153,7 +165,12 @@ class Table:
         if self.start is None or self.end is None:
             return [t0] * len(rows), [end] * len(rows)
         starts, ends = self.start[rows].copy(), self.end[rows].copy()
-        if not self.dated and not (starts.min() > end - t0 and t0 <= np.median(starts) <= end):
+        if self.daily:
+            # On the day that brings them nearest to the middle of the session.
+            first = (t0 + end - DAY) / 2
+            moved = first + (starts - first) % DAY - starts
+            starts, ends = starts + moved, ends + moved
+        elif not self.dated and not (starts.min() > end - t0 and t0 <= np.median(starts) <= end):
             starts, ends = starts + t0, ends + t0
         open_ends = np.flatnonzero(~np.isfinite(ends))
         if len(open_ends):

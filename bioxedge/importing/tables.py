@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from bioxedge.errors import RecordingError
-from bioxedge.importing.labels import Floats, Table
+from bioxedge.importing.labels import DAY, Floats, Table
 from bioxedge.readers.names import distinct, name_and_unit, safe
 from bioxedge.readers.text_rows import DELIMITERS, Text, read_text, rows_of, shown, times_of
 
@@ -30,6 +31,7 @@ _ROLES: dict[str, tuple[str, ...]] = {
 _KEYS = ("file", "session", "person")
 _NOTHING = ("", "na", "nan", "n/a", "null", "none", "-")
 _MOST_TEXTS = 64
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:[.,]\d+)?))?")
 _LISTED = 12  # columns that an error names
 
 
@@ -102,8 +104,8 @@ def read_table(path: Path, columns: Columns) -> Table:
         raise RecordingError(
             f"{path} has no column of labels ({_listed(text)}): say --labels-columns label=COLUMN"
         )
-    start, dated = _times(text, places["time"])
-    end = None if start is None else _ends(text, places, start)
+    start, dated, daily = _times(text, places["time"])
+    end = None if start is None else _ends(text, places, start, daily)
     values: dict[str, Floats] = {}
     texts: dict[str, list[str]] = {}
     units: dict[str, str] = {}
@@ -114,7 +116,7 @@ def read_table(path: Path, columns: Columns) -> Table:
         values[name] = numbers
         if unit := name_and_unit(text.header[k])[1]:
             units[name] = unit
-    return Table(path, keys, start, end, dated, values, texts, units)
+    return Table(path, keys, start, end, dated, values, texts, units, daily)
 
 
 def _listed(text: Text) -> str:
@@ -166,26 +168,51 @@ def _places(text: Text, role: str, columns: Columns) -> list[int]:
     return []
 
 
-def _times(text: Text, places: list[int]) -> tuple[Floats | None, bool]:
-    """Read when rows begin."""
+def _times(text: Text, places: list[int]) -> tuple[Floats | None, bool, bool]:
+    """Read when rows begin, whether that is Unix time, and whether it is a time of day."""
     if not places:
-        return None, False
-    found = times_of(text.columns[places[0]], text.comma)
-    if found is None or not np.isfinite(found[0]).all():
+        return None, False, False
+    fields = text.columns[places[0]]
+    found = times_of(fields, text.comma)
+    if found is not None and np.isfinite(found[0]).all():
+        return found[0], found[1], False
+    daily = _of_day(fields)
+    if daily is None:
         raise RecordingError(
             f"{text.path}: {text.header[places[0]]} holds what is no time: give Unix seconds, "
-            "seconds from the start on, or dates as 2026-05-01T22:15:00"
+            "seconds from the start on, dates as 2026-05-01T22:15:00, or times of day as 22:15:00"
         )
-    return found[0], found[1]
+    return daily, False, True
 
 
-def _ends(text: Text, places: dict[str, list[int]], start: Floats) -> Floats:
+def _of_day(fields: Sequence[str]) -> Floats | None:
+    """Read times of day, in seconds since midnight; None where one is none."""
+    found = np.empty(len(fields))
+    for k, written in enumerate(fields):
+        parts = _CLOCK.fullmatch(written)
+        if parts is None:
+            return None
+        hour, minute = int(parts[1]), int(parts[2])
+        second = float((parts[3] or "0").replace(",", "."))
+        if hour > 23 or minute > 59 or second >= 60:
+            return None
+        found[k] = 3600 * hour + 60 * minute + second
+    return found
+
+
+def _ends(text: Text, places: dict[str, list[int]], start: Floats, daily: bool) -> Floats:
     """Read when rows end; NaN where they do not say."""
     if places["end"]:
-        found = times_of(text.columns[places["end"][0]], text.comma)
+        fields = text.columns[places["end"][0]]
+        if daily:
+            until = _of_day(fields)
+            found = None if until is None else np.where(until < start, until + DAY, until)
+        else:
+            seconds = times_of(fields, text.comma)
+            found = None if seconds is None else seconds[0]
         if found is None:
             raise RecordingError(f"{text.path}: {text.header[places['end'][0]]} holds no times")
-        return _after(text, start, found[0])
+        return _after(text, start, found)
     if places["duration"]:
         lengths = text.numbers(places["duration"][0])
         if lengths is None:
