@@ -6,7 +6,7 @@ DEVICE := .venv-device
 PIP := -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find bioxedge -name '*.py')
 
-.PHONY: demo test test-device test-arm64 test-export lint bench clean
+.PHONY: demo test test-all test-device test-arm64 test-export lint bench clean
 
 demo: $(DESKTOP)/ready $(DEVICE)/ready  ## simulate, train, export, stream: the whole path
 	$(DESKTOP)/bin/python export/demo.py --out demo --device $(DEVICE)/bin/python
@@ -15,7 +15,10 @@ demo: $(DESKTOP)/ready $(DEVICE)/ready  ## simulate, train, export, stream: the 
 WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 3 ? 3 : 4)))
 
 test: $(DESKTOP)/ready  ## the tests, as CI runs them
-	$(DESKTOP)/bin/python -m pytest -n $(WORKERS) --dist loadfile
+	$(DESKTOP)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-all: $(DESKTOP)/ready  ## the same with everything that is more of the same: some minutes more
+	BIOXEDGE_ALL=1 $(DESKTOP)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-device: $(DEVICE)/ready  ## the device's tests, where torch was never installed
 	$(DEVICE)/bin/python $(PIP) 'pytest>=8' 'hypothesis>=6.100' 'jsonschema>=4.21'

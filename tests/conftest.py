@@ -19,6 +19,19 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ["LSLAPICFG"] = str(ROOT / "tests" / "lsl_api.cfg")
 
 
+# Files of few tests that take long each: begun first, so that no worker is left with one at the end.
+LONGEST = (
+    "test_offline_export", "test_distributed", "test_kills", "test_board_losses", "test_roles",
+    "test_install", "test_compute_choice", "test_training", "test_building", "test_soak",
+    "test_recompute", "test_memory", "test_published_build", "test_lsl", "test_mqtt",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first; the rest stays as it is."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real recordings and golden activations; skips where it is missing."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import get_args
 
 import msgspec
 import numpy as np
 import pytest
+from fixtures_all import ALL
 from fixtures_sessions import pairs_in, windowed
 
 from bioxedge.datasets import folder
@@ -98,7 +98,7 @@ def errors(recordings, source_taken, target_taken):
     ],
 )
 def test_two_sensors_that_drift_apart_stay_a_pair(tmp_path, faults, say):
-    if not (faults or os.environ.get("BIOXEDGE_ALL")):
+    if not (faults or ALL):
         pytest.skip("what is held with faults is held without: BIOXEDGE_ALL=1 shows its figure")
     session = tmp_path / "recordings" / "anna-monday"
     source = record(session, "source", 64.0, 0.05, faults)

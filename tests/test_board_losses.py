@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fixtures_all import some
 from fixtures_bundle import make_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,7 +85,7 @@ def hold(chunks, index):
 
 @pytest.mark.parametrize("polls", POLLS.values(), ids=POLLS)
 @pytest.mark.parametrize(
-    "lost", [1, 2, 40, 63, 64, 100, 127, 128, 129, 255, 256, 257, 300, 512, 1000, 15_000]
+    "lost", some([1, 2, 40, 63, 127, 64, 128, 100, 129, 255, 256, 257, 512, 300, 15_000, 1000])
 )
 def test_a_dropout_of_any_length_is_found(lost, polls):
     index = without(1000 + lost, (600, lost))
@@ -227,7 +228,7 @@ def sent(board, preset, k, number, index, **late):
     return Script(index, number(index).astype(float), at, stamp=stamp)
 
 
-@pytest.mark.parametrize("polls", [(0.02,), (0.5,)], ids=["20 ms", "0.5 s"])
+@pytest.mark.parametrize("polls", some([(0.02,), (0.5,)]))
 @pytest.mark.parametrize("name", BOARDS)
 def test_a_counter_makes_no_samples_where_none_is_lost(name, polls):
     board, preset, k, number = BOARDS[name]
@@ -329,7 +330,7 @@ LEARNT = {
 }
 
 
-@pytest.mark.parametrize("name", LEARNT)
+@pytest.mark.parametrize("name", some(LEARNT))
 def test_an_unknown_counter_is_learnt_in_spite_of_garbage_and_loss(name):
     k, number = LEARNT[name]
     total = 250 * 60 // k * k
@@ -499,7 +500,7 @@ def run(tested, script, board="cyton", polls=(0.02,)):
 
 
 @pytest.mark.parametrize("polls", [(0.005,), (0.5,), (5.0, 0.1)], ids=["5 ms", "0.5 s", "5 s"])
-@pytest.mark.parametrize("lost", [1, 8, 63, 64, 256, 300, 512, 2500])
+@pytest.mark.parametrize("lost", some([1, 8, 64, 63, 256, 300, 2500, 512]))
 def test_every_window_over_a_hole_says_so_or_is_not_given(tested, lost, polls):
     index = without(4000 + lost, (2000, lost))
     values = 100 * np.sin(index / 9.0)

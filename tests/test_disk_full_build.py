@@ -29,7 +29,8 @@ WRITTEN_AFTER = ("What is known", "Exported")
 
 POINTS = 15  # 13 steps, and two reports
 FULL = (
-    r"error: the disk that holds /\S*/out/steps\S* is full:( \d+(\.\d)? [kM]B are needed,)? "
+    r"error: the disk that holds /\S*/out/steps\S* is full:"
+    r"( \d+(\.\d)? ([kM]B|bytes) are needed,)? "
     r"\d+ (kB|bytes) are free\. Make room, or name another --out; finished steps are kept"
 )
 ONE = r"error: .*(is full|No space left on device).*"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures_all import some
 from fixtures_bundle import make_bundle, pulse
 from scripted import FieldClock, Script, ScriptedSource, truth
 from test_runtime_stream import Keep, Spy
@@ -112,7 +113,7 @@ def by_board(tested, script):
     return ledger(tested, source, clock)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", some(SCRIPTS))
 def test_the_ledger_is_that_of_a_board(tested, script):
     pytest.importorskip("brainflow")
     tally, gaps, windows, _ = by_board(tested, script)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from fixtures_all import some
 from fixtures_bundle import make_bundle
 from test_faults import judged_bundle
 
@@ -91,7 +92,7 @@ def test_a_quarter_of_an_hour_with_hundreds_of_faults_has_no_wrong_window(tested
         "pause:9s@100s,clock:-172s@102s,loss:534@105s",  # set while nobody reads
     ],
 )
-@pytest.mark.parametrize("rate", [64.0, 250.0] if os.environ.get("BIOXEDGE_ALL") else [250.0])
+@pytest.mark.parametrize("rate", some([250.0, 64.0]))
 def test_faults_that_hide_each_other_are_told_apart(tmp_path, plan, rate):
     bundle = make_bundle(tmp_path / "b", channels=("Fp1",), modality="eeg", rate=rate)
     report = soak(bundle, hours=0.14, faults=parse(plan), model="some")

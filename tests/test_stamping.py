@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
+from fixtures_all import few, some
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,7 +78,7 @@ class Sent:
 # -- found exactly ------------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=few(20, 6), deadline=None)
 @given(
     off=st.floats(-0.02, 0.02),
     size=st.one_of(st.integers(1, 80), st.just((1, 50)), st.just((5, 12))),
@@ -107,7 +106,7 @@ def test_on_a_clock_of_its_own_every_loss_is_found(
     assert abs(sent.stamping.rate / (130 * (1 + off)) - 1) < 1e-6
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=few(15, 6), deadline=None)
 @given(
     off=st.floats(-0.02, 0.02),
     jitter=st.floats(0, 0.00025),
@@ -119,7 +118,7 @@ def test_jitter_that_explains_no_packet_is_none(off, jitter, lose, seed):
     assert sent.right and sent.stamping.counts
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=few(15, 6), deadline=None)
 @given(
     off=st.floats(-0.02, 0.02),
     jitter=st.floats(0.008, 0.05),
@@ -132,7 +131,7 @@ def test_where_stamps_scatter_nothing_is_made_up(off, jitter, size, stalls, seed
     assert sent.right and not any(sent.counts)  # nothing was lost, and nobody says so
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=few(15, 6), deadline=None)
 @given(
     delay=st.floats(1e-3, 0.05),
     stalls=st.lists(st.tuples(st.floats(8, 200), st.floats(0.1, 3)), max_size=3),
@@ -157,7 +156,7 @@ def test_clean_stamps_of_a_host_that_stalls_are_believed_ever_less():
     assert np.count_nonzero(np.diff(off)) <= 2
 
 
-@pytest.mark.parametrize("off", [-1e-5, 0.02] if os.environ.get("BIOXEDGE_ALL") else [0.02])
+@pytest.mark.parametrize("off", some([0.02, -1e-5]))
 def test_after_an_hour_of_drift_too(off):
     sent = Sent(real=130 * (1 + off), packets=8000, lose=0.01)  # over an hour
     assert sent.right and sent.stamping.counts
@@ -200,7 +199,7 @@ def test_the_rounded_formula_fails_where_this_does_not():
 # -- the sender's clock is set -------------------------------------------------------------------
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=few(15, 6), deadline=None)
 @given(
     by=st.one_of(st.floats(-1e5, -0.8), st.floats(1.0, 1e5)),
     off=st.floats(-0.02, 0.02),
@@ -228,7 +227,7 @@ def test_a_step_of_the_senders_clock_is_no_loss(by, off, seed):
 # -- on this host's clock ------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=few(20, 6), deadline=None)
 @given(drift=st.floats(-0.02, 0.02), delay=st.floats(1e-3, 0.05), seed=st.integers(0, 2**31))
 def test_stamps_are_moved_to_this_hosts_clock(drift, delay, seed):
     rng = np.random.default_rng(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fixtures_all import few
 from fixtures_bundle import make_bundle, pulse
 from fixtures_signal import recorded
 from hypothesis import given, settings
@@ -83,7 +84,7 @@ def drain(*views):
     return got
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=few(30, 10), deadline=None)
 @given(
     chunk=st.integers(1, 700),
     gaps=st.lists(st.integers(200, 3500), max_size=3),

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", exc_type=ImportError)
 
+from fixtures_all import some
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -261,7 +262,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return slow(state, 0).communicate(timeout=60)[0].split()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill"])
+# What is killed in any step goes on, too: test_kills.
+@pytest.mark.parametrize("number", some([signal.SIGINT, signal.SIGKILL]))
 def test_a_process_that_was_ended_goes_on_to_the_same_bits(
     tmp_path: Path, whole: list[str], number: int
 ) -> None:
