@@ -19,7 +19,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ["LSLAPICFG"] = str(ROOT / "tests" / "lsl_api.cfg")
 
 
-# Files of few tests that take long each: begun first, so that no worker is left with one at the end.
+# Files of few tests that take long each: begun first, so that none is left alone at the end.
 LONGEST = (
     "test_offline_export", "test_distributed", "test_kills", "test_board_losses", "test_roles",
     "test_install", "test_compute_choice", "test_training", "test_building", "test_soak",
