@@ -128,5 +128,7 @@ def joined() -> Iterator[World]:
     dist.init_process_group(backend, timeout=_PATIENCE)
     try:
         yield world()
+        # Whoever leaves first would take a connection from under another's last words.
+        dist.barrier()
     finally:
         dist.destroy_process_group()
