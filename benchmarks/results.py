@@ -79,6 +79,15 @@ def study(found: dict[str, Any]) -> str:
             f"{row['macro_f1']:.3f} | {size} |"
         )
     lines.append("")
+    low, high = found["kept_interval"]
+    kept = f"Kept of the teacher's margin over chance: {found['kept']:.2f} ({low:.2f}–{high:.2f})."
+    if "share_of_parameters" in found:
+        low, high = found["bridge_minus_distillation_interval"]
+        kept += (
+            f" Bridge − distillation: {found['bridge_minus_distillation']:+.3f} ({low:+.3f} to "
+            f"{high:+.3f}), with {found['share_of_parameters']:.1%} of its trained parameters."
+        )
+    lines += [kept, ""]
     return "\n".join([*lines, *(f"{one}." for one in found["verdicts"])])
 
 
@@ -87,17 +96,25 @@ def short(found: dict[str, Any]) -> str:
     shown = (
         "teacher",
         "bridge",
+        "distillation",
         "classic features",
         "pulse counter",
         "majority",
     )
     cells = []
     for name in shown:
+        if name not in found["methods"]:  # the slowest comparison may be left out
+            cells.append("–")
+            continue
         row = found["methods"][name]
         low, high = row["interval"]
         figure = f"{row['balanced_accuracy']:.3f} ({low:.2f}–{high:.2f})"
         cells.append(f"**{figure}**" if name == "bridge" else figure)
-    size = f"{found['methods']['bridge']['parameters']:,}"
+    size = ", ".join(
+        f"{found['methods'][name]['parameters']:,}"
+        for name in ("bridge", "distillation")
+        if name in found["methods"]
+    )
     return f"| {TITLES[found['recipe']]} | {' | '.join(cells)} | {size} |"
 
 
@@ -115,8 +132,9 @@ def pages() -> dict[Path, dict[str, str]]:
     front = "\n".join(
         [
             "| balanced accuracy (95 % over patients) | teacher on ECG | **bridge on PPG** | "
-            "classic features, same pseudo-labels | counting pulses | a constant | trained |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
+            "whole encoder distilled | classic features, same pseudo-labels | counting pulses | "
+            "a constant | trained: bridge, distillation |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
             *map(short, found),
         ]
     )

@@ -91,6 +91,7 @@ class ScriptedBoard:
     def __init__(self, script: Script, layout: boards.Layout, clock: FieldClock) -> None:
         self.script, self.layout, self.clock = script, layout, clock
         self.calls: list[str] = []
+        self.rows = np.array(list(layout.channels.values()))
         self.given = 0
         self.began = 0.0
 
@@ -116,12 +117,13 @@ class ScriptedBoard:
         assert preset == self.layout.preset_id
         script, now = self.script, self.clock.seconds - self.began
         end = int(np.searchsorted(script.at, now + 1e-9, side="right"))
-        part = slice(self.given, max(end, self.given))
-        self.given = part.stop
+        if end <= self.given:
+            return np.zeros((self.layout.width, 0))
+        part = slice(self.given, end)
+        self.given = end
         table = np.zeros((self.layout.width, part.stop - part.start))
         values = script.index if script.values is None else script.values
-        for row in self.layout.channels.values():
-            table[row] = values[part] + row / 64
+        table[self.rows] = values[part] + self.rows[:, None] / 64
         for row, shape in script.shapes.items():
             table[row] = shape[part]
         stamps = script.at if script.stamp is None else script.stamp
