@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch", exc_type=ImportError)
 
 import onnx
 import onnxruntime
+from fixtures_all import some
 from fixtures_export import PROTOTYPES, QUIET, Elsewhere, changed, made_elsewhere
 from fixtures_models import SMALL
 from test_building import RECIPE
@@ -159,7 +160,7 @@ def by_hand(elsewhere: Elsewhere, windows: np.ndarray, published: bool) -> np.nd
     return np.stack(answers)
 
 
-@pytest.mark.parametrize("published", [True, False])
+@pytest.mark.parametrize("published", some([True, False]))
 def test_a_published_bridge_to_labram_answers_by_the_published_formula(
     elsewhere: Elsewhere, tmp_path: Path, published: bool
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", exc_type=ImportError)
 
+from fixtures_all import some
 from fixtures_models import SMALL
 from rich.console import Console
 from test_checkpoints import LAYOUTS, stirred, written
@@ -131,7 +132,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["EEG to ECG", "ECG to EEG"])
+@pytest.fixture(scope="module", params=some(["EEG to ECG", "ECG to EEG"]))
 def built(request: pytest.FixtureRequest, home: Path) -> Built:
     """Build in both directions: the worn sensor has one channel, then two."""
     sides = {"ecg": "source", "eeg": "target"}
