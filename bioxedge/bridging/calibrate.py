@@ -66,7 +66,7 @@ class Calibration:
         if self.temperature > RANGE * _EDGE:
             what += " (its bound: the bridge's logits say next to nothing of the teacher's answers)"
         elif self.temperature * RANGE * _EDGE < 1:
-            what += " (its bound: the teacher is surer than any softening of the bridge's logits)"
+            what += " (its bound: the teacher is surer than any sharpening makes the bridge)"
         if self.taken == BOTH:
             own = ", ".join(f"{n} {b:+.2f}" for n, b in zip(labels, self.bias, strict=True))
             what += f" and a bias for each label ({own})"
