@@ -60,6 +60,7 @@ def test_edf_by_person_and_file_name(call, shared, tmp_path):
 
 @pytest.mark.shared
 def test_wfdb_with_a_table_without_a_header(call, shared, tmp_path):
+    pytest.importorskip("wfdb")
     place = shared / "data" / "challenge2015"
     told = ("--labels", place / "ALARMS", "--labels-columns", "file=1,label=3")
     code, out, _ = call(place / "a103l.hea", place / "v541l.hea", *told, "--out", tmp_path)
