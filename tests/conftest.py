@@ -46,3 +46,18 @@ def _one_thread() -> None:
     """Run torch on one thread: tensors as small as those of tests wait for threads."""
     if "torch" in sys.modules:  # without it the files that need it were skipped
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run the command in this process; give its exit code, output and errors."""
+    from bioxedge import cli  # not before the threads are told
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bioxedge", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return end.value.code, out, err
+
+    return run

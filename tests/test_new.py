@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,25 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bioxedge import cli, marks, recording
+from bioxedge import marks, recording
 from bioxedge.datasets.choosing import choose
 from bioxedge.marks import Mark
 from bioxedge.recipes import read
 from bioxedge.signals import Channel, Recording
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command in this process; give its exit code, output and errors."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bioxedge", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return run
 
 
 def put(folder: Path, modality: str, rate: float, person: str, *channels: Channel, **also) -> None:

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from bioxedge import cli
 from bioxedge.recipes import Recipe, read
 from bioxedge.recipes.checks import check
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the command in this process; give its exit code, output and errors."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bioxedge", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return run
 
 
 def test_recipes_ship_and_are_those_of_export(call, tmp_path):
