@@ -125,7 +125,9 @@ class Side(Struct, frozen=True):
     ``stages = "model"`` and ``then = "model"`` stand for what the model must be fed, made
     causal. Where both sensors were worn the target's windows stand where the source's do, and its
     ``hop`` is not used; recordings of the target alone are cut by it, or as densely as the
-    source's where it is left out.
+    source's where it is left out. ``preprocessing = "reference"`` cuts the same windows from
+    whole recordings, filtered both ways, as no device can: for figures, never for a bundle
+    (:mod:`bioxedge.datasets.noncausal`).
     """
 
     sensor: Sensor
@@ -135,6 +137,7 @@ class Side(Struct, frozen=True):
     stages: tuple[Stage, ...] | Literal["model"] = ()
     max_gap: Count = 0
     then: tuple[WindowStage, ...] | Literal["model"] = ()
+    preprocessing: Literal["streaming", "reference"] = "streaming"
 
     @property
     def streamed(self) -> tuple[Stage, ...]:
