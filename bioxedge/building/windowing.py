@@ -21,7 +21,7 @@ from bioxedge.bridging.features import readonly
 from bioxedge.bridging.loop import Report
 from bioxedge.building.books import ROWS, book_name, holds, packed, read_book, sound_book
 from bioxedge.building.store import Store, digest_of, key_of
-from bioxedge.datasets import cutting
+from bioxedge.datasets import cutting, noncausal
 from bioxedge.datasets.choosing import Chosen, Left
 from bioxedge.datasets.session import Part
 from bioxedge.errors import DatasetError
@@ -156,8 +156,11 @@ def _facts(recipe: Recipe) -> list[Any]:
     """What of a recipe decides what windows are."""
     sides = []
     for name in ("source", "target"):
-        side = msgspec.to_builtins(getattr(recipe, name))
-        del side["model"]
+        about: Side = getattr(recipe, name)
+        side = msgspec.to_builtins(about)
+        del side["model"], side["preprocessing"]
+        if about.preprocessing != "streaming":  # what is done to whole recordings is the model's
+            side["preprocessing"] = noncausal.said(about)
         for key in _UNUSED:
             side["sensor"].pop(key, None)
         sides.append(side)
@@ -227,7 +230,7 @@ def _putter(file: BinaryIO, counts: list[int], number: int) -> cutting.Put:
 
 def _shape(side: Side) -> tuple[int, int]:
     """Channels and samples of a side's windows."""
-    return len(dsp.Stages(side.stages, side.sensor.input).channels), side.length
+    return len(dsp.Stages(side.streamed, side.sensor.input).channels), side.length
 
 
 def _read(recipe: Recipe, chosen: Sequence[Chosen], folder: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from bioxedge import classic
 from bioxedge.datasets.alignment import Places
 from bioxedge.datasets.choosing import Chosen, Left
 from bioxedge.datasets.clocks import Clocks, between
+from bioxedge.datasets.noncausal import as_wanted, as_wanted_at
 from bioxedge.datasets.pair import Pair
 from bioxedge.datasets.picking import worn_of
 from bioxedge.datasets.windowed import hop_alone, stream_of, streamed_rate, window_of
@@ -108,7 +109,8 @@ def _alone(chosen: Chosen, recipe: Recipe, put: Put) -> Cut:
     judge = _Judge(side, worn, _beside(recipe))
     places = Places(recording)
     window_spec = window_of(side, hop_alone(recipe))
-    for window in cutting(worn, side.sensor.input, stream_of(side), window_spec):
+    windows = cutting(worn, side.sensor.input, stream_of(side), window_spec)
+    for window in as_wanted(windows, side, worn):
         found.seconds = float(window.end - window.start) / worn.rate
         if judge.fault(window) is not None:
             continue
@@ -135,7 +137,8 @@ def _together(
     worn = worn_of(source, side.sensor, chosen.data.source)
     judge = _Judge(side, worn, quality_in(recipe, quality_of(side.sensor.input)))
     raw: list[Samples] = []
-    for window in cutting(worn, side.sensor.input, stream_of(side), window_of(side)):
+    windows = cutting(worn, side.sensor.input, stream_of(side), window_of(side))
+    for window in as_wanted(windows, side, worn):
         found.seconds = float(window.end - window.start) / worn.rate
         if judge.fault(window) is not None:
             continue
@@ -178,10 +181,9 @@ def _target(
             unsure = found.clocks.unsure(begin, found.seconds)
     worn = worn_of(target, side.sensor, chosen.data.target)
     judge = _Judge(side, worn, _beside(recipe))
-    seconds = found.seconds
-    for number, samples in cutting_at(
-        worn, side.sensor.input, stream_of(side), window_of(side), times.tolist()
-    ):
+    seconds, begin_at = found.seconds, times.tolist()
+    windows = cutting_at(worn, side.sensor.input, stream_of(side), window_of(side), begin_at)
+    for number, samples in as_wanted_at(windows, side, worn, begin_at):
         if unsure[number]:
             continue
         if judge.fault_at(times[number], seconds) is not None:

@@ -14,21 +14,35 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 from scipy import signal
 
+from bioxedge.dsp import Affine
 from bioxedge.errors import SignalError
 from bioxedge.signals import Samples
 from bioxedge.windows import rank, zscore
 
 
 class Step(ABC):
-    """One step over a whole recording, or over a window where that is what was published."""
+    """One step over a whole recording, or over a window where that is what was published.
+
+    Attributes
+    ----------
+    windowed : bool
+        Published for a window: done to each of them once they are cut, never before.
+    """
+
+    windowed: ClassVar[bool] = False
 
     def rate(self, rate: float) -> float:
         """Rate in Hz of what comes out."""
         return rate
+
+    def place(self, count: int, rate: float) -> Affine:
+        """Say where each sample that comes out stands among ``count`` that go in."""
+        return Affine()
 
     @abstractmethod
     def apply(self, samples: Samples, rate: float) -> Samples:
@@ -49,9 +63,14 @@ class Linear(Step):
         """Rate in Hz of what comes out."""
         return self.to
 
+    def place(self, count: int, rate: float) -> Affine:
+        """Stretch the first to the first, the last to the last."""
+        found = _count(count, rate, self.to)
+        return Affine(Fraction(count - 1, found - 1)) if min(count, found) > 1 else Affine()
+
     def apply(self, samples: Samples, rate: float) -> Samples:
         """Take samples [channels, n] at a rate in Hz; give new ones [channels, m]."""
-        count = _count(samples, rate, self.to)
+        count = _count(samples.shape[1], rate, self.to)
         old = np.linspace(0, count - 1, samples.shape[1])
         return np.stack([np.interp(np.arange(count), old, row) for row in samples])
 
@@ -66,9 +85,14 @@ class Fourier(Step):
         """Rate in Hz of what comes out."""
         return self.to
 
+    def place(self, count: int, rate: float) -> Affine:
+        """Part the same time evenly: a spectrum is that of a signal that comes round again."""
+        return Affine(Fraction(count, _count(count, rate, self.to)))
+
     def apply(self, samples: Samples, rate: float) -> Samples:
         """Take samples [channels, n] at a rate in Hz; give new ones [channels, m]."""
-        return np.asarray(signal.resample(samples, _count(samples, rate, self.to), axis=1))
+        count = _count(samples.shape[1], rate, self.to)
+        return np.asarray(signal.resample(samples, count, axis=1))
 
 
 @dataclass(frozen=True)
@@ -124,6 +148,8 @@ class Standardise(Step):
 class Ranks(Step):
     """Average ranks of each channel's samples, mapped linearly to [−1, 1]."""
 
+    windowed: ClassVar[bool] = True
+
     def apply(self, samples: Samples, rate: float) -> Samples:
         """Take samples [channels, n] at a rate in Hz; give new ones [channels, m]."""
         return rank(samples)
@@ -163,9 +189,9 @@ def prepare(steps: Sequence[Step], samples: Samples, rate: float) -> tuple[Sampl
     return samples, rate
 
 
-def _count(samples: Samples, rate: float, to: float) -> int:
+def _count(samples: int, rate: float, to: float) -> int:
     """How many samples there are at another rate, rounded down; exact for rational rates."""
-    return max(1, math.floor(samples.shape[1] * Fraction(to) / Fraction(rate)))
+    return max(1, math.floor(samples * Fraction(to) / Fraction(rate)))
 
 
 def _long_enough(samples: Samples, pad: int) -> None:
