@@ -15,78 +15,34 @@ from rich.console import Console
 from bioxedge import recipes
 from bioxedge.bridging.room import told
 from bioxedge.bridging.world import joined
-from bioxedge.building import data_report, kits, positions_report, report, trained
+from bioxedge.building import (
+    causal_price,
+    data_report,
+    kits,
+    positions_report,
+    report,
+    trained,
+    unshippable,
+)
+from bioxedge.building.built import Built
 from bioxedge.building.encoders import compute_of
-from bioxedge.building.evaluation import Evaluation, evaluate
+from bioxedge.building.evaluation import evaluate
 from bioxedge.building.feeding import opened
 from bioxedge.building.forecast import Forecast, forecast, reckoned
 from bioxedge.building.kits import kit
-from bioxedge.building.learnt import Learnt, learn
+from bioxedge.building.learnt import learn
 from bioxedge.building.lock import locked
 from bioxedge.building.positions_report import Survey
 from bioxedge.building.preparation import Prepared, prepare
 from bioxedge.building.progress import Steps
 from bioxedge.building.readyhead import ready_head
 from bioxedge.building.seen import probed, see
-from bioxedge.building.shipping import AnyScore, Shipped, ship
+from bioxedge.building.shipping import Shipped, ship
 from bioxedge.building.store import Store
-from bioxedge.bundle import Bundle
 from bioxedge.datasets.choosing import choose
 from bioxedge.models.chain import Chain
-from bioxedge.runtime import Report
 
 __all__ = ["Built", "Forecast", "Survey", "build", "check", "kit", "survey"]
-
-
-@dataclass(frozen=True)
-class Built:
-    """What a build made.
-
-    Attributes
-    ----------
-    shipped : Shipped
-        The bundle, its proofs, the variants that were refused, and sizes by part.
-    learnt : Learnt
-    found : Evaluation
-        Everybody's answers on test people, their scores, and what they say in words.
-    pictures : list of Path
-    trained : list of Path
-        What `bioxedge export` reads: bridge, head, and encoders that were pretrained.
-    """
-
-    shipped: Shipped
-    learnt: Learnt
-    found: Evaluation
-    pictures: list[Path]
-    trained: list[Path]
-
-    @property
-    def bundle(self) -> Bundle:
-        """What a device takes."""
-        return self.shipped.bundle
-
-    @property
-    def scores(self) -> list[AnyScore]:
-        """On test people."""
-        return self.found.scores
-
-    @property
-    def proof(self) -> Report:
-        """The device's own code on the golden windows."""
-        return self.shipped.proof
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return self.shipped.to_dict() | {
-            "source_cut": self.learnt.source_cut,
-            "target_cut": self.learnt.target_cut,
-            "calibration": vars(self.learnt.calibration),
-            "scores": [score.to_dict() for score in self.scores],
-            "verdicts": self.found.verdicts,
-            "proof": self.proof.to_dict(),
-            "pictures": [str(path) for path in self.pictures],
-            "trained": [str(path) for path in self.trained],
-        }
 
 
 def build(
@@ -97,6 +53,7 @@ def build(
     console: Console | None = None,
     compute: Mapping[str, str] | None = None,
     changes: Sequence[str] = (),
+    beside: str = "",
 ) -> Built | None:
     """Build a bundle; steps already done for the same inputs are not repeated.
 
@@ -119,6 +76,9 @@ def build(
         In place of what the recipe says of ``device`` and ``precision``.
     changes : sequence of str
         ``key=value`` each, in place of what the recipe says.
+    beside : str
+        ``reference`` also learns from the same windows cut from whole recordings, for figures
+        beside these (:mod:`bioxedge.building.causal_price`); the bundle is the causal one.
 
     Returns
     -------
@@ -131,28 +91,46 @@ def build(
         The recipe, the recordings, a checkpoint or the export do not hold.
     """
     with started(recipe, out, data, seed, console, compute, changes) as work:
-        learnt = learn(work.recipe, work.prepare(), work.store, work.base, work.models)
+        causal = unshippable.check(work.recipe, beside, Path(out))
+        prepared, other = work.prepare(), None
+        if beside:
+            whole = unshippable.prepare_beside(work.recipe, prepared, work.root, work.store)
+        learnt = learn(work.recipe, prepared, work.store, work.base, work.models)
+        if beside:
+            work.store.say("once more, from the same windows cut from whole recordings")
+            wanted = unshippable.reference_of(work.recipe)
+            other = learn(wanted, whole, work.store, work.base, work.models)
         if not work.store.world.first:
             return None
         steps, out = work.steps, Path(out)
         with steps.running("Evaluated on people never seen"):
             found = evaluate(learnt)
-        with steps.running("Exported, and proven on golden windows"), told(out / "bundle"):
-            shipped = ship(learnt, found.scores, out / "bundle")
-            kept = trained.save(learnt, found.scores, out / "trained")
+            price = None if other is None else causal_price.price(found, other)
+        shipped: Shipped | None = None
+        kept: list[Path] = []
+        if causal:
+            with steps.running("Exported, and proven on golden windows"), told(out / "bundle"):
+                shipped = ship(learnt, found.scores, out / "bundle")
+                kept = trained.save(learnt, found.scores, out / "trained")
         with told(out / "report"):
             pictures = report.write(learnt, found, out / "report")
-            (out / "report" / "bundle.json").write_text(json.dumps(shipped.to_dict(), indent=2))
+            causal_price.write(work.recipe, price, out / "report")
+            if shipped is not None:
+                proofs = json.dumps(shipped.to_dict(), indent=2)
+                (out / "report" / "bundle.json").write_text(proofs)
         steps.console.print(report.table(learnt, found))
-        for line in found.verdicts:
+        if price is not None:
+            steps.console.print(price.table())
+        for line in (*found.verdicts, *(price.verdicts if price else ())):
             steps.console.print(f"  {line}", style="bold", highlight=False, soft_wrap=True)
         said = learnt.calibration.line(work.recipe.task.labels)
         steps.console.print(said, highlight=False, soft_wrap=True)
-        for line in shipped.lines():
+        lines = [unshippable.told(work.recipe)] if shipped is None else shipped.lines()
+        for line in lines:
             steps.console.print(line, highlight=False, soft_wrap=True)
-        for path in (shipped.bundle.path, *pictures, *kept):
+        for path in (*([shipped.bundle.path] if shipped else []), *pictures, *kept):
             steps.console.print(f"  {path}", highlight=False)
-        return Built(shipped, learnt, found, pictures, kept)
+        return Built(shipped, learnt, found, pictures, kept, price)
 
 
 def check(

@@ -14,10 +14,24 @@ from bioxedge.commands.recipe import on_a_recipe, on_desktop
 @click.option(
     "--dry-run", is_flag=True, help="Check everything, reckon time and memory; write nothing."
 )
-def build(dry_run: bool, **options: Any) -> None:
+@click.option(
+    "--beside",
+    type=click.Choice(["reference"]),
+    help="Figures beside, of the same windows cut from whole recordings: what being causal costs.",
+)
+def build(dry_run: bool, beside: str | None, **options: Any) -> None:
     """Build a bundle from a recipe (needs the [train] extra).
 
     Finished steps are kept below OUT/steps: what was stopped goes on from there. With
-    torchrun, several processes share the work.
+    torchrun, several processes share the work. --beside reference learns twice: the bundle is
+    the causal one, the other column stands in the table and in OUT/report/report.json.
     """
-    on_desktop("check" if dry_run else "build", **options)
+    if dry_run:
+        if beside:
+            raise click.UsageError(
+                "--dry-run reckons one build, and --beside makes two: leave one of them out",
+                click.get_current_context(),
+            )
+        on_desktop("check", **options)
+        return
+    on_desktop("build", beside=beside or "", **options)
