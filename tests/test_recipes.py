@@ -225,7 +225,7 @@ SLIPS = {
     "no number": (("rate = 64.0", "rate = nan"), "`$.source.sensor.rate`"),
     "an endless cutoff": (("8.0]", "inf]"), "`$.source.stages[0].cutoff[1]`"),
     "one label": ((', "stress"', ""), "`$.task.labels`"),
-    "an unknown data set": (('"simulated"', '"wesad"'), "`$.data.dataset`"),
+    "an unknown data set": (('"simulated"', '"wesud"'), "`$.data.dataset`"),
     "no folder": (('"simulated"', '"bidmc"'), "bidmc needs a folder - at `$.data.folder`"),
     "an unknown rule": (('rule = "classes"', 'rule = "class"'), "`$.task.rule`"),
     "classes with a rate": (

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from rich.table import Table
 
@@ -51,6 +52,7 @@ def facts(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "data": recipe.where,
+        "split": msgspec.to_builtins(recipe.split),
         "parts": parts,
         "unused": unused,
         "left_out": left,

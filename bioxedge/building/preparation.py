@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bioxedge.bridging.bynumber import by_number
 from bioxedge.bridging.split import Able, People, deal
 from bioxedge.building.store import Store, Values, digest_of, key_of
 from bioxedge.building.windowing import Windows, digest_of_part, windows_of
@@ -197,13 +198,17 @@ def _people(recipe: Recipe, windows: Windows, values: Floats) -> People:
             f"no window has a known {recipe.task.said}: nobody can teach or be tested; check the "
             "reference and $.task, or bring a ready head in [[teacher]]"
         )
+    named = {"head": split.head, "pair": split.pair, "test": split.test}
+    for given, shares in ((split.numbers, False), (split.shares, True)):
+        if given is not None:
+            named = by_number(able, given.counts, seed=split.seed, shares=shares)
     return deal(
         able,
         folds=split.folds,
         fold=split.fold,
         head_share=split.head_share,
         seed=split.seed,
-        named={"head": split.head, "pair": split.pair, "test": split.test},
+        named=named,
         ready=ready,
     )
 

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bioxedge.datasets import bidmc, folder, simulated
+from bioxedge.datasets import bidmc, fog, folder, isruc, simulated, wesad
+from bioxedge.datasets.parted import parted
 from bioxedge.datasets.picking import lacking, pick, pick_reference
 from bioxedge.datasets.session import Part, Session
 from bioxedge.errors import DatasetError
 from bioxedge.marks import Mark
 from bioxedge.recipes import ROLES, Data, Recipe
+
+_PUBLISHED: dict[str, Callable[[Path], bool]] = {
+    "wesad": wesad.holds,
+    "isruc": isruc.holds,
+    "fog": fog.holds,
+}
+_SETS: dict[str, Callable[[Path], list[Session]]] = {
+    "folder": folder.sessions,
+    "bidmc": bidmc.sessions,
+    "wesad": wesad.sessions,
+    "isruc": isruc.sessions,
+}
 
 
 @dataclass(frozen=True)
@@ -106,12 +119,13 @@ def choose(recipe: Recipe, root: Path | None) -> tuple[list[Chosen], list[Left]]
             if not roles:
                 continue
             data = group[0][0]
-            found = _chosen(recipe, session, data, roles)
-            name = f"{data.name}/{session.name}" if several else session.name
-            if isinstance(found, str):
-                left.append(Left(name, session.person, found))
-            else:
-                kept.append(replace(found, name=name))
+            for piece in parted(session, recipe.split):
+                found = _chosen(recipe, piece, data, roles)
+                name = f"{data.name}/{piece.name}" if several else piece.name
+                if isinstance(found, str):
+                    left.append(Left(name, piece.person, found))
+                else:
+                    kept.append(replace(found, name=name))
         for data, _ in group:
             if unknown := sorted(set(data.people) - seen):
                 raise DatasetError(
@@ -167,7 +181,9 @@ def _open(data: Data, root: Path | None, *, apart: bool) -> Sequence[Session]:
             made = [replace(each, person=f"{each.person} of {data.seed}") for each in made]
         return made
     place = place_of(data, root)
-    return bidmc.sessions(place) if data.dataset == "bidmc" else folder.sessions(place)
+    if data.dataset == "fog":
+        return fog.sessions(place, data.people)
+    return _SETS[data.dataset](place)
 
 
 def place_of(data: Data, root: Path | None) -> Path:
@@ -186,6 +202,8 @@ def place_of(data: Data, root: Path | None) -> Path:
             "holds it with --data (or BIOXEDGE_SHARED, for its data/)"
         )
     place = root / data.folder
+    if data.dataset in _PUBLISHED and not place.is_dir() and _PUBLISHED[data.dataset](root):
+        place = root
     if not place.is_dir():
         raise DatasetError(
             f"{place} is not there: the recipe wants the recordings of {data.folder!r} in "

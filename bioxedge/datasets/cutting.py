@@ -112,10 +112,10 @@ def _alone(chosen: Chosen, recipe: Recipe, put: Put) -> Cut:
     windows = cutting(worn, side.sensor.input, stream_of(side), window_spec)
     for window in as_wanted(windows, side, worn):
         found.seconds = float(window.end - window.start) / worn.rate
-        if judge.fault(window) is not None:
+        start = float(window.start) / worn.rate
+        if not chosen.session.keeps(start) or judge.fault(window) is not None:
             continue
-        start = worn.t0 + float(window.start) / worn.rate
-        found.start.append(start)
+        found.start.append(worn.t0 + start)
         found.source_row.append(-1)
         found.target_row.append(put(window.samples))
     found.moment = places.at(np.array(found.start, np.float64)).tolist()
@@ -140,9 +140,10 @@ def _together(
     windows = cutting(worn, side.sensor.input, stream_of(side), window_of(side))
     for window in as_wanted(windows, side, worn):
         found.seconds = float(window.end - window.start) / worn.rate
-        if judge.fault(window) is not None:
+        start = float(window.start) / worn.rate
+        if not chosen.session.keeps(start) or judge.fault(window) is not None:
             continue
-        found.start.append(worn.t0 + float(window.start) / worn.rate)
+        found.start.append(worn.t0 + start)
         found.source_row.append(put_source(window.samples))
         found.measures.append(judge.measures)
         raw.append(judge.raw)

@@ -14,6 +14,11 @@ KNOWN = ("reference", "labels")
 """Names of recordings that hold what is known, not what a sensor gave."""
 
 
+def _every(start: float) -> bool:
+    """Keep a window, wherever it begins."""
+    return True
+
+
 def _none() -> list[Mark]:
     """Give no marks."""
     return []
@@ -84,6 +89,8 @@ class Session:
         recording.
     files : tuple of Path
         What its marks are read from.
+    keeps : callable
+        From the seconds after which a window begins to whether it is of this session; all are.
     """
 
     name: str
@@ -92,6 +99,7 @@ class Session:
     marks: Callable[[], list[Mark]] = _none
     clocked: Callable[[], list[Mark]] = _none
     files: tuple[Path, ...] = field(default=(), repr=False)
+    keeps: Callable[[float], bool] = field(default=_every, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a session of nobody."""

@@ -114,6 +114,7 @@ def _check_people(recipe: Recipe) -> None:
             picked = getattr(data, side)
             for unit in picked.units:
                 _check_unit(unit, f"{place}.{side}.unit")
+    _check_split(recipe)
     named = [name for role in ROLES for name in getattr(split, role)]
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
@@ -127,6 +128,37 @@ def _check_people(recipe: Recipe) -> None:
         raise RecipeError(
             "nothing teaches the target model: name labelled recordings or a ready head in "
             "[[teacher]] - at `$.teacher`"
+        )
+
+
+def _check_split(recipe: Recipe) -> None:
+    """Hold a split by number, by blocks or of windows against each other."""
+    split = recipe.split
+    if split.numbers is not None and split.shares is not None:
+        raise RecipeError("people are dealt out by number or in shares - at `$.split.shares`")
+    for key in ("numbers", "shares"):
+        given = getattr(split, key)
+        if given is None:
+            continue
+        lacking = [
+            role
+            for role in ROLES
+            if not given.counts[role] and not (role == "head" and recipe.ready is not None)
+        ]
+        if lacking:
+            raise RecipeError(f"{' and '.join(lacking)} would have nobody - at `$.split.{key}`")
+        if split.head or split.pair or split.test or split.head_share is not None:
+            raise RecipeError(
+                f"{key} deals everybody out: leave head, pair, test and head_share away - "
+                f"at `$.split.{key}`"
+            )
+    if split.as_published and split.block:
+        raise RecipeError(
+            "windows are dealt out at random, or blocks of time are - at `$.split.block`"
+        )
+    if split.as_published and split.shares is None:
+        raise RecipeError(
+            "windows are dealt out at random in shares: say which - at `$.split.shares`"
         )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from bioxedge.recipes.fields import Hash, Names, Share, names_of
 from bioxedge.spec import Count, Positive, Rate, Struct, Text
@@ -36,12 +39,13 @@ class Picked(Struct, frozen=True):
 class Data(Struct, frozen=True):
     """Some recordings.
 
-    ``folder`` lies below the directory given with ``--data``. ``simulated`` needs none: its
-    ``wearers``, ``minutes`` and ``seed`` make the people. ``people`` are those of it that are
-    meant; all if left out. ``channel`` is what it calls the task's channel.
+    ``folder`` lies below the directory given with ``--data``; published sets (``wesad``, ``isruc``,
+    ``fog``) may lie in that directory itself. ``simulated`` needs none: its ``wearers``,
+    ``minutes`` and ``seed`` make the people. ``people`` are those of it that are meant; all if left
+    out. ``channel`` is what it calls the task's channel.
     """
 
-    dataset: Literal["folder", "bidmc", "simulated"] = "folder"
+    dataset: Literal["folder", "bidmc", "wesad", "isruc", "fog", "simulated"] = "folder"
     folder: str = ""
     licence: Text = "not stated"
     non_commercial: bool = False
@@ -82,6 +86,25 @@ class Teacher(Data, frozen=True):
         return bool(self.head)
 
 
+class Numbers(Struct, frozen=True):
+    """How many people each part has. Those for ``validation`` serve for nothing here."""
+
+    head: Count = 0
+    validation: Count = 0
+    pair: Count = 0
+    test: Count = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """By the name of the part."""
+        return {
+            "head": self.head,
+            "validation": self.validation,
+            "pair": self.pair,
+            "test": self.test,
+        }
+
+
 class Split(Struct, frozen=True):
     """Who is in which part.
 
@@ -90,6 +113,12 @@ class Split(Struct, frozen=True):
     and pair; it is a half where nobody is without labels. ``head``, ``pair`` and ``test`` name
     people, as a published split does: who is named in none of them is dealt out among those that
     name nobody.
+
+    ``numbers`` says how many people each part has, as published splits do; who they are is drawn by
+    the ``seed``. ``shares`` says it in proportion. Where too few people were recorded, ``block``
+    parts recordings into stretches of so many seconds, and each counts as a person of its own.
+    ``as_published`` deals out windows at random, whoever they are of: where they overlap, training
+    and test share samples. It is for the published figures alone, and the bundle says so.
 
     Everyone's mean of the task's reference is spread evenly over the parts: that much of every
     labelled person's reference is read, to deal people out and for nothing else.
@@ -102,6 +131,25 @@ class Split(Struct, frozen=True):
     head: tuple[Text, ...] = ()
     pair: tuple[Text, ...] = ()
     test: tuple[Text, ...] = ()
+    numbers: Numbers | None = None
+    shares: Numbers | None = None
+    block: Annotated[float, Meta(ge=0)] = 0.0
+    as_published: bool = False
+
+    @property
+    def draws(self) -> int:
+        """Into how many draws windows are dealt at random, so that the shares come out."""
+        counts = list((self.shares or Numbers()).counts.values())
+        return max(1, sum(counts) // max(1, math.gcd(*counts)))
+
+    @property
+    def mark(self) -> str:
+        """What has to be said of people who are none; empty where people are dealt out whole."""
+        if self.as_published:
+            return "windows dealt out at random, as published: training and test share samples"
+        if self.block:
+            return f"blocks of {self.block:g} s of the same people in training and test"
+        return ""
 
 
 class Align(Struct, frozen=True):

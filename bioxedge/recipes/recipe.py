@@ -70,8 +70,9 @@ class Recipe(Struct, frozen=True):
 
     @property
     def where(self) -> str:
-        """Names of all data sets."""
-        return ", ".join(dict.fromkeys(each.name for each in self.used))
+        """Names of all data sets; and what has to be said of a split that is not by person."""
+        names = ", ".join(dict.fromkeys(each.name for each in self.used))
+        return f"{names} ({self.split.mark})" if self.split.mark else names
 
     def placed(self) -> Iterator[tuple[str, Data]]:
         """Give every data set with the path at which the recipe names it."""
