@@ -6,7 +6,9 @@ a window does not allow (a rate without beats) is NaN: what takes them must fill
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,7 @@ from bioxedge.classic import beats, slow, spectra
 from bioxedge.errors import SignalError
 from bioxedge.signals import Samples
 
-__all__ = ["describe", "names"]
+__all__ = ["describe", "held", "names", "stretch"]
 
 Features = npt.NDArray[np.float64]
 
@@ -65,3 +67,34 @@ def names(modality: str, channels: Sequence[str]) -> tuple[str, ...]:
     """Name the features, in order: of the first channel, then of the next."""
     kind = _KINDS.get(modality, spectra.ANYTHING)
     return tuple(f"{channel} {name}" for channel in channels for name in kind.names)
+
+
+def stretch(start: Fraction, end: Fraction) -> tuple[int, int]:
+    """Say which raw samples ``[first, last)`` a window is described by, whoever cut it.
+
+    Parameters
+    ----------
+    start, end : Fraction
+        Where it begins and ends, in input samples. Windows of one kind all get as many samples.
+    """
+    first = math.ceil(start)
+    return first, first + math.floor(end - start)
+
+
+def held(raw: Samples) -> Samples:
+    """Hold the last real value over what is missing, and the first one before it.
+
+    Parameters
+    ----------
+    raw : ndarray of float64, shape [channels, samples]
+        A channel without any real value is left as it is.
+    """
+    if np.isfinite(raw).all():
+        return raw
+    found: Samples = raw.copy()
+    for row in found:
+        real = np.flatnonzero(np.isfinite(row))
+        if len(real):
+            last = np.searchsorted(real, np.arange(len(row)), "right") - 1
+            row[:] = row[real[np.maximum(last, 0)]]
+    return found

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import find_peaks
 
 from bioxedge.classic.kind import Kind, Rows, changes, log, slope, straightened
+from bioxedge.classic.peaks import peaks
 
 _RESPONSE = 0.01
 """Least rise of a skin conductance response, in µS (Boucsein et al., Psychophysiology 49, 2012:
@@ -20,8 +20,7 @@ def _conductance(rows: Rows, rate: float) -> Rows:
     found[:, 5] = np.abs(np.diff(rows, axis=1)).max(axis=1, initial=0.0) * rate
     minutes = rows.shape[1] / rate / 60
     for number, row in enumerate(rows):
-        _, about = find_peaks(row, prominence=_RESPONSE, distance=max(round(rate), 1))
-        heights = about["prominences"]
+        _, heights = peaks(row, prominence=_RESPONSE, distance=max(round(rate), 1))
         found[number, 3] = len(heights) / minutes
         found[number, 4] = heights.mean() if len(heights) else 0.0
     return found
