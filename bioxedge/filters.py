@@ -141,6 +141,24 @@ class Cascade:
         self._past = []
 
 
+def leaky_sums(samples: Samples, before: Samples, keep: float) -> Samples:
+    """Give ``y[n] = keep · y[n−1] + x[n]`` of every row, in that order for every chunking.
+
+    Parameters
+    ----------
+    samples : ndarray of float64, shape [rows, n]
+    before : ndarray of float64, shape [rows]
+        ``y[−1]``.
+    keep : float
+        0 to 1.
+    """
+    wanted = np.concatenate([before[:, None], samples], axis=1)
+    band = np.empty((2, wanted.shape[1]), order="F")
+    band[0], band[1] = 1.0, -keep
+    solved, _ = lapack.dtbtrs(band, wanted.T, uplo="L", diag="U", overwrite_b=1)
+    return np.ascontiguousarray(solved.T[:, 1:])
+
+
 def _last_two(before: Samples, new: Samples) -> Samples:
     """Give the last two of what has passed."""
     return np.concatenate([before, new[:, -2:]], axis=1)[:, -2:]

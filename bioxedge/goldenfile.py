@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioxedge.errors import BundleError
-from bioxedge.manifest import Manifest
+from bioxedge.manifest import BESIDE, Manifest
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,14 @@ class GoldenData:
     probabilities : ndarray of float32, shape [windows, labels]
         What the model answered where it was exported; of a value, [windows, 1] in its unit, and
         the file calls it ``values``.
+    beside : ndarray of float32, shape [windows, numbers], or None
+        What the graph was given beside each; None where it takes nothing.
     """
 
     raw: npt.NDArray[np.float64]
     windows: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float32]
+    beside: npt.NDArray[np.float32] | None = None
 
     @property
     def answers(self) -> npt.NDArray[np.float32]:
@@ -46,10 +49,10 @@ def pack(golden: GoldenData) -> bytes:
     raw, windows, probabilities = map(
         np.ascontiguousarray, (golden.raw, golden.windows, golden.probabilities)
     )
-    if _answers(probabilities.shape[1]) == "values":
-        np.savez(file, raw=raw, windows=windows, values=probabilities)
-    else:
-        np.savez(file, raw=raw, windows=windows, probabilities=probabilities)
+    arrays = {"raw": raw, "windows": windows, _answers(probabilities.shape[1]): probabilities}
+    if golden.beside is not None:
+        arrays[BESIDE] = np.ascontiguousarray(golden.beside)
+    np.savez(file, **arrays)
     return file.getvalue()
 
 
@@ -74,6 +77,9 @@ def unpack(raw: bytes, manifest: Manifest) -> GoldenData:
         "windows": ((count, *manifest.variant().input.shape[1:]), np.float32),
         named: ((count, numbers), np.float32),
     }
+    features = manifest.features
+    if features is not None and features.beside:
+        shapes[BESIDE] = ((count, features.beside), np.float32)
     found: dict[str, Any] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
@@ -89,7 +95,7 @@ def unpack(raw: bytes, manifest: Manifest) -> GoldenData:
         raise
     except Exception as error:  # zipfile and NumPy fail in a dozen ways on bytes like these
         raise BundleError(f"{name} cannot be read: {error}") from error
-    return GoldenData(found["raw"], found["windows"], found[named])
+    return GoldenData(found["raw"], found["windows"], found[named], found.get(BESIDE))
 
 
 def _array(

@@ -18,6 +18,7 @@ from msgspec import Meta
 from bioxedge.errors import ManifestError
 from bioxedge.spec import (
     Count,
+    FeaturesSpec,
     Input,
     Positive,
     QualitySpec,
@@ -30,8 +31,11 @@ from bioxedge.spec import (
 
 FORMAT = 2
 """What is written; format 1 is read, too."""
-LATER = (("output", "value"),)
+LATER = (("output", "value"), ("", "features"))
 """What format 2 got after bundles of it were written: part and key, None where it is absent."""
+
+BESIDE, FEATURES = "beside", "features"
+"""The graph's second input and output, where a bundle says what its features are."""
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 # One plain name: no separator, no leading dot, so no path can leave the directory.
@@ -233,6 +237,7 @@ class Manifest(Struct, frozen=True):
     output: Output
     quality: QualitySpec | None
     made_by: MadeBy
+    features: FeaturesSpec | None = None
     digest: str = ""
 
     @property
@@ -249,6 +254,20 @@ class Manifest(Struct, frozen=True):
             for name, (lacks, why) in missing.items()
             if lacks
         }
+
+    def inputs(self, part: Variant) -> list[tuple[str, tuple[int, ...]]]:
+        """Name what a variant's file takes, with shapes: a window, and what stands beside it."""
+        found = [(part.input.name, part.input.shape)]
+        if self.features is not None and self.features.beside:
+            found.append((BESIDE, (1, self.features.beside)))
+        return found
+
+    def outputs(self, part: Variant) -> list[tuple[str, tuple[int, ...]]]:
+        """Name what a variant's file gives, with shapes: the answer, and a window's features."""
+        found = [(part.output.name, part.output.shape)]
+        if self.features is not None:
+            found.append((FEATURES, (1, self.features.count)))
+        return found
 
     def variant(self, name: str | None = None) -> Variant:
         """Return the named variant, or ``fp32`` (the first where there is none).
@@ -275,8 +294,9 @@ def document(manifest: Struct) -> dict[str, Any]:
     """
     tree: dict[str, Any] = msgspec.to_builtins(manifest)
     for part, key in LATER:
-        if key in tree.get(part, {}) and tree[part][key] is None:
-            del tree[part][key]
+        place = tree.get(part, {}) if part else tree
+        if key in place and place[key] is None:
+            del place[key]
     return tree
 
 

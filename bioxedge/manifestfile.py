@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from bioxedge import dsp
+from bioxedge import classic, dsp
 from bioxedge.errors import ManifestError
 from bioxedge.manifest import FORMAT, MadeBy, Manifest, Output, Variant, digest, document
 from bioxedge.manifest1 import Manifest1
@@ -108,6 +108,7 @@ def check(manifest: Manifest) -> None:
             _require(stage.warmup is not None, path, "a stage declares its warm-up in samples")
     chain = dsp.Stages(manifest.stream.stages, manifest.input)
     _check_output(manifest.output)
+    _check_features(manifest)
     _check_model(manifest, len(chain.channels))
     _check_origin(manifest.made_by)
 
@@ -148,6 +149,37 @@ def _check_output(output: Output) -> None:
         len(bias) == output.answers,
         "$.output.calibration.bias",
         f"{len(bias)} values do not fit {_answers(output)}",
+    )
+
+
+def _check_features(manifest: Manifest) -> None:
+    """Hold what goes into the bridge against the channels that it is computed from."""
+    about = manifest.features
+    if about is None:
+        return
+    if about.classic:
+        known = classic.names(manifest.input.modality, manifest.input.names)
+        _require(
+            about.classic == known,
+            "$.features.classic",
+            "these are not the features that this bioxedge computes of "
+            f"{manifest.input.modality}, whose names and order are {', '.join(known)}",
+        )
+    _require(
+        len(about.fill) == len(about.classic),
+        "$.features.fill",
+        f"{len(about.fill)} values do not fill {len(about.classic)} classic features",
+    )
+    _require(
+        bool(about.classic) or about.baseline is not None,
+        "$.features",
+        "neither classic features nor a baseline: leave it out",
+    )
+    _require(
+        about.count == manifest.made_by.bridge.in_features,
+        "$.features.encoder",
+        f"{about.count} features in all do not fit a bridge from "
+        f"{manifest.made_by.bridge.in_features}",
     )
 
 

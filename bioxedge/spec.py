@@ -101,7 +101,20 @@ class Filter(Struct, frozen=True, tag_field="stage", tag="filter"):
     sections: Annotated[tuple[Section, ...], Meta(min_length=1, max_length=24)] | None = None
 
 
-Stage = Select | Scale | Resample | Filter
+class Standardise(Struct, frozen=True, tag_field="stage", tag="standardise"):
+    """Each channel's distance from its own running mean, in running deviations.
+
+    Both are of all samples since the stream began, this one included; with a ``memory`` (a time
+    constant in samples) older ones weigh less, by e after so many. Unlike a window's z-score it
+    keeps what changes over minutes, such as the level of skin conductance. Nothing leaves before
+    ``warmup`` output samples, which a recipe gives: how long the wearer is looked at first.
+    """
+
+    warmup: Positive
+    memory: Count = 0
+
+
+Stage = Select | Scale | Resample | Filter | Standardise
 
 
 class StreamSpec(Struct, frozen=True):
@@ -131,6 +144,46 @@ class WindowSpec(Struct, frozen=True):
     length: Positive
     hop: Positive
     then: tuple[WindowStage, ...] = ()
+
+
+# -- clause 8c: features between encoder and bridge --------------------------------------
+
+
+class BaselineSpec(Struct, frozen=True):
+    """A wearer's own baseline: features are told as distances from their running mean.
+
+    What is answered of a window is scaled by the windows before it alone. ``settle`` is how many
+    must have been seen before anything is said; with a ``memory`` (a time constant in windows)
+    older ones weigh less. A feature further than ``clip`` deviations off counts as so far.
+    """
+
+    settle: Positive
+    memory: Count = 0
+    clip: Rate = 8.0
+
+
+class FeaturesSpec(Struct, frozen=True):
+    """What goes into the bridge: the encoder's pooled features, classic ones, a baseline.
+
+    ``encoder`` counts the encoder's. ``classic`` names features that are computed of the raw
+    window (:mod:`bioxedge.classic`), in order; ``fill`` is what stands for one that a window does
+    not allow, where no baseline knows better.
+    """
+
+    encoder: Positive
+    classic: tuple[Text, ...] = ()
+    fill: tuple[float, ...] = ()
+    baseline: BaselineSpec | None = None
+
+    @property
+    def count(self) -> int:
+        """How many features there are in all."""
+        return self.encoder + len(self.classic)
+
+    @property
+    def beside(self) -> int:
+        """How many numbers the graph takes beside a window."""
+        return len(self.classic) + (0 if self.baseline is None else 2 * self.count)
 
 
 # -- clause 8b: is this a signal at all -------------------------------------------------

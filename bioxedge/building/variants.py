@@ -38,6 +38,18 @@ MOST_WINDOWS = 2_000
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What a graph takes beside windows, float32 [windows, numbers] each.
+
+    None where it takes nothing.
+    """
+
+    golden: Floats | None = None
+    calibration: Floats | None = None
+    held_out: Floats | None = None
+
+
+@dataclass(frozen=True)
 class Made:
     """A variant that is kept.
 
@@ -64,6 +76,7 @@ def make_variants(
     answers: Floats,
     calibration: Floats,
     held_out: tuple[Floats, Classes] | None,
+    beside: Beside | None = None,
     input: manifest.Tensor,
     output: manifest.Tensor,
 ) -> tuple[dict[str, Made], dict[str, str]]:
@@ -81,6 +94,8 @@ def make_variants(
         Real windows of pair people, for static variants.
     held_out : (ndarray of float32 [k, channels, samples], ndarray of int [k]) or None
         Windows and classes of people who trained nothing; None where there are none.
+    beside : Beside, optional
+        What the graph takes beside all those windows.
     input, output : manifest.Tensor
 
     Returns
@@ -94,13 +109,13 @@ def make_variants(
     if answers.shape[1] < 2:
         why = "a smaller variant is proven by the labels that it keeps, and a value has none"
         return kept, dict.fromkeys(wanted.make, why)
-    task = None
+    task, by = None, beside or Beside()
     if wanted.make and held_out is not None and len(held_out[1]):
-        task = _Task(graph, *held_out, classes=answers.shape[1])
+        task = _Task(graph, *held_out, classes=answers.shape[1], beside=by.held_out)
     for name in dict.fromkeys(wanted.make):
         try:
-            raw = graph if name == "bf16" else variant_of(graph, name, calibration)
-            found = _run(raw, golden, name)
+            raw = graph if name == "bf16" else variant_of(graph, name, calibration, by.calibration)
+            found = _run(raw, golden, name, by.golden)
             metrics = _held_to_golden(name, found, answers, sole=task is None)
             if task is not None:
                 metrics |= task.held_to(wanted.budget, name, raw)
@@ -131,12 +146,15 @@ def _precision(name: str) -> manifest.Precision:
     return "bf16" if name == "bf16" else PRECISION[name]
 
 
-def _run(raw: bytes, windows: Floats, name: str) -> Floats:
+def _run(raw: bytes, windows: Floats, name: str, beside: Floats | None = None) -> Floats:
     """Give the probabilities [n, labels] of windows, as a device would compute them."""
     provider = fitting("bf16" if name == "bf16" else "fp32")[0]
     session = Session(raw, name=name, provider=provider)
     try:
-        return np.concatenate([session.run(window[None]) for window in windows])
+        if beside is None:
+            return np.concatenate([session.run(window[None]) for window in windows])
+        rows = zip(windows, beside, strict=True)
+        return np.concatenate([session.run(window[None], own[None]) for window, own in rows])
     finally:
         session.close()
 
@@ -182,13 +200,22 @@ def _bounds(name: str, found: Floats, answers: Floats) -> tuple[float, float]:
 class _Task:
     """The task's metric on held-out people, through the runtime that devices have."""
 
-    def __init__(self, graph: bytes, windows: Floats, truth: Classes, *, classes: int) -> None:
+    def __init__(
+        self,
+        graph: bytes,
+        windows: Floats,
+        truth: Classes,
+        *,
+        classes: int,
+        beside: Floats | None = None,
+    ) -> None:
         taken = np.unique(np.linspace(0, len(truth) - 1, MOST_WINDOWS).round().astype(np.intp))
         self._windows, self._truth, self._classes = windows[taken], truth[taken], classes
+        self._beside = None if beside is None else beside[taken]
         self._fp32 = self._accuracy(graph, "fp32")
 
     def _accuracy(self, raw: bytes, name: str) -> float:
-        labels = _run(raw, self._windows, name).argmax(axis=1)
+        labels = _run(raw, self._windows, name, self._beside).argmax(axis=1)
         return score(name, self._truth, labels, self._classes, 0).balanced_accuracy
 
     def held_to(self, budget: float, name: str, raw: bytes) -> dict[str, float]:

@@ -14,14 +14,22 @@ from torch import nn
 
 from bioxedge.errors import ExportError
 from bioxedge.exporting.cleanup import clean
+from bioxedge.manifest import BESIDE, FEATURES
 from bioxedge.onnxfile import inspect
+from bioxedge.spec import FeaturesSpec
 
 OPSET = 18
 IR = 10
 INPUT, OUTPUT, VALUE = "window", "probabilities", "value"
 
 
-def to_onnx(model: nn.Module, channels: int, samples: int, output: str = OUTPUT) -> bytes:
+def to_onnx(
+    model: nn.Module,
+    channels: int,
+    samples: int,
+    output: str = OUTPUT,
+    features: FeaturesSpec | None = None,
+) -> bytes:
     """Export a model that takes one window.
 
     Parameters
@@ -31,6 +39,8 @@ def to_onnx(model: nn.Module, channels: int, samples: int, output: str = OUTPUT)
     channels, samples : int
     output : str, optional
         What to call the answers.
+    features : FeaturesSpec, optional
+        Of a model that takes something beside a window and gives its features, too.
 
     Returns
     -------
@@ -42,7 +52,12 @@ def to_onnx(model: nn.Module, channels: int, samples: int, output: str = OUTPUT)
     ExportError
         The exporter failed, or wrote a version that devices do not read.
     """
-    return graph_of(model, torch.zeros(1, channels, samples), output=output)
+    window = torch.zeros(1, channels, samples)
+    if features is None:
+        return graph_of(model, window, output=output)
+    # Inverse deviations of 0 would let an exporter find constants that are none.
+    given = (window, torch.ones(1, features.beside))
+    return _graph(model, given, (INPUT, BESIDE), (output, FEATURES))
 
 
 def graph_of(
@@ -52,13 +67,23 @@ def graph_of(
     output: str = OUTPUT,
 ) -> bytes:
     """Export whatever takes one tensor of `example`'s shape and gives one; see `to_onnx`."""
+    return _graph(model, (example,), (INPUT,), (output,))
+
+
+def _graph(
+    model: nn.Module | torch.export.ExportedProgram,
+    given: tuple[torch.Tensor, ...],
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+) -> bytes:
+    """Export a model with so many inputs and outputs."""
     try:
         with _quiet():
             program = torch.onnx.export(
                 model,
-                (example,),
-                input_names=[INPUT],
-                output_names=[output],
+                given,
+                input_names=list(inputs),
+                output_names=list(outputs),
                 opset_version=OPSET,
                 dynamo=True,
                 external_data=False,

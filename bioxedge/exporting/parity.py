@@ -14,10 +14,23 @@ TOLERANCE = 1e-4
 """Largest allowed difference of a probability, or of a value as a share of its range."""
 
 
-def answers(model: nn.Module, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Give torch's probabilities [n, labels] of windows [n, channels, samples], one by one."""
+def answers(
+    model: nn.Module,
+    windows: npt.NDArray[np.float32],
+    beside: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Give torch's probabilities [n, labels] of windows [n, channels, samples], one by one.
+
+    ``beside`` [n, numbers] is for models that take it.
+    """
     with torch.inference_mode():
-        parts = [model(torch.from_numpy(window[None])) for window in windows]
+        if beside is None:
+            parts = [model(torch.from_numpy(window[None])) for window in windows]
+        else:
+            parts = [
+                model(torch.from_numpy(window[None]), torch.from_numpy(own[None]))[0]
+                for window, own in zip(windows, beside, strict=True)
+            ]
     return torch.cat(parts).numpy()
 
 
@@ -26,6 +39,7 @@ def prove(
     wanted: npt.NDArray[np.float32],
     windows: npt.NDArray[np.float32],
     *,
+    beside: npt.NDArray[np.float32] | None = None,
     scale: float = 1.0,
 ) -> float:
     """Compare ONNX Runtime's answers with torch's on windows of real signal.
@@ -37,6 +51,7 @@ def prove(
     wanted : ndarray of float32, shape [n, labels]
         Torch's probabilities, or values [n, 1].
     windows : ndarray of float32, shape [n, channels, samples]
+    beside : ndarray of float32, shape [n, numbers], optional
     scale : float, optional
         What differences are a share of: a value's range.
 
@@ -53,8 +68,14 @@ def prove(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    found = np.concatenate([session.run(None, {name: window[None]})[0] for window in windows])
+    names = [one.name for one in session.get_inputs()]
+    given = (windows,) if beside is None else (windows, beside)
+    found = np.concatenate(
+        [
+            session.run(None, {name: one[None] for name, one in zip(names, row, strict=True)})[0]
+            for row in zip(*given, strict=True)
+        ]
+    )
     difference = float(np.abs(found.astype(np.float64) - wanted).max()) / scale
     if not difference <= TOLERANCE:  # NaN exceeds every bound
         raise ExportError(

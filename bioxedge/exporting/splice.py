@@ -12,12 +12,14 @@ from bioxedge.bridging.bridge import PrototypeBridge, TokenMean
 from bioxedge.bridging.head import Head
 from bioxedge.errors import ModelError
 from bioxedge.models.chain import Chain
+from bioxedge.spec import FeaturesSpec
 
 
 class BridgedModel(nn.Module):
     """``source[:i] → pool → bridge → target[j:] → head → calibration → softmax``.
 
-    A head of one answer gives a value, which is calibrated the same way, without softmax.
+    A head of one answer gives a value, which is calibrated the same way, without softmax. Between
+    pool and bridge stand classic features, and the wearer's baseline, where there are any.
 
     Parameters
     ----------
@@ -32,6 +34,8 @@ class BridgedModel(nn.Module):
         What the logits are divided by.
     bias : sequence of float, optional
         What is added to each label's logit after that; both are folded into a copy of the head.
+    features : FeaturesSpec, optional
+        What goes into the bridge, where that is not the encoder's pooled features alone.
 
     Raises
     ------
@@ -48,21 +52,29 @@ class BridgedModel(nn.Module):
         *,
         temperature: float = 1.0,
         bias: Sequence[float] | None = None,
+        features: FeaturesSpec | None = None,
     ) -> None:
         super().__init__()
         if source.stem is None:
             raise ModelError("the source must start at its stem: slice it as source[:i]")
         if tail.stem is not None:
             raise ModelError("the tail must start from tokens: slice the target as target[j:]")
-        wanted, given = tail.config.features(tail.first), bridge.out_features
+        # Straight to the head, it may give features that no cut has: classic ones beside them.
+        straight = len(tail) == 0 and bridge.tokens == 1
+        wanted = head.linear.in_features if straight else tail.config.features(tail.first)
+        given = bridge.out_features
         if wanted != given:
             raise ModelError(
                 f"the bridge gives {given} features, cut {tail.first} of {tail.name} has {wanted}"
             )
+        if features is not None and features.count != bridge.in_features:
+            raise ModelError(
+                f"{features.count} features do not fit a bridge from {bridge.in_features}"
+            )
         classes = head.linear.out_features
         if bias is not None and len(bias) != classes:
             raise ModelError(f"{len(bias)} biases do not fit a head of {classes} classes")
-        self.source = source
+        self.source, self.features = source, features
         self.pool = TokenMean()
         self.bridge = bridge.fold()
         self.tail = tail
@@ -75,8 +87,27 @@ class BridgedModel(nn.Module):
         self.eval()
         self.requires_grad_(False)
 
-    def forward(self, window: Tensor) -> Tensor:
-        """``[batch, channels, samples]`` to probabilities ``[batch, labels]``, or one value."""
-        tokens = self.bridge(self.pool(self.source(window)))
-        answers: Tensor = self.head(self.tail(tokens))
+    def forward(
+        self, window: Tensor, beside: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """``[batch, channels, samples]`` to probabilities ``[batch, labels]``, or one value.
+
+        With features of its own it takes ``beside`` ``[batch, numbers]`` as
+        :func:`bioxedge.wearer.beside` lays it out, and gives the features, too, ``[batch,
+        features]``, before they are scaled.
+        """
+        pooled = self.pool(self.source(window))
+        if self.features is None or beside is None:
+            return self._answered(pooled)
+        about = self.features
+        whole = torch.cat([pooled, beside[:, : len(about.classic)]], dim=1)
+        if about.baseline is None:
+            return self._answered(whole), whole
+        mean, inverse = beside[:, len(about.classic) :].split(about.count, dim=1)
+        clip = about.baseline.clip
+        return self._answered(((whole - mean) * inverse).clamp(-clip, clip)), whole
+
+    def _answered(self, features: Tensor) -> Tensor:
+        """Probabilities, or values, of what goes into the bridge."""
+        answers: Tensor = self.head(self.tail(self.bridge(features)))
         return answers.softmax(dim=1) if answers.shape[1] > 1 else answers

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ _LEAST_HALVED = 1_024
 _LARGEST_HALF = 65_504.0
 
 
-def variant_of(graph: bytes, name: str, calibration: Floats) -> bytes:
+def variant_of(graph: bytes, name: str, calibration: Floats, beside: Floats | None = None) -> bytes:
     """Make one variant of an fp32 graph.
 
     ``int8`` finds the range of activations window by window, ``int8-static`` has it from
@@ -68,6 +68,8 @@ def variant_of(graph: bytes, name: str, calibration: Floats) -> bytes:
         One of :data:`PRECISION`.
     calibration : ndarray of float32, shape [n, channels, samples]
         Windows of real signal, from which static variants learn the range of activations.
+    beside : ndarray of float32, shape [n, numbers], optional
+        What the graph takes beside them.
 
     Returns
     -------
@@ -94,7 +96,7 @@ def variant_of(graph: bytes, name: str, calibration: Floats) -> bytes:
         with tempfile.TemporaryDirectory() as folder, _quiet():
             made = Path(folder) / "variant.onnx"
             if name == "int8-static":
-                _static(model, made, chosen, calibration)
+                _static(model, made, chosen, calibration, beside)
             else:
                 kind = QuantType.QUInt8 if name == "int8-unsigned" else QuantType.QInt8
                 quantize_dynamic(
@@ -137,20 +139,32 @@ def _answers(graph: Graph, name: str) -> bool:
 class _Windows(CalibrationDataReader):  # type: ignore[misc]
     """Hands windows to the calibration, one by one."""
 
-    def __init__(self, name: str, windows: Floats) -> None:
-        self._feeds = iter([{name: window[None]} for window in windows])
+    def __init__(self, names: list[str], given: Sequence[Floats]) -> None:
+        rows = zip(*given, strict=True)
+        self._feeds = iter(
+            [{name: one[None] for name, one in zip(names, row, strict=True)} for row in rows]
+        )
 
     def get_next(self) -> Any:
         """Give the next window, or None."""
         return next(self._feeds, None)
 
 
-def _static(model: onnx.ModelProto, made: Path, chosen: list[str], windows: Floats) -> None:
+def _static(
+    model: onnx.ModelProto,
+    made: Path,
+    chosen: list[str],
+    windows: Floats,
+    beside: Floats | None,
+) -> None:
     """Quantise with ranges of activations that were seen before."""
     quantize_static(
         model,
         made,
-        _Windows(model.graph.input[0].name, windows),
+        _Windows(
+            [one.name for one in model.graph.input],
+            (windows,) if beside is None else (windows, beside),
+        ),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         # Signed activations took three times as long as fp32 on x86-64.

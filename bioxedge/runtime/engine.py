@@ -104,7 +104,7 @@ class Engine:
         else:
             raise refused[0]
         has = self._session.inputs + self._session.outputs
-        says = [(one.name, one.shape) for one in (part.input, part.output)]
+        says = [*bundle.manifest.inputs(part), *bundle.manifest.outputs(part)]
         if has != says:
             raise BundleError(
                 f"variant {self.variant}: the model has {has}, the manifest says {says}"
@@ -114,12 +114,15 @@ class Engine:
         self._shape, self._tolerance = part.input.shape[1:], part.tolerance
         self._scale = bundle.manifest.output.scale
 
-    def run(self, window: Floats) -> Floats:
+    def run(self, window: Floats, beside: Floats | None = None) -> Floats:
         """Answer one window.
 
         Parameters
         ----------
         window : ndarray of float32, shape [channels, length]
+        beside : ndarray of float32, shape [numbers], optional
+            What a bundle with features of its own takes beside it (:func:`bioxedge.wearer.beside`);
+            what was given last, or zeros, where it is left out.
 
         Returns
         -------
@@ -137,23 +140,40 @@ class Engine:
             raise SignalError(
                 f"the model takes windows of {list(self._shape)}, got {list(window.shape)}"
             )
-        answer: Floats = self._session.run(window[None])[0]
+        answer: Floats = self._session.run(window[None], None if beside is None else beside[None])[
+            0
+        ]
         return answer
 
-    def hold_to(self, window: Floats, golden: Floats) -> None:
+    @property
+    def features(self) -> Floats:
+        """What the last window was made of [features], before the wearer's baseline scaled it.
+
+        Raises
+        ------
+        BundleError
+            A bundle without features of its own.
+        """
+        if self._session.made is None:
+            raise BundleError("this bundle's model gives no features")
+        copied: Floats = self._session.made[0].copy()
+        return copied
+
+    def hold_to(self, window: Floats, golden: Floats, beside: Floats | None = None) -> None:
         """Make sure of one answer, before what runs here is relied upon.
 
         Parameters
         ----------
         window : ndarray of float32, shape [channels, length]
         golden : ndarray of float32, shape [labels]
+        beside : ndarray of float32, shape [numbers], optional
 
         Raises
         ------
         BundleError
             An answer that is further off than the variant's tolerance.
         """
-        off = float(np.abs(self.run(window) - golden).max()) / self._scale
+        off = float(np.abs(self.run(window, beside) - golden).max()) / self._scale
         if not off <= self._tolerance:  # NaN is over every bound
             raise BundleError(
                 f"it answers a golden window {off:.2e} off, allowed is {self._tolerance:.0e}"

@@ -39,7 +39,7 @@ _CURES = {
 
 
 class OnnxRuntime:
-    """One model in ONNX Runtime, its input and output bound once.
+    """One model in ONNX Runtime, its inputs and outputs bound once.
 
     Parameters
     ----------
@@ -95,30 +95,30 @@ class OnnxRuntime:
         self.outputs = [(one.name, tuple(one.shape)) for one in self._session.get_outputs()]
         self.types = {one.type for one in self._session.get_inputs() + self._session.get_outputs()}
 
-    def start(self) -> Floats:
-        """Make the memory of input and output and run once on zeros; give the input's memory.
+    def start(self) -> tuple[list[Floats], list[Floats]]:
+        """Make the memory of inputs and outputs, and run once on zeros.
 
         Returns
         -------
-        ndarray of float32, shape of the input
-            What :meth:`answer` reads.
+        given, answers : list of ndarray of float32
+            What :meth:`answer` reads, and what it writes.
         """
-        (name, shape), (out, out_shape) = self.inputs[0], self.outputs[0]
-        given, self._answer = np.zeros(shape, np.float32), np.zeros(out_shape, np.float32)
+        given = [np.zeros(shape, np.float32) for _, shape in self.inputs]
+        answers = [np.zeros(shape, np.float32) for _, shape in self.outputs]
         self._binding = self._session.io_binding()
-        self._binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(given))
-        self._binding.bind_ortvalue_output(
-            out, onnxruntime.OrtValue.ortvalue_from_numpy(self._answer)
-        )
+        bound = onnxruntime.OrtValue.ortvalue_from_numpy
+        for (name, _), memory in zip(self.inputs, given, strict=True):
+            self._binding.bind_ortvalue_input(name, bound(memory))
+        for (name, _), memory in zip(self.outputs, answers, strict=True):
+            self._binding.bind_ortvalue_output(name, bound(memory))
         self.answer()
         self._hold_to_provider()
         give_back_memory()  # the file, and weights as they were before they were packed
-        return given
+        return given, answers
 
-    def answer(self) -> Floats:
-        """Run on what the input's memory holds; give the output's memory."""
+    def answer(self) -> None:
+        """Run on what the inputs' memory holds."""
         self._session.run_with_iobinding(self._binding)
-        return self._answer
 
     def close(self) -> None:
         """Let go of the model; write the profile if one was asked for."""

@@ -45,8 +45,9 @@ class Session:
     Parameters
     ----------
     raw : bytes or callable
-        An ONNX file with one input and one output of float32, all shapes static, or what gives
-        it: then nobody need hold it while it is loaded.
+        An ONNX file, or what gives it: then nobody need hold it while it is loaded. All shapes
+        are static, all numbers float32. It has one input and one output, or two of one or both:
+        what stands beside a window, and the features that were made of it.
     threads : int, optional
         Threads inside an operator; at most as many as this process may use cores. They wait
         without spinning, which on a board costs more than the model does.
@@ -68,9 +69,13 @@ class Session:
     runtime : str
         What computes, and its version, as ``ONNX Runtime 1.32.0``.
     inputs, outputs : list of (str, tuple of int)
-        The name and the shape of the one input and of the one output.
-    given : ndarray of float32, shape of the input
-        The input's memory; :meth:`again` answers what stands there.
+        Names and shapes.
+    given : ndarray of float32, shape of the first input
+        Its memory; :meth:`again` answers what stands there.
+    beside : ndarray of float32, shape of the second input, or None
+        Its memory, zeros until something is written there.
+    made : ndarray of float32, shape of the second output, or None
+        Its memory: what the last answer left there.
 
     Raises
     ------
@@ -126,32 +131,38 @@ class Session:
         """
         self._runs, self.inputs, self.outputs = runs, runs.inputs, runs.outputs
         for what, found in (("input", self.inputs), ("output", self.outputs)):
-            if len(found) != 1:
-                raise BundleError(f"{self._name} has {len(found)} {what}s: only one can be run")
-            (name, shape), *_ = found
-            if not all(isinstance(size, int) for size in shape):
+            if len(found) not in (1, 2):
                 raise BundleError(
-                    f"{self._name}: {what} {name} has the shape {list(shape)}, only sizes that "
-                    "are fixed can be run: export it with static shapes"
+                    f"{self._name} has {len(found)} {what}s: only one or two can be run"
                 )
+            for name, shape in found:
+                if not all(isinstance(size, int) for size in shape):
+                    raise BundleError(
+                        f"{self._name}: {what} {name} has the shape {list(shape)}, only sizes "
+                        "that are fixed can be run: export it with static shapes"
+                    )
         if runs.types != {"tensor(float)"}:
             raise BundleError(
                 f"{self._name} takes and gives {', '.join(sorted(runs.types))}: only "
                 "tensor(float) can be run, export it with input and output in float32"
             )
-        self.given = runs.start()
+        given, answers = runs.start()
+        self.given, self.beside = given[0], given[1] if len(given) > 1 else None
+        self._answer, self.made = answers[0], answers[1] if len(answers) > 1 else None
 
-    def run(self, x: Floats) -> Floats:
+    def run(self, x: Floats, beside: Floats | None = None) -> Floats:
         """Answer one input.
 
         Parameters
         ----------
-        x : ndarray of float32, shape of the input
+        x : ndarray of float32, shape of the first input
             Written once, to where the runtime reads it.
+        beside : ndarray of float32, shape of the second input, optional
+            Where it is left out, what was written there before stands.
 
         Returns
         -------
-        ndarray of float32, shape of the output
+        ndarray of float32, shape of the first output
 
         Raises
         ------
@@ -162,6 +173,13 @@ class Session:
         """
         if x.shape != self.given.shape:
             raise SignalError(f"the model takes {list(self.given.shape)}, got {list(x.shape)}")
+        if beside is not None:
+            if self.beside is None or beside.shape != self.beside.shape:
+                takes = "nothing" if self.beside is None else f"{list(self.beside.shape)}"
+                raise SignalError(
+                    f"beside a window the model takes {takes}, got {list(beside.shape)}"
+                )
+            self.beside[...] = beside
         self.given[...] = x
         copied: Floats = self.again().copy()  # the next one is written over it
         return copied
@@ -169,7 +187,8 @@ class Session:
     def again(self) -> Floats:
         """Answer what stands in `given`, and copy nothing: the next answer is written over it."""
         try:
-            return self._runs.answer()
+            self._runs.answer()
+            return self._answer
         except Exception as error:
             raise BundleError(f"{self.runtime} failed on a window: {ort.said(error)}") from error
 

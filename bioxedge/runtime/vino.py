@@ -47,7 +47,7 @@ def load() -> Any:
 
 
 class OpenVino:
-    """One model in OpenVINO on the processor, its input and output bound once.
+    """One model in OpenVINO on the processor, its inputs and outputs bound once.
 
     Parameters
     ----------
@@ -95,21 +95,22 @@ class OpenVino:
             )
         self._request = compiled.create_infer_request()
 
-    def start(self) -> Floats:
-        """Make the memory of input and output and run once on zeros; give the input's memory."""
-        given = np.zeros(self.inputs[0][1], np.float32)
-        self._answer = np.zeros(self.outputs[0][1], np.float32)
+    def start(self) -> tuple[list[Floats], list[Floats]]:
+        """Make the memory of inputs and outputs, and run once on zeros."""
+        given = [np.zeros(shape, np.float32) for _, shape in self.inputs]
+        answers = [np.zeros(shape, np.float32) for _, shape in self.outputs]
         tensor = self._openvino.Tensor
-        self._request.set_input_tensor(tensor(given, shared_memory=True))
-        self._request.set_output_tensor(tensor(self._answer, shared_memory=True))
+        for number, memory in enumerate(given):
+            self._request.set_input_tensor(number, tensor(memory, shared_memory=True))
+        for number, memory in enumerate(answers):
+            self._request.set_output_tensor(number, tensor(memory, shared_memory=True))
         self.answer()
         give_back_memory()
-        return given
+        return given, answers
 
-    def answer(self) -> Floats:
-        """Run on what the input's memory holds; give the output's memory."""
+    def answer(self) -> None:
+        """Run on what the inputs' memory holds."""
         self._request.infer()
-        return self._answer
 
     def close(self) -> None:
         """Let go of the model."""
