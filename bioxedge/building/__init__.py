@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,12 @@ from bioxedge.building import (
 from bioxedge.building.built import Built
 from bioxedge.building.encoders import compute_of
 from bioxedge.building.evaluation import evaluate
-from bioxedge.building.feeding import opened
+from bioxedge.building.feeding import opened, taken
 from bioxedge.building.forecast import Forecast, forecast, reckoned
 from bioxedge.building.kits import kit
 from bioxedge.building.learnt import learn
 from bioxedge.building.lock import locked
+from bioxedge.building.missing import missing, nominal
 from bioxedge.building.positions_report import Survey
 from bioxedge.building.preparation import Prepared, prepare
 from bioxedge.building.progress import Steps
@@ -90,8 +91,8 @@ def build(
     BioxedgeError
         The recipe, the recordings, a checkpoint or the export do not hold.
     """
+    causal = unshippable.check(_read(recipe, seed, compute, changes)[0], beside, Path(out))
     with started(recipe, out, data, seed, console, compute, changes) as work:
-        causal = unshippable.check(work.recipe, beside, Path(out))
         prepared, other = work.prepare(), None
         if beside:
             whole = unshippable.prepare_beside(work.recipe, prepared, work.root, work.store)
@@ -144,7 +145,9 @@ def check(
 ) -> Forecast:
     """Check all that can be checked before a sample is read, and reckon what a build takes.
 
-    Parameters and errors are as for `build`; nothing is written.
+    Parameters and errors are as for `build`; nothing is written. What nobody has brought yet is no
+    error here: it is named, with where to get it, and published sets are reckoned by their usual
+    size.
 
     Returns
     -------
@@ -152,15 +155,18 @@ def check(
     """
     wanted, base = _read(recipe, seed, compute, changes)
     steps = Steps(console)
-    models = opened(wanted, base)
+    root = None if data is None else Path(data)
+    lacking = missing(wanted, base, root)
+    models = opened(wanted, base, lacking.sides)
     chains = kits.whole(wanted, models)
-    if wanted.ready is not None:
+    if wanted.ready is not None and not lacking.head:
         ready_head(wanted, wanted.ready, base, chains["target"])
-    chosen, left = choose(wanted, None if data is None else Path(data))
-    windows, unknown = reckoned(wanted, chosen)
-    found = forecast(wanted, chains, windows, unknown)
+    chosen, left = ([], []) if lacking.data else choose(wanted, root)
+    windows, unknown = nominal(wanted) if lacking.data else reckoned(wanted, chosen)
+    reckon = forecast(wanted, chains, windows, unknown)
+    found = replace(reckon, missing=lacking.lines)
     steps.console.print(f"[bold]{wanted.name}[/] would go to {out}", highlight=False)
-    for role in recipes.ROLES:
+    for role in () if lacking.data else recipes.ROLES:
         own = [one for one in chosen if role in one.roles]
         people = len({one.person for one in own})
         steps.console.print(
@@ -168,7 +174,10 @@ def check(
         )
     for one in left:
         steps.console.print(f"  left out: {one.name}: {one.why}", highlight=False, soft_wrap=True)
-    steps.console.print(found.line(), highlight=False, soft_wrap=True)
+    for line in (*(f"  missing: {line}" for line in found.missing), *taken(wanted, models)):
+        steps.console.print(line, highlight=False, soft_wrap=True)
+    for line in filter(None, (found.size(), found.line())):
+        steps.console.print(line, highlight=False, soft_wrap=True)
     return found
 
 
@@ -283,5 +292,7 @@ def started(
             stack.enter_context(locked(out))
         steps = Steps(console if world.first else Console(quiet=True))
         steps.console.print(f"[bold]{wanted.name}[/] → {out}", highlight=False)
+        for line in taken(wanted, models):
+            steps.console.print(line, highlight=False, soft_wrap=True)
         store = Store(out / "steps", steps, world)
         yield _Work(wanted, base, models, store, steps, root, out)

@@ -6,6 +6,7 @@ What the recipe feeds them is held against what their published weights were fed
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from bioxedge.models import cards, checkpoint, licences
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Recipe, Side
 from bioxedge.spec import Scale
+
+UNKNOWN = "0" * 64
+"""In place of a sha256 that whoever wrote a recipe did not have: the file is taken as it is."""
 
 
 def options_of(side: Side) -> dict[str, Any]:
@@ -31,7 +35,7 @@ def options_of(side: Side) -> dict[str, Any]:
     return options
 
 
-def opened(recipe: Recipe, base: Path) -> dict[str, Chain]:
+def opened(recipe: Recipe, base: Path, missing: Collection[str] = ()) -> dict[str, Chain]:
     """Load what is published, make shapes of what will be trained, and hold both to the recipe.
 
     Parameters
@@ -39,6 +43,9 @@ def opened(recipe: Recipe, base: Path) -> dict[str, Chain]:
     recipe : Recipe
     base : Path
         What checkpoints are relative to.
+    missing : collection of str
+        Sides whose weights are not at hand: of them there are only shapes, and what they are fed
+        is held to their card all the same.
 
     Returns
     -------
@@ -56,7 +63,9 @@ def opened(recipe: Recipe, base: Path) -> dict[str, Chain]:
     found = {}
     for name in ("source", "target"):
         side: Side = getattr(recipe, name)
-        if side.model.checkpoint == "pretrain":
+        if side.model.checkpoint == "pretrain" or name in missing:
+            if name in missing:
+                _hold(side, f"$.{name}")
             with torch.device("meta"):  # shapes need no numbers
                 chain = models.create(side.model.name, **options_of(side))
         else:
@@ -82,12 +91,22 @@ def _loaded(side: Side, base: Path) -> Chain:
         return models.load(wanted.name, wanted.checkpoint).freeze()
     path = base / wanted.checkpoint
     found = checkpoint.sha256(path)
-    if found != wanted.sha256:
+    if wanted.sha256 not in (found, UNKNOWN):
         raise ModelError(
             f"{path} has sha256 {found}, the recipe says {wanted.sha256}: get the file that the "
             "recipe was written for, or correct the recipe if you trust this one"
         )
     return models.load(wanted.name, path, **options_of(side)).freeze()
+
+
+def taken(recipe: Recipe, opened: Mapping[str, Chain]) -> list[str]:
+    """Say which weights were taken as they are, and what they are: a line each."""
+    return [
+        f"  {side.model.checkpoint} is taken as it is: write its sha256 into the recipe, "
+        f"{opened[name].sha256}"
+        for name, side in (("source", recipe.source), ("target", recipe.target))
+        if side.model.sha256 == UNKNOWN and name in opened
+    ]
 
 
 def _fit(recipe: Recipe, name: str, chain: Chain) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -39,6 +39,11 @@ class Forecast:
         Counted, or reckoned from how long recordings are.
     unknown : int
         Recordings that do not say how long they are.
+    parameters : dict of str to int
+        Of the source encoder up to its cut, of the bridge, and of the target's tail; empty where
+        the cuts are yet to be chosen.
+    missing : tuple of str
+        What is not there yet, in words.
     """
 
     seconds: float
@@ -46,6 +51,8 @@ class Forecast:
     disk: float
     windows: dict[str, int]
     unknown: int = 0
+    parameters: dict[str, int] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
     def line(self) -> str:
         """Say it in one line."""
@@ -58,6 +65,16 @@ class Forecast:
         if self.unknown:
             said += f"; {self.unknown} recordings do not say how long they are"
         return said
+
+    def size(self) -> str:
+        """Say in one line how large the parts are; empty where the cuts are yet to be chosen."""
+        if not self.parameters:
+            return ""
+        source, bridge, tail = (self.parameters[key] for key in ("source", "bridge", "tail"))
+        return (
+            f"Parameters: {bridge:,} trained in the bridge, between {source:,} of the source "
+            f"encoder and {tail:,} of the target's tail"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -125,7 +142,37 @@ def forecast(
         last = target.cut(len(target), recipe.target.length)
         disk += 4.0 * windows["pair"] * last.tokens * last.features
     memory += 4.0 * windows["pair"] * target.cut(len(target), recipe.target.length).features
-    return Forecast(seconds, memory, disk, windows, unknown)
+    return Forecast(seconds, memory, disk, windows, unknown, parameters(recipe, chains))
+
+
+def parameters(recipe: Recipe, chains: Mapping[str, Chain]) -> dict[str, int]:
+    """Count parameters by part: rank · in + prototypes · tokens · rank + prototypes · out.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    chains : mapping of str to Chain
+        Both models, whole.
+    """
+    wanted, source, target = recipe.bridge, chains["source"], chains["target"]
+    if not isinstance(wanted.source_cut, int) or wanted.target_cut == "auto":
+        return {}
+    straight = wanted.target_cut == "head"
+    j = len(target) if isinstance(wanted.target_cut, str) else wanted.target_cut
+    given = source.cut(wanted.source_cut, recipe.source.length)
+    made = target.cut(j, recipe.target.length)
+    tokens = 1 if straight else made.tokens
+    rank, prototypes = wanted.rank, wanted.prototypes
+    return {
+        "source": _count(source[: wanted.source_cut]),
+        "bridge": rank * given.features + prototypes * (tokens * rank + made.features),
+        "tail": _count(target[j:]),
+    }
+
+
+def _count(chain: Chain) -> int:
+    """Count the parameters of a chain."""
+    return sum(parameter.numel() for parameter in chain.parameters())
 
 
 def _real(chain: Chain, about: Any) -> Chain:

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bioxedge.datasets import bidmc, fog, folder, isruc, simulated, wesad
+from bioxedge.datasets import bidmc, folder, simulated
 from bioxedge.datasets.parted import parted
 from bioxedge.datasets.picking import lacking, pick, pick_reference
+from bioxedge.datasets.published import SETS
 from bioxedge.datasets.session import Part, Session
 from bioxedge.errors import DatasetError
 from bioxedge.marks import Mark
 from bioxedge.recipes import ROLES, Data, Recipe
-
-_PUBLISHED: dict[str, Callable[[Path], bool]] = {
-    "wesad": wesad.holds,
-    "isruc": isruc.holds,
-    "fog": fog.holds,
-}
-_SETS: dict[str, Callable[[Path], list[Session]]] = {
-    "folder": folder.sessions,
-    "bidmc": bidmc.sessions,
-    "wesad": wesad.sessions,
-    "isruc": isruc.sessions,
-}
 
 
 @dataclass(frozen=True)
@@ -181,9 +170,9 @@ def _open(data: Data, root: Path | None, *, apart: bool) -> Sequence[Session]:
             made = [replace(each, person=f"{each.person} of {data.seed}") for each in made]
         return made
     place = place_of(data, root)
-    if data.dataset == "fog":
-        return fog.sessions(place, data.people)
-    return _SETS[data.dataset](place)
+    if data.dataset in SETS:
+        return SETS[data.dataset].sessions(place, data)
+    return bidmc.sessions(place) if data.dataset == "bidmc" else folder.sessions(place)
 
 
 def place_of(data: Data, root: Path | None) -> Path:
@@ -199,14 +188,21 @@ def place_of(data: Data, root: Path | None) -> Path:
     if root is None:
         raise DatasetError(
             f"the recipe wants the recordings of {data.folder!r}: name the directory that "
-            "holds it with --data (or BIOXEDGE_SHARED, for its data/)"
+            f"holds it with --data (or BIOXEDGE_SHARED, for its data/){_whence(data)}"
         )
     place = root / data.folder
-    if data.dataset in _PUBLISHED and not place.is_dir() and _PUBLISHED[data.dataset](root):
+    about = SETS.get(data.dataset)
+    if about is not None and not place.is_dir() and about.holds(root):
         place = root
     if not place.is_dir():
         raise DatasetError(
             f"{place} is not there: the recipe wants the recordings of {data.folder!r} in "
-            "the directory that --data names"
+            f"the directory that --data names{_whence(data)}"
         )
     return place
+
+
+def _whence(data: Data) -> str:
+    """Say where a published set is to be had."""
+    about = SETS.get(data.dataset)
+    return f"; the set: {about.where}" if about is not None else ""
