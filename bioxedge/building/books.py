@@ -52,6 +52,8 @@ def packed(cut: Cut, counts: Sequence[int]) -> bytes:
     for name in ("measures", "classic"):
         rows = getattr(cut, name)
         arrays[name] = np.array(rows, np.float64) if rows else np.empty((count, 0))
+    if cut.target_classic is not None:
+        arrays["target_classic"] = cut.target_classic
     arrays["seconds"] = np.full(count, cut.seconds)
     arrays["counts"] = np.array(counts, np.int64)
     said = {

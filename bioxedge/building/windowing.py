@@ -54,6 +54,8 @@ class Windows:
         What the judge of signals measured of the raw source; NaN where it was not worn.
     classic : ndarray of float64, shape [n, features]
         Classic features of the raw source; NaN where one is not possible.
+    target_classic : ndarray of float64, shape [n, features]
+        Those of the raw target, where the recipe asks for them; no features where it does not.
     left : tuple of Left
         What serves for nothing, and why.
     clocks : dict of str to str
@@ -73,6 +75,7 @@ class Windows:
     seconds: Floats
     measures: Floats
     classic: Floats
+    target_classic: Floats
     left: tuple[Left, ...]
     clocks: dict[str, str]
     key: str
@@ -241,11 +244,14 @@ def _read(recipe: Recipe, chosen: Sequence[Chosen], folder: Path) -> dict[str, A
     }
     sizes = [len(book["start"]) for book in books]
     found["session"] = np.repeat(np.arange(len(books)), sizes)
-    for name in ("measures", "classic"):
-        shape = next((book[name].shape[1:] for book in books if book[name].shape[-1]), (0,))
+    for name in ("measures", "classic", "target_classic"):
+        held = [
+            book.get(name, np.empty((size, 0))) for book, size in zip(books, sizes, strict=True)
+        ]
+        shape = next((one.shape[1:] for one in held if one.shape[-1]), (0,))
         rows = [
-            book[name] if book[name].shape[1:] == shape else np.full((size, *shape), np.nan)
-            for book, size in zip(books, sizes, strict=True)
+            one if one.shape[1:] == shape else np.full((size, *shape), np.nan)
+            for one, size in zip(held, sizes, strict=True)
         ]
         found[name] = np.concatenate(rows)
     last = books[-1]["counts"] if books else (0, 0)

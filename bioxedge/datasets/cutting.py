@@ -50,6 +50,8 @@ class Cut:
         What the judge of signals measured, of source windows.
     classic : list of ndarray, each of shape [features]
         Classic features of source windows, from raw samples.
+    target_classic : ndarray of float64, shape [n, features], or None
+        Those of target windows, where the recipe asks for them; NaN where there is no window.
     left : list of Left
     clocks : Clocks or None
         How the clocks of both sensors differ, where that was estimated.
@@ -63,6 +65,7 @@ class Cut:
     moment: list[float] = field(default_factory=list)
     measures: list[Floats] = field(default_factory=list)
     classic: list[Floats] = field(default_factory=list)
+    target_classic: Floats | None = None
     left: list[Left] = field(default_factory=list)
     clocks: Clocks | None = None
     seconds: float = 0.0
@@ -108,6 +111,7 @@ def _alone(chosen: Chosen, recipe: Recipe, put: Put) -> Cut:
     worn = worn_of(recording, side.sensor, chosen.data.target)
     judge = _Judge(side, worn, _beside(recipe))
     places = Places(recording)
+    raw = _Described(side)
     window_spec = window_of(side, hop_alone(recipe))
     windows = cutting(worn, side.sensor.input, stream_of(side), window_spec)
     for window in as_wanted(windows, side, worn):
@@ -118,7 +122,11 @@ def _alone(chosen: Chosen, recipe: Recipe, put: Put) -> Cut:
         found.start.append(worn.t0 + start)
         found.source_row.append(-1)
         found.target_row.append(put(window.samples))
+        if side.classic:
+            raw.take(_raw(judge, window))
     found.moment = places.at(np.array(found.start, np.float64)).tolist()
+    if side.classic:
+        found.target_classic = np.array(raw.rows()).reshape(len(found.start), -1)
     hop = window_spec.hop / streamed_rate(side)
     found.left = judge.left(chosen, "target", hop)
     return _nothing(chosen, found, worn, "target")
@@ -136,7 +144,7 @@ def _together(
     side, found = recipe.source, Cut()
     worn = worn_of(source, side.sensor, chosen.data.source)
     judge = _Judge(side, worn, quality_in(recipe, quality_of(side.sensor.input)))
-    raw: list[Samples] = []
+    raw = _Described(side)
     windows = cutting(worn, side.sensor.input, stream_of(side), window_of(side))
     for window in as_wanted(windows, side, worn):
         found.seconds = float(window.end - window.start) / worn.rate
@@ -146,11 +154,8 @@ def _together(
         found.start.append(worn.t0 + start)
         found.source_row.append(put_source(window.samples))
         found.measures.append(judge.measures)
-        raw.append(judge.raw)
-        if len(raw) == _TOGETHER:
-            found.classic += _classic(raw, side)
-            raw = []
-    found.classic += _classic(raw, side)
+        raw.take(_raw(judge, window))
+    found.classic = raw.rows()
     found.target_row = [-1] * len(found.start)
     places, begin = Places(source), np.array(found.start, np.float64)
     found.moment = places.at(begin).tolist()
@@ -183,6 +188,7 @@ def _target(
     worn = worn_of(target, side.sensor, chosen.data.target)
     judge = _Judge(side, worn, _beside(recipe))
     seconds, begin_at = found.seconds, times.tolist()
+    raw, described = _Described(side), []
     windows = cutting_at(worn, side.sensor.input, stream_of(side), window_of(side), begin_at)
     for number, samples in as_wanted_at(windows, side, worn, begin_at):
         if unsure[number]:
@@ -190,6 +196,14 @@ def _target(
         if judge.fault_at(times[number], seconds) is not None:
             continue
         found.target_row[number] = put(samples)
+        if side.classic:
+            raw.take(judge.raw)
+            described.append(number)
+    if side.classic:
+        names = classic.names(side.sensor.modality, side.sensor.channels)
+        found.target_classic = np.full((len(times), len(names)), np.nan)
+        if described:
+            found.target_classic[described] = raw.rows()
     hop = recipe.source.hop / streamed_rate(recipe.source)
     found.left += judge.left(chosen, "target", hop)
     if unsure.any():
@@ -249,7 +263,7 @@ class _Judge:
         if verdict.reason is not None:
             self._faults[verdict.reason] += 1
             return verdict.reason
-        self.raw = _held(raw)
+        self.raw = classic.held(raw)
         self.measures = np.array(
             [[one.measures[name] for name in MEASURES] for one in verdict.channels]
         )
@@ -263,26 +277,36 @@ class _Judge:
         ]
 
 
-def _held(raw: Samples) -> Samples:
-    """Hold the last real value over what is missing, and the first one before it."""
-    if np.isfinite(raw).all():
-        return raw
-    found: Samples = raw.copy()
-    for row in found:
-        real = np.flatnonzero(np.isfinite(row))
-        if len(real):
-            last = np.searchsorted(real, np.arange(len(row)), "right") - 1
-            row[:] = row[real[np.maximum(last, 0)]]
-    return found
+def _raw(judge: _Judge, window: Window) -> Samples:
+    """Take the raw samples that a window is described by, as a device takes them."""
+    first, last = classic.stretch(window.start, window.end)
+    return judge.raw[:, : last - first]
 
 
-def _classic(raw: Sequence[Samples], side: Side) -> list[Floats]:
-    """Compute classic features of raw windows, which may differ in length by a sample."""
-    if not raw:
-        return []
-    length = min(each.shape[1] for each in raw)
-    windows = np.stack([each[:, :length] for each in raw])
-    return list(classic.describe(windows, side.sensor.rate, side.sensor.modality))
+class _Described:
+    """Classic features of raw windows, computed some at a time."""
+
+    def __init__(self, side: Side) -> None:
+        self._sensor = side.sensor
+        self._waiting: list[Samples] = []
+        self._rows: list[Floats] = []
+
+    def take(self, raw: Samples) -> None:
+        """Take a window [channels, samples]; all have as many samples."""
+        self._waiting.append(raw)
+        if len(self._waiting) == _TOGETHER:
+            self._describe()
+
+    def rows(self) -> list[Floats]:
+        """Give the features of all windows, in order."""
+        self._describe()
+        return self._rows
+
+    def _describe(self) -> None:
+        if self._waiting:
+            windows = np.stack(self._waiting)
+            self._rows += list(classic.describe(windows, self._sensor.rate, self._sensor.modality))
+            self._waiting = []
 
 
 def each(

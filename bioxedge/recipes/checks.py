@@ -42,6 +42,29 @@ def check(recipe: Recipe) -> None:
         )
     for side in ("source", "target"):
         _check_side(getattr(recipe, side), f"$.{side}")
+    _check_features(recipe)
+
+
+def _check_features(recipe: Recipe) -> None:
+    """Hold classic features and baselines to what a bridge can carry."""
+    target = recipe.target
+    if target.plain:
+        return
+    key = "classic" if target.classic else "baseline"
+    if recipe.bridge.target_cut != "head":
+        raise RecipeError(
+            f"the target's tail gives its encoder's features alone: with {key} the bridge leads "
+            f'straight to the head, write target_cut = "head" - at `$.target.{key}`'
+        )
+    if recipe.ready is not None:
+        raise RecipeError(
+            f"a ready head knows its model's features alone: leave {key} out - at `$.target.{key}`"
+        )
+    if recipe.task.rate and recipe.head.copies:
+        raise RecipeError(
+            f"windows that are played at other rates have no {key}: write copies = 0 under [head], "
+            f"or leave it out - at `$.target.{key}`"
+        )
 
 
 def _check_task(recipe: Recipe) -> None:

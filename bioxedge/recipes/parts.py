@@ -119,6 +119,19 @@ class Head(Struct, frozen=True):
     weights: Literal["balanced", "none"] | tuple[Rate, ...] = "balanced"
 
 
+class Baseline(Struct, frozen=True):
+    """A wearer's own baseline: features as distances from what this person has shown so far.
+
+    For the first ``settle`` minutes nothing is said. With a ``memory`` (a time constant in
+    minutes) what lies further back weighs less; 0 for none. Distances are cut at ``clip``
+    deviations.
+    """
+
+    settle: Rate = 8.0
+    memory: Annotated[float, Meta(ge=0)] = 0.0
+    clip: Rate = 8.0
+
+
 class Side(Struct, frozen=True):
     """One of the two sensors: what is streamed, how it is cut, and its model.
 
@@ -137,12 +150,26 @@ class Side(Struct, frozen=True):
     stages: tuple[Stage, ...] | Literal["model"] = ()
     max_gap: Count = 0
     then: tuple[WindowStage, ...] | Literal["model"] = ()
+    classic: bool = False
+    baseline: bool | Baseline = False
     preprocessing: Literal["streaming", "reference"] = "streaming"
 
     @property
     def streamed(self) -> tuple[Stage, ...]:
         """The stages; a recipe that was read has those of its model written out."""
         return () if isinstance(self.stages, str) else self.stages
+
+    @property
+    def own(self) -> Baseline | None:
+        """The wearer's baseline; None where there is none."""
+        if isinstance(self.baseline, Baseline):
+            return self.baseline
+        return Baseline() if self.baseline else None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the encoder's pooled features go on as they are."""
+        return not self.classic and self.own is None
 
     @property
     def finished(self) -> tuple[WindowStage, ...]:
