@@ -176,20 +176,44 @@ def price(streaming: Evaluation, learnt: Learnt) -> Price:
     learnt : Learnt
         From the windows of :func:`bioxedge.building.unshippable.prepare_beside`.
     """
-    found = evaluate(learnt)
+    found, recipe = evaluate(learnt), learnt.recipe
+    return Price(
+        name=recipe.name,
+        rows=paired(streaming, found),
+        preprocessing=preprocessing_of(recipe),
+        found=found,
+        cuts=(learnt.source_cut, learnt.target_cut),
+        people=len(np.unique(found.people)),
+        windows=len(found.truth),
+        unit="" if isinstance(found.scores[0], Score) else recipe.task.unit,
+    )
+
+
+def paired(streaming: Evaluation, reference: Evaluation) -> list[Row]:
+    """Pair the rows of two evaluations of the same windows.
+
+    Parameters
+    ----------
+    streaming, reference : Evaluation
+        With the same truth and people.
+
+    Returns
+    -------
+    list of Row
+        In the order of ``streaming``; then those that only ``reference`` has.
+    """
     mine = {one.method: one for one in streaming.scores}
-    theirs = {one.method: one for one in found.scores}
+    theirs = {one.method: one for one in reference.scores}
     both = [name for name in mine if name in theirs]
-    count = len(np.unique(found.people))
-    spans: dict[str, tuple[float, float]] = {}
+    people, truth = reference.people, reference.truth
+    count, spans = len(np.unique(people)), {}
     if count >= FEWEST:
         # One list for both, so that every column is of the same draws of people.
-        answers = [each.answers[name] for each in (streaming, found) for name in both]
-        if isinstance(found.scores[0], Score):
-            classes = [one.argmax(1) for one in answers]
-            draws = bootstrap(found.truth, classes, found.people)
+        answers = [each.answers[name] for each in (streaming, reference) for name in both]
+        if isinstance(reference.scores[0], Score):
+            draws = bootstrap(truth, [one.argmax(1) for one in answers], people)
         else:
-            draws = -errors(found.truth, answers, found.people)
+            draws = -errors(truth, answers, people)
         for number, name in enumerate(both):
             spans[name] = middle(draws[:, len(both) + number] - draws[:, number], count)
     rows = []
@@ -198,17 +222,7 @@ def price(streaming: Evaluation, learnt: Learnt) -> Price:
         cost = None if one is None or other is None else other.value - one.value
         figures = [None if each is None else abs(each.value) for each in (one, other)]
         rows.append(Row(name, figures[0], figures[1], cost, spans.get(name)))
-    recipe = learnt.recipe
-    return Price(
-        name=recipe.name,
-        rows=rows,
-        preprocessing=preprocessing_of(recipe),
-        found=found,
-        cuts=(learnt.source_cut, learnt.target_cut),
-        people=count,
-        windows=len(found.truth),
-        unit="" if isinstance(found.scores[0], Score) else recipe.task.unit,
-    )
+    return rows
 
 
 def write(recipe: Recipe, found: Price | None, folder: Path) -> None:
