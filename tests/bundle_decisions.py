@@ -1,0 +1,81 @@
+"""From windows to labels, as docs/format.md says it: NumPy alone."""
+
+from __future__ import annotations
+
+from math import ceil, exp, isfinite
+from typing import Any
+
+import numpy as np
+from bundle_windows import Window
+
+Manifest = dict[str, Any]
+
+
+def skipped(about: Manifest, window: Window, faults: list[str | None]) -> bool:
+    """Whether the model is not asked."""
+    least = 0.0 if about["quality"] is None else about["quality"]["min_real"]
+    real = 1 - window.filled / (ceil(window.end) - ceil(window.start))
+    return real < least or any(faults)
+
+
+class Decider:
+    """What is said, window after window."""
+
+    def __init__(self, output: Manifest) -> None:
+        self.output, self.rules = output, output["decision"]
+        self.mean: np.ndarray | None = None
+        self.skipped = self.held = self.won = self.silent = 0
+        self.said: str | None = None
+        self.leader: str | None = None
+
+    def skip(self) -> None:
+        """Take a window that was not asked about."""
+        self.skipped += 1
+        self.no_winner()
+
+    def no_winner(self) -> None:
+        """Nobody has won this window."""
+        self.held = max(0, self.held - 1)
+        self.silent += 1
+        if self.silent >= max(self.rules["patience"], self.rules["refractory"]):
+            self.said = None
+
+    def smooth(self, p: np.ndarray) -> np.ndarray:
+        """Take answers into the mean."""
+        if not self.rules["smoothing"]:
+            return p
+        if self.mean is not None:
+            p = self.mean + (1 - exp(-(1 + self.skipped) / self.rules["smoothing"])) * (
+                p - self.mean
+            )
+        self.mean, self.skipped = p, 0
+        return p
+
+    def ask(self, answer: np.ndarray) -> str | float | None:
+        """Take a window's answer; give its label, its value, or nothing."""
+        p = answer.astype(np.float64)
+        assert all(isfinite(one) for one in p)
+        if self.output["value"] is not None:
+            return self.tell(p)
+        q = self.smooth(p)
+        best = int(np.argmax(q))
+        label = self.output["labels"][best]
+        if q[best] < self.rules["threshold"]:
+            self.leader, self.won = None, 0
+            self.no_winner()
+            return None
+        self.won = self.won + 1 if label == self.leader else 1
+        self.leader, self.silent = label, 0
+        if self.held:
+            self.held -= 1
+        elif label != self.said and self.won >= self.rules["patience"]:
+            self.said, self.held = label, self.rules["refractory"]
+        return self.said
+
+    def tell(self, p: np.ndarray) -> float | None:
+        """Take a value."""
+        low, high = self.output["value"]["low"], self.output["value"]["high"]
+        if not low - (high - low) <= p[0] <= high + (high - low):
+            self.skip()
+            return None
+        return float(self.smooth(p)[0])

@@ -1,0 +1,290 @@
+"""docs/format.md: a reader written from the page alone cuts, judges and says what bioxedge does.
+
+The reader is ``tests/bundle_reader.py`` and the files beside it: NumPy, nothing of ours.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import bundle_decisions
+import bundle_judging
+import bundle_reader
+import bundle_windows
+import msgspec
+import numpy as np
+import pytest
+from fixtures_bundle import make_bundle
+from fixtures_format import BODY, KINDS, SEED, body, bundles, chunks, expected, law
+from fixtures_signal import real_ppg
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bioxedge import dsp, manifest, spec
+from bioxedge.bundle import Bundle
+from bioxedge.decide import Decider, ValueDecider
+from bioxedge.gaps import SampleStream
+from bioxedge.quality.judge import judged
+from bioxedge.runtime.stream import Stream
+from bioxedge.windows import WindowStream, finish
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    return bundles(tmp_path_factory.mktemp("bundles"))
+
+
+# -- windows ------------------------------------------------------------------------------
+
+FILTERS = st.sampled_from(
+    [
+        spec.Filter(design="butterworth", cutoff=(0.5, 8.0), order=2),
+        spec.Filter(design="butterworth", cutoff=(12.0,), kind="lowpass", order=5),
+        spec.Filter(design="butterworth", cutoff=(0.8,), kind="highpass", order=1),
+        spec.Filter(design="chebyshev1", cutoff=(1.0, 9.0), order=3, ripple=0.2),
+        spec.Filter(design="chebyshev1", cutoff=(4.0, 6.0), kind="bandstop", order=2),
+        spec.Filter(design="notch", cutoff=(10.0,), q=8.0),
+    ]
+)
+RESAMPLED = st.sampled_from([(2, 1), (1, 2), (3, 4), (5, 4), (4, 6), (7, 5)]).flatmap(
+    lambda ratio: st.builds(
+        spec.Resample, up=st.just(ratio[0]), down=st.just(ratio[1]), reach=st.integers(2, 12)
+    )
+)
+SCALED = st.builds(spec.Scale, gain=st.sampled_from([1.0, -0.5, 1e3, 1e-6]), offset=st.just(0.25))
+STAGES = st.lists(st.one_of(FILTERS, FILTERS, RESAMPLED, SCALED), max_size=3)
+
+
+@st.composite
+def streams(draw: Any) -> tuple[spec.Input, spec.StreamSpec, spec.WindowSpec]:
+    """Draw what a manifest may say of a stream, its warm-ups and sections filled in."""
+    names = ("a", "b", "c")[: draw(st.integers(1, 3))]
+    source = spec.Input(
+        modality="ppg",
+        channels=tuple(spec.ChannelSpec(name=name, unit="a.u.") for name in names),
+        rate=draw(st.sampled_from([64.0, 50.0, 130.5])),
+    )
+    stages = list(draw(STAGES))
+    if draw(st.booleans()):
+        order = draw(st.permutations(names))
+        stages.insert(draw(st.integers(0, len(stages))), spec.Select(channels=tuple(order[:2])))
+    then = draw(st.sampled_from([(), (spec.ZScore(),)]))
+    window = spec.WindowSpec(
+        length=draw(st.integers(2, 60)), hop=draw(st.integers(1, 80)), then=then
+    )
+    stream = spec.StreamSpec(stages=dsp.settle(stages, source), max_gap=draw(st.integers(0, 12)))
+    return source, stream, window
+
+
+def signal(seed: int, channels: int, n: int, level: float) -> np.ndarray:
+    """Draw a signal with gaps of all lengths, in single channels and in all."""
+    rng = np.random.default_rng(seed)
+    x = level + np.cumsum(rng.standard_normal((channels, n)), axis=1)
+    x[:, : rng.integers(0, 30)] = np.nan
+    for _ in range(rng.integers(0, 5)):
+        at, size = rng.integers(0, n), rng.integers(1, 20)
+        row = rng.integers(0, channels) if rng.random() < 0.5 else slice(None)
+        x[row, at : at + size] = rng.choice([np.nan, np.inf])
+    return x
+
+
+@law(40)
+@given(parts=streams(), seed=SEED, level=st.sampled_from([0.0, 3.0, 1e5]))
+def test_windows(parts: tuple[Any, ...], seed: int, level: float) -> None:
+    source, stream, window = parts
+    about = msgspec.to_builtins({"input": source, "stream": stream, "window": window})
+    x = signal(seed, len(source.channels), 700, level)
+    pieces = chunks(x, source.rate, seed)
+    cutter, plain = WindowStream(source, stream, window), SampleStream(source, stream)
+    ours = [one for chunk in pieces for one in cutter.push(chunk)]
+    theirs = bundle_windows.windows(about, x)
+    where = [(one.start, one.end, one.filled, one.origin, one.run) for one in ours]
+    assert [(one.start, one.end, one.filled, one.origin, one.run) for one in theirs] == where
+    # Another order of a sum differs in the last bits, of the input's size where the level is great.
+    gain = math.prod(s.gain for s in stream.stages if isinstance(s, spec.Scale))
+    size = max(1.0, abs(gain)) * np.abs(x[np.isfinite(x)]).max(initial=1.0)
+    streamed = [one.samples for chunk in pieces for one in plain.push(chunk)]
+    whole = [bundle_windows.streamed(about, s)[0] for _, s, _ in bundle_windows.starts(about, x, 0)]
+    if streamed:
+        found = np.concatenate(whole, axis=1) - np.concatenate(streamed, axis=1)
+        assert np.abs(found).max() <= 1e-9 * size
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(other.samples, one.samples, rtol=1e-6, atol=1e-9 * size)
+
+
+@law(40)
+@given(
+    seed=SEED,
+    n=st.integers(1, 40),
+    values=st.integers(1, 50),
+    scale=st.sampled_from([1e-9, 0.1, 1e6]),
+    then=st.lists(st.sampled_from([spec.ZScore(), spec.Rank()]), max_size=3),
+)
+def test_stages_of_a_window(seed: int, n: int, values: int, scale: float, then: list[Any]) -> None:
+    """Ties, flat channels and windows of one sample; to the last bit of float32."""
+    rng = np.random.default_rng(seed)
+    x = scale * (rng.integers(0, values, (3, n)) - values // 2)
+    x[2] = 0.1 * scale
+    about = {"window": {"then": msgspec.to_builtins(then)}}
+    found = bundle_windows.finished(about, x)
+    np.testing.assert_allclose(found, finish(x, then), rtol=2e-7, atol=1e-9)
+
+
+# -- is it a signal -----------------------------------------------------------------------
+
+
+@law(60)
+@given(
+    seed=SEED,
+    kinds=st.lists(st.sampled_from(BODY), min_size=2, max_size=2),
+    rate=st.sampled_from([4.0, 64.0, 130.5, 250.0]),
+    n=st.integers(8, 700),
+    people=st.sampled_from([0, 2, 20]),
+    contact=st.sampled_from([None, 0.5]),
+    amplitude=st.booleans(),
+    off=st.lists(st.sampled_from(["flat", "noise", "amplitude", "missing"]), max_size=1),
+)
+def test_verdicts(
+    seed: int, kinds: list[str], rate: float, n: int, people: int, contact: float | None,
+    amplitude: bool, off: list[Any],
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    x = np.stack([body(kind, rng, n, rate) for kind in kinds])
+    source = spec.Input(
+        modality="ppg", channels=tuple(spec.ChannelSpec(name=c, unit="mV") for c in "ab"), rate=rate
+    )
+    expect = tuple(expected(c, rate, 400, people) for c in "ab") if people else ()
+    quality = spec.QualitySpec(contact_level=contact, amplitude=amplitude, off=tuple(off))
+    about = msgspec.to_builtins({"input": source, "quality": quality})
+    about["input"]["expect"] = msgspec.to_builtins(expect)
+    ours = judged(x, source, expect, quality)
+    assert bundle_judging.judge(about, x) == [one.fault for one in ours.channels]
+    for row, one in zip(x, ours.channels, strict=True):
+        figures = bundle_judging.measures(row[np.isfinite(row)], rate) or {}
+        assert figures == pytest.approx(one.measures, rel=1e-9, abs=1e-12)
+
+
+# -- from windows to labels ---------------------------------------------------------------
+
+
+@law(100)
+@given(
+    seed=SEED,
+    smoothing=st.sampled_from([0.0, 0.7, 4.0]),
+    threshold=st.sampled_from([0.0, 0.4, 0.6]),
+    patience=st.integers(1, 4),
+    refractory=st.integers(0, 4),
+    told=st.booleans(),
+)
+def test_decisions(
+    seed: int, smoothing: float, threshold: float, patience: int, refractory: int, told: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    rules = manifest.Decision(
+        smoothing=smoothing, threshold=threshold, patience=patience, refractory=refractory
+    )
+    value = manifest.Value(name="HR", unit="bpm", low=50.0, high=110.0) if told else None
+    labels = () if told else ("a", "b", "c")
+    if told:
+        rules = manifest.Decision(smoothing=smoothing)
+    ours: Decider | ValueDecider = ValueDecider(value, rules) if value else Decider(labels, rules)
+    calibration = manifest.Calibration(temperature=1.0, bias=(0.0,) * (len(labels) or 1))
+    output = manifest.Output(labels=labels, calibration=calibration, decision=rules, value=value)
+    theirs = bundle_decisions.Decider(msgspec.to_builtins(output))
+    for _ in range(60):
+        if rng.random() < 0.2:
+            ours.skip()
+            theirs.skip()
+            continue
+        answer = rng.normal(80, 50, 1) if told else rng.dirichlet(rng.choice([0.3, 3.0], 3))
+        answer = answer.astype(np.float32)
+        said = ours.push(answer)
+        told_now = theirs.ask(answer)
+        assert told_now == (
+            said.label if said.value is None else pytest.approx(said.value, rel=1e-12)
+        )
+
+
+# -- whole bundles ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_golden(made: dict[str, Bundle], kind: str) -> None:
+    about, files, golden = bundle_reader.load(made[kind].path)
+    cut = [w.samples for piece in golden["raw"] for w in bundle_windows.windows(about, piece)]
+    assert len(cut) == about["golden"]["windows"]
+    bound = about["golden"]["dsp_tolerance"]
+    assert np.abs(np.stack(cut) - golden["windows"]).max() <= bound
+    engine = Stream(made[kind]).engine
+    value = about["output"]["value"]
+    scale = 1.0 if value is None else value["high"] - value["low"]
+    off = np.stack([engine.run(window) for window in golden["windows"]]) - golden["answers"]
+    assert np.abs(off).max() / scale <= bundle_reader.variant(about)["tolerance"]
+    assert files["model.onnx"] == made[kind].model()
+
+
+def worn(seed: int, kind: str, about: Any) -> np.ndarray:
+    """Draw minutes with a sensor: alive, with gaps, and with stretches that are no signal."""
+    rng = np.random.default_rng(seed)
+    width, rate = len(about["input"]["channels"]), about["input"]["rate"]
+    n = int(rng.integers(1200, 3000))
+    x = np.stack([body("quiet", rng, n, rate) for _ in range(width)])
+    for _ in range(rng.integers(0, 5)):
+        at, size = int(rng.integers(0, n)), int(rng.integers(1, 400))
+        bad = str(rng.choice(["flat", "noise", "loud", "missing"]))
+        row = int(rng.integers(0, width))
+        part = x[row, at : at + size]
+        x[row, at : at + size] = body(bad, rng, len(part), rate) if len(part) else part
+    for _ in range(rng.integers(0, 6)):
+        at = int(rng.integers(0, n))
+        x[:, at : at + int(rng.integers(1, 14))] = np.nan
+    return x
+
+
+def said(bundle: Bundle, x: np.ndarray, seed: int) -> tuple[list[Any], list[Any]]:
+    """Give what ours and the reader say of each window of a run."""
+    about, _, _ = bundle_reader.load(bundle.path)
+    stream = Stream(bundle)
+    ours, theirs = [], []
+    for chunk in chunks(x, about["input"]["rate"], seed):
+        for due in stream.take(chunk):
+            told, where = stream.answer(due), (due.window.start, due.window.end)
+            faults = [one.fault for one in due.verdict.channels] if due.verdict else []
+            what = told.label if told.value is None else pytest.approx(told.value, rel=1e-5)
+            ours.append((where, due.window.filled, faults, what))
+    decider, run = bundle_decisions.Decider(about["output"]), 0
+    for window, faults in bundle_judging.run(about, x):
+        if window.run != run:
+            run, decider = window.run, bundle_decisions.Decider(about["output"])
+        if bundle_decisions.skipped(about, window, faults):
+            answer = decider.skip()
+        else:
+            answer = decider.ask(stream.engine.run(window.samples))
+        theirs.append(((window.start, window.end), window.filled, faults, answer))
+    return ours, theirs
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@law(12)
+@given(seed=SEED)
+def test_runs(made: dict[str, Bundle], kind: str, seed: int) -> None:
+    """Gaps, faults, fresh beginnings behind them, and labels: every window of a run."""
+    about, _, _ = bundle_reader.load(made[kind].path)
+    ours, theirs = said(made[kind], worn(seed, kind, about), seed)
+    assert theirs == ours
+
+
+@pytest.mark.shared
+def test_a_real_recording(shared: Path, tmp_path: Path) -> None:
+    """An intensive-care patient's pulse, with what a wrist adds to it."""
+    x = real_ppg(shared).samples
+    x[:, 3000:3004] = x[:, 5000:5100] = np.nan
+    x[:, 7000:7400] = x[:, 7000:7001]
+    bundle = make_bundle(
+        tmp_path / "b", quality=spec.QualitySpec(), decision=manifest.Decision(threshold=0.6)
+    )
+    ours, theirs = said(bundle, x, 0)
+    assert theirs == ours
+    assert {what for *_, what in ours} > {None}
