@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, t
 
+from bioxedge.bridging.draws import ENOUGH, FEWEST, bootstrap, middle, within
+from bioxedge.bridging.spent import NOTHING, Spent
+from bioxedge.bridging.sureness import calibration_errors
 from bioxedge.errors import DatasetError
 
-Labels = npt.NDArray[np.int64]
+__all__ = [
+    "ENOUGH", "FEWEST", "Difference", "Score", "bootstrap", "differences", "middle", "score",
+    "together",
+]  # fmt: skip
 
-FEWEST = 3
-"""People with whom an interval is given."""
-ENOUGH = 6
-"""People with whom it is one of percentiles: of fewer, all on one side are no rare chance."""
-_BINS = 10
-_SIDE = 0.025  # of the draws beyond either end of an interval
-_TRIES = 50  # at a draw with somebody for every class
+Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,18 @@ class Score:
     kappa : float
         Cohen's: agreement beyond that of chance; 0 where chance alone would agree.
     calibration_error : float or None
-        Expected, over ten bins of the likeliest label's probability; None where none was given.
+        Expected, over ten bins of as many windows each, by the likeliest label's probability; None
+        where none was given.
     interval : tuple of float, or None
         95 % of the balanced accuracy over draws of people; None with fewer than three of them.
     people, windows : int
         How many it was measured on; 0 people where they were not told apart.
+    calibration_interval : tuple of float, or None
+        95 % of the calibration error over draws of people.
+    spread : tuple of float, or None
+        Lowest and highest balanced accuracy of the several that a row is the mean of.
+    spent : Spent
+        What it took.
     """
 
     method: str
@@ -56,6 +62,9 @@ class Score:
     interval: tuple[float, float] | None = None
     people: int = 0
     windows: int = 0
+    calibration_interval: tuple[float, float] | None = None
+    spread: tuple[float, float] | None = None
+    spent: Spent = NOTHING
 
     @property
     def value(self) -> float:
@@ -68,10 +77,13 @@ class Score:
             "method": self.method,
             "balanced_accuracy": self.balanced_accuracy,
             "interval": self.interval and list(self.interval),
+            "spread": self.spread and list(self.spread),
             "macro_f1": self.macro_f1,
             "kappa": self.kappa,
             "calibration_error": self.calibration_error,
+            "calibration_interval": self.calibration_interval and list(self.calibration_interval),
             "parameters": self.parameters,
+            **self.spent.to_dict(),
             "people": self.people,
             "windows": self.windows,
             "confusion": self.confusion.tolist(),
@@ -152,10 +164,14 @@ def score(
     recall = hits[there] / true[there]
     f1 = 2 * hits[there] / (true + answered)[there]
     count = 0 if people is None else len(np.unique(people))
-    interval = None
+    interval = error = about = None
+    if probabilities is not None:
+        error, _ = calibration_errors(probabilities, truth)
     if people is not None and count >= FEWEST:
-        low, high = middle(bootstrap(truth, [answers], people)[:, 0], count)
-        interval = max(low, 0.0), min(high, 1.0)
+        interval = within(middle(bootstrap(truth, [answers], people)[:, 0], count))
+        if probabilities is not None:
+            _, draws = calibration_errors(probabilities, truth, people)
+            about = within(middle(draws, count))
     return Score(
         method,
         float(recall.mean()),
@@ -163,37 +179,45 @@ def score(
         confusion,
         parameters,
         _kappa(confusion),
-        None if probabilities is None else _calibration_error(probabilities, truth),
+        error,
         interval,
         count,
         len(truth),
+        about,
     )
 
 
-def middle(draws: npt.NDArray[np.float64], people: int | None = None) -> tuple[float, float]:
-    """Give the middle 95 % of draws, or the interval that they stand for with so many people.
-
-    Draws of few people vary less than people do: their middle holds the truth 74 times in 100
-    with three people and 86 with six. With ``people`` it is widened by the square root of
-    n / (n - 1) and by Student's quantile in place of the normal's (Hesterberg, Am. Stat. 69,
-    2015): of the draws themselves ("expanded percentile") with six people or more; of their
-    deviation with fewer, of whom no draw lies far enough out.
+def together(method: str, found: Sequence[Score], draws: npt.NDArray[np.float64] | None) -> Score:
+    """Make one row of several that differ by chance alone, or by a choice that nobody makes.
 
     Parameters
     ----------
-    draws : ndarray of float64, shape [draws]
-    people : int, optional
-        How many were drawn from.
+    method : str
+        What to call it.
+    found : sequence of Score
+        On the same windows.
+    draws : ndarray of float64, shape [draws, methods], optional
+        As of `bootstrap`, a column for each: their mean is what the interval is of.
+
+    Returns
+    -------
+    Score
+        Means of all figures, the sum of the confusions; ``spread`` says how far they lie apart.
     """
-    side = _SIDE
-    if people is not None and people > 1:
-        reach = float(t.isf(_SIDE, people - 1)) * np.sqrt(people / (people - 1))
-        if people < ENOUGH:
-            about, by = float(draws.mean()), float(reach * draws.std())
-            return about - by, about + by
-        side = float(norm.sf(reach))
-    low, high = np.quantile(draws, [side, 1 - side])
-    return float(low), float(high)
+    first, values = found[0], [one.balanced_accuracy for one in found]
+    errors = [one.calibration_error for one in found if one.calibration_error is not None]
+    return replace(
+        first,
+        method=method,
+        balanced_accuracy=float(np.mean(values)),
+        macro_f1=float(np.mean([one.macro_f1 for one in found])),
+        kappa=float(np.mean([one.kappa for one in found])),
+        calibration_error=float(np.mean(errors)) if errors else None,
+        calibration_interval=None,
+        confusion=np.sum([one.confusion for one in found], axis=0),
+        interval=None if draws is None else within(middle(draws.mean(axis=1), first.people)),
+        spread=(min(values), max(values)) if len(found) > 1 else None,
+    )
 
 
 def differences(
@@ -235,64 +259,3 @@ def _kappa(confusion: npt.NDArray[np.int64]) -> float:
     agreed = np.trace(confusion) / total
     chance = float((confusion.sum(axis=0) * confusion.sum(axis=1)).sum()) / float(total) ** 2
     return float((agreed - chance) / (1 - chance)) if chance < 1 else 0.0
-
-
-def _calibration_error(probabilities: npt.NDArray[np.floating[Any]], truth: Labels) -> float:
-    """Expected calibration error (Guo et al., ICML 2017), over bins of equal width."""
-    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
-    off = [
-        np.count_nonzero(bins == k) * abs(sure[bins == k].mean() - right[bins == k].mean())
-        for k in np.unique(bins)
-    ]
-    return float(sum(off) / len(truth))
-
-
-def bootstrap(
-    truth: Labels,
-    answers: Sequence[Labels],
-    people: npt.NDArray[np.str_],
-    *,
-    draws: int = 1000,
-    seed: int = 0,
-) -> npt.NDArray[np.float64]:
-    """Draw people with replacement and score every method on each draw.
-
-    The unit of chance is the person, not the window: windows of one person are nearly one
-    observation. All methods see the same draws, so differences between columns are paired. A draw
-    without one of the classes is drawn again, for it would score another, easier task; where
-    classes are so rare among people that this does not help, those that occur are scored.
-
-    Parameters
-    ----------
-    truth : ndarray of int64, shape [n]
-    answers : sequence of ndarray of int64, each of shape [n]
-    people : ndarray of str, shape [n]
-    draws, seed : int
-
-    Returns
-    -------
-    ndarray of float64, shape [draws, methods]
-        Balanced accuracies.
-    """
-    rng = np.random.default_rng(seed)
-    names, number = np.unique(people, return_inverse=True)
-    classes = int(max(truth.max(), *(a.max() for a in answers))) + 1
-    # One confusion matrix a person and method; a draw is a weighted sum of them.
-    tables = np.zeros((len(answers), len(names), classes, classes))
-    for method, answer in enumerate(answers):
-        np.add.at(tables[method], (number, truth, answer), 1)
-    showed = tables[0].sum(axis=2) > 0  # people × classes
-    weights = np.empty((draws, len(names)))
-    for draw in range(draws):
-        for _ in range(_TRIES):
-            weight = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-            if np.array_equal(weight @ showed > 0, showed.any(axis=0)):
-                break
-        weights[draw] = weight
-    summed = np.tensordot(weights, tables, (1, 1))
-    true = summed.sum(axis=3)
-    hits = np.diagonal(summed, axis1=2, axis2=3)
-    recall = np.divide(hits, true, out=np.zeros_like(true), where=true > 0)
-    found: npt.NDArray[np.float64] = recall.sum(axis=2) / (true > 0).sum(axis=2)
-    return found

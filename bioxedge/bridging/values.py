@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bioxedge.bridging.evaluate import FEWEST, middle
+from bioxedge.bridging.draws import FEWEST, middle
+from bioxedge.bridging.spent import NOTHING, Spent
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,6 +34,10 @@ class ValueScore:
     interval : tuple of float, or None
         95 % of the mean error over draws of people; None with fewer than three of them.
     people, windows : int
+    spread : tuple of float, or None
+        Lowest and highest mean error of the several that a row is the mean of.
+    spent : Spent
+        What it took.
     """
 
     method: str
@@ -44,6 +50,8 @@ class ValueScore:
     interval: tuple[float, float] | None
     people: int
     windows: int
+    spread: tuple[float, float] | None = None
+    spent: Spent = NOTHING
 
     @property
     def value(self) -> float:
@@ -52,10 +60,14 @@ class ValueScore:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return vars(self) | {
+        found = vars(self) | {
             "limits": list(self.limits),
             "interval": self.interval and list(self.interval),
+            "spread": self.spread and list(self.spread),
+            **self.spent.to_dict(),
         }
+        del found["spent"]
+        return found
 
     def metrics(self) -> dict[str, float]:
         """Figures by name, for a manifest."""
@@ -104,6 +116,28 @@ def score_value(
         interval=_interval(truth, answers, people) if count >= FEWEST else None,
         people=count,
         windows=len(truth),
+    )
+
+
+def together(method: str, found: Sequence[ValueScore], draws: Floats | None) -> ValueScore:
+    """Make one row of several; parameters as for `bioxedge.bridging.evaluate.together`.
+
+    ``draws`` are mean errors, as of `errors`. Limits are those of the first.
+    """
+    first, values = found[0], [one.mean_error for one in found]
+    interval = None
+    if draws is not None:
+        low, high = middle(draws.mean(axis=1), first.people)
+        interval = max(low, 0.0), high
+    return replace(
+        first,
+        method=method,
+        mean_error=float(np.mean(values)),
+        rms_error=float(np.mean([one.rms_error for one in found])),
+        correlation=float(np.mean([one.correlation for one in found])),
+        bias=float(np.mean([one.bias for one in found])),
+        interval=interval,
+        spread=(min(values), max(values)) if len(found) > 1 else None,
     )
 
 
