@@ -2,11 +2,12 @@
 PYTHON ?= python3
 DESKTOP := .venv
 DEVICE := .venv-device
+DOCS := .venv-docs
 # No bytecode of one environment in the other's way, no prompts, no version nagging.
 PIP := -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find bioxedge -name '*.py')
 
-.PHONY: demo test test-all test-device test-arm64 test-export lint bench clean
+.PHONY: demo test test-all test-device test-arm64 test-export lint bench docs clean
 
 demo: $(DESKTOP)/ready $(DEVICE)/ready  ## simulate, train, export, stream: the whole path
 	$(DESKTOP)/bin/python export/demo.py --out demo --device $(DEVICE)/bin/python
@@ -34,6 +35,9 @@ lint: $(DESKTOP)/ready  ## ruff, and strict mypy on the hinge and the runtime
 	$(DESKTOP)/bin/ruff check .
 	$(DESKTOP)/bin/ruff format --check .
 	$(DESKTOP)/bin/mypy
+
+docs: $(DOCS)/ready  ## the documentation as a site in out/docs; warnings are errors
+	$(DOCS)/bin/python -m sphinx -W --keep-going -n -q -d out/doctrees docs out/docs
 
 bench: $(DESKTOP)/ready  ## the figures of the documents: hours (real recordings: BIOXEDGE_SHARED)
 	$(DESKTOP)/bin/python benchmarks/directions.py --out out/directions
@@ -64,5 +68,11 @@ $(DEVICE)/ready: pyproject.toml $(SOURCES)
 	$(DEVICE)/bin/python $(PIP) --force-reinstall --no-deps .
 	touch $@
 
+# The site needs the base install, whose docstrings it reads, and no torch.
+$(DOCS)/ready: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python $(PIP) -e '.[docs]'
+	touch $@
+
 clean:  ## remove what the commands above made
-	rm -rf $(DESKTOP) $(DEVICE) .arm64 demo out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(DESKTOP) $(DEVICE) $(DOCS) .arm64 demo out .pytest_cache .mypy_cache .ruff_cache .hypothesis
