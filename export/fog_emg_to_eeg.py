@@ -17,6 +17,8 @@ from bioxedge.building.shelf import main
 
 # Models, cuts, windows, the bridge's shape, live sensor, labels and licences.
 RECIPE = Path(__file__).parent / "recipes" / "fog_emg_to_eeg.toml"
+# A bundle is for the sensor that is worn; the recipe has the rates of the published recordings.
+LIVE = ("source.sensor.rate=125.0", 'source.sensor.board="cyton_daisy"')
 
 if __name__ == "__main__":
-    main(RECIPE)
+    main(RECIPE, changes=LIVE)

@@ -20,6 +20,8 @@ from bioxedge.building.shelf import main
 
 # Models, cuts, windows, the bridge's shape, live sensor, labels and licences.
 RECIPE = Path(__file__).parent / "recipes" / "isruc_eeg_to_ecg.toml"
+# A bundle is for the sensor that is worn; the recipe has the rates of the published recordings.
+LIVE = ("source.sensor.rate=250.0", 'source.sensor.board="cyton"')
 
 if __name__ == "__main__":
-    main(RECIPE, as_published=True)
+    main(RECIPE, changes=LIVE, as_published=True)

@@ -7,6 +7,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ from bioxedge.models import checkpoint
 from bioxedge.recipes import Recipe
 
 
-def main(recipe: Path, *, as_published: bool | None = None) -> None:
+def main(recipe: Path, *, changes: Sequence[str] = (), as_published: bool | None = None) -> None:
     """Run a script of the shelf; prints one line of JSON, and what goes wrong as one line.
 
     Parameters
     ----------
     recipe : Path
         All choices.
+    changes : sequence of str
+        ``key=value`` each, in place of what the recipe says: the sensor that is worn.
     as_published : bool, optional
         How the bridge lays out its tokens; see :func:`bioxedge.building.offline.export`.
     """
@@ -35,16 +38,21 @@ def main(recipe: Path, *, as_published: bool | None = None) -> None:
         as_published = False
     began = time.monotonic()
     try:
-        found = run(recipe, given, as_published)
+        found = run(recipe, given, as_published, changes)
     except BioxedgeError as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     facts = found.to_dict() | cost(began)
     print(json.dumps(facts))
 
 
-def run(recipe: Path, given: argparse.Namespace, as_published: bool | None) -> Exported:
+def run(
+    recipe: Path,
+    given: argparse.Namespace,
+    as_published: bool | None,
+    changes: Sequence[str] = (),
+) -> Exported:
     """Export as the arguments say."""
-    wanted = recipes.read(recipe)
+    wanted = recipes.read(recipe, changes)
     names = None if given.variants is None else given.variants.split(",")
     options: dict[str, Any] = {"variants": names, "as_published": as_published}
     if given.random:
