@@ -56,7 +56,9 @@ def test_a_finished_step_is_not_done_again(shelf: Shelf) -> None:
     later = Shelf(shelf.folder)
     assert not later.number()
     assert later.lines == ["✓ The head (already done)"]
-    assert sorted(path.suffix for path in shelf.folder.iterdir()) == [".pt", ".sha256"]
+    assert sorted(path.suffix for path in shelf.folder.iterdir()) == [
+        ".pt", ".sha256", ".took",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -241,6 +243,6 @@ def test_steps_killed_at_any_line_end_with_the_same_bits(
         assert all(map(torch.equal, found, wanted)), at
         assert not [line for line in lines if "damaged" in line]
         suffixes = sorted(path.suffix for path in folder.iterdir())
-        assert suffixes == ["", ".pt", ".sha256"], at
+        assert suffixes == ["", ".pt", ".sha256", ".took"], at
         at += 211
     assert at > 2000

@@ -21,6 +21,7 @@ from bioxedge.bridging.features import Features
 from bioxedge.bridging.loop import Report, quiet, whole
 from bioxedge.bridging.room import save, told
 from bioxedge.bridging.world import ALONE, World
+from bioxedge.building import took
 from bioxedge.building.progress import Steps
 from bioxedge.errors import StorageError
 
@@ -37,7 +38,7 @@ Cut = Callable[[Report, Path], None]
 """Fills a folder with files: told where to report progress and which folder it is."""
 
 FORMATS = {
-    "windows": 2,
+    "windows": 3,
     "values": 1,
     "encoder": 2,
     "features": 1,
@@ -47,7 +48,10 @@ FORMATS = {
     "head": 1,
     "positions": 2,
     "bridge": 1,
-    "distillation": 1,
+    "distillation": 2,
+    "contrast": 1,
+    "study": 1,
+    "times": 1,
 }
 """A number for each step, raised with any change of code that changes its results.
 
@@ -70,6 +74,11 @@ class Store:
         Where progress is shown.
     world : World
         Who else works in it: one process makes a step that is not shared, the others wait.
+
+    Attributes
+    ----------
+    took : dict of str to Took
+        What the steps that were asked for took when they were made, by name.
     """
 
     def __init__(self, folder: Path, steps: Steps, world: World = ALONE) -> None:
@@ -79,6 +88,7 @@ class Store:
         self._steps = steps
         self._sound: set[Path] = set()  # held against their hashes by this process already
         self.world = world
+        self.took: dict[str, took.Took] = {}
 
     def say(self, line: str) -> None:
         """Show what a step found out."""
@@ -111,11 +121,15 @@ class Store:
             if shared or self.world.first:
                 state = file.with_suffix(".state")
                 self._begun(state)
+                kept = _took(file) if self.world.first else None
                 with self._steps.running(title) as report, told(state):
-                    values = make(report, state)
+                    with took.measured(kept, state):
+                        values = make(report, state)
                     if self.world.first:
                         self._keep(values, file)
             self.world.wait()
+        if (spent := took.read(_took(file))) is not None and spent.done:
+            self.took[name] = spent
         found: Values = torch.load(file, weights_only=True, mmap=True)
         return found
 
@@ -245,6 +259,11 @@ def _hash(path: Path) -> str:
 def _beside(file: Path) -> Path:
     """Name where a file's hash stands."""
     return file.with_suffix(".sha256")
+
+
+def _took(file: Path) -> Path:
+    """Name where it stands what a step took."""
+    return file.with_suffix(".took")
 
 
 def _read_hash(path: Path) -> str:
