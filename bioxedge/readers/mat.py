@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from bioxedge.errors import RecordingError
 MOST_BYTES = 8 * 2**30
 """What is asked for may take so much memory as float64; a night of ten signals takes 0.5 GB."""
 _NUMBERS = ("double", "single", *(f"{sign}int{size}" for sign in ("", "u") for size in (8, 16, 32, 64)))  # fmt: skip # noqa: E501
+_HEADER = 128  # bytes before the first matrix
 _TORN = (
     ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, AttributeError,
     UnicodeDecodeError, zlib.error,
@@ -34,6 +36,7 @@ def shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
     from scipy.io import whosmat  # 0.3 s that nothing else should pay
 
     listed: Any = _done(Path(path), whosmat)
+    _uncut(Path(path))
     return {str(name): tuple(map(int, shape)) for name, shape, kind in listed if kind in _NUMBERS}
 
 
@@ -66,6 +69,21 @@ def arrays(path: str | Path, names: Sequence[str]) -> dict[str, npt.NDArray[np.f
             raise RecordingError(f"{path}: {name} is no matrix of real numbers")
         found[name] = given.astype(np.float64)
     return found
+
+
+def _uncut(path: Path) -> None:
+    """Refuse a file of version 5 to 7 that ends inside a matrix: SciPy lists what stands before."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_HEADER)
+        order = {b"IM": "<", b"MI": ">"}.get(head[126:128])
+        place = _HEADER
+        while order is not None and place < size:
+            file.seek(place)
+            tag = file.read(8)
+            place += 8 + (struct.unpack(f"{order}I", tag[4:])[0] if len(tag) == 8 else size)
+    if order is not None and place > size:
+        raise RecordingError(f"{path} is no sound MATLAB file: it is cut short")
 
 
 def _done(path: Path, what: Any, **options: Any) -> Any:
