@@ -125,8 +125,8 @@ class Price:
         made.add_column(f"{self.people} people never seen, {self.windows:,} windows")
         for name in (STREAMING, REFERENCE, "cost", "95 %"):
             made.add_column(name, justify="right")
-        spans = [row.interval[1] - row.interval[0] for row in self.rows if row.interval is not None]
-        places = digits(max(spans, default=0.0))
+        spans = [one.interval for one in self.found.scores if one.interval is not None]
+        places = digits(max((high - low for low, high in spans), default=0.0))  # as of the scores
         for row in self.rows:
             figures = (
                 "–" if value is None else f"{value:.{places}f}"
