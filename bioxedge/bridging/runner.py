@@ -98,7 +98,9 @@ class Runner:
         rows = torch.arange(len(windows)) if rows is None else rows
         samples = windows.shape[2]
         cuts = [chain.cut(k, samples) for k in range(len(chain) + 1)]
-        shapes = {f"pooled-{k:02d}": (len(rows), cut.features) for k, cut in enumerate(cuts)}
+        shapes: dict[str, tuple[int, ...]] = {
+            f"pooled-{k:02d}": (len(rows), cut.features) for k, cut in enumerate(cuts)
+        }
         shapes |= {f"tokens-{k:02d}": (len(rows), *cuts[k]) for k in sorted(set(tokens))}
         batch = self.batch(chain, samples)
         sheets = Sheets(shapes, -(-len(rows) // batch), folder, self.world)
@@ -164,7 +166,8 @@ class Runner:
         -------
         Tensor of shape [n, answers]
         """
-        whole = nn.Sequential(bridge, tail, head)
+        # Behind the last block is nothing; a bridge to the head may give more than that has.
+        whole = nn.Sequential(bridge, *((tail,) if len(tail) else ()), head)
         peak = peak_bytes(whole, (1, *features.shape[1:]))
         batch = self._fitting(max(1, min(_ANSWERED, self._of(_MOST) // peak)), peak)
         exact = replace(self.compute, precision="fp32", packed=False)

@@ -104,9 +104,11 @@ def new_bridge(
         # The cosine has no bounded gradient at zero; a tail in between keeps it smooth.
         feeds_loss = target_cut == len(target) or wanted.at == "cut"
         b_std = 1e-3 if feeds_loss else 0.0
+    # Straight to the head it gives what the head takes: perhaps more than the last block's.
+    gives = seen.head.linear.in_features if straight else cut.features
     return PrototypeBridge(
         source.shape[1],
-        cut.features,
+        gives,
         tokens,
         wanted.rank,
         prototypes,

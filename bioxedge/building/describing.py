@@ -95,4 +95,5 @@ def manifest_of(
         output=output,
         quality=quality_in(recipe, quality_of(side.sensor.input)),
         made_by=made_by(parts, evidence.data, {**evidence.metrics, **measured}),
+        features=parts.features,
     )

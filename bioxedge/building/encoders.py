@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from bioxedge.bridging.features import Features
 from bioxedge.bridging.head import Head, train_head, train_value_head
 from bioxedge.bridging.pretrain import pretrain
 from bioxedge.bridging.runner import Runner
+from bioxedge.building.adapting import Adapted
 from bioxedge.building.feeding import options_of
 from bioxedge.building.preparation import Prepared, seed_of
 from bioxedge.building.store import Store, Values, key_of
@@ -133,7 +135,7 @@ def _content(windows: Tensor, rows: Any) -> str:
 
 
 def teacher_head(
-    recipe: Recipe, prepared: Prepared, store: Store, target: Encoder
+    recipe: Recipe, prepared: Prepared, store: Store, target: Encoder, adapted: Adapted
 ) -> tuple[Head, str]:
     """Train the teacher's head on the head people's labels."""
     seed, wanted = seed_of(recipe, "head"), recipe.head
@@ -141,7 +143,7 @@ def teacher_head(
     rows = torch.from_numpy(prepared.rows("target", "head"))
     targets = _targets(recipe, prepared, labelled)
     copies = _copies(recipe, prepared, store, target, rows, targets, seed)
-    pooled = torch.cat([target.features.pooled[-1][rows], *(seen for seen, _ in copies)])
+    pooled = torch.cat([adapted.of(-1, labelled), *(seen for seen, _ in copies)])
     everyone = torch.arange(len(rows))
     plain = torch.ones(len(rows))
     factors = [plain, *(own for _, own in copies)]
@@ -149,7 +151,7 @@ def teacher_head(
     key = key_of(
         "head", facts, target.seen_key, rows.tolist(), targets.values.tolist(),
         None if targets.bounds is None else targets.bounds.tolist(), targets.classes,
-        targets.rate, seed,
+        targets.rate, seed, [] if adapted.plain else msgspec.to_builtins(adapted.spec(-1)),
     )  # fmt: skip
     given = {
         "epochs": wanted.epochs,
@@ -172,8 +174,7 @@ def teacher_head(
 
     modality = recipe.target.sensor.modality.upper()
     values = store.step("head", f"The {modality} teacher's head, on labelled windows", key, make)
-    chain = target.chain
-    head = Head(chain.cut(chain.last, recipe.target.length).features, recipe.task.answers)
+    head = Head(pooled.shape[1], recipe.task.answers)
     head.load_state_dict(values["head"])
     return head.requires_grad_(False).eval(), key
 

@@ -32,6 +32,7 @@ BRIDGE, TEACHER, CONSTANT, CLASSIC = (
     verdict.BRIDGE, verdict.TEACHER, verdict.CONSTANT, verdict.CLASSIC,
 )  # fmt: skip
 ORACLE_CLASSIC = verdict.ORACLE_CLASSIC
+NO_BASELINE = f"{CLASSIC}, no baseline"
 ORACLE_ENCODER = "oracle: source encoder, true labels"
 
 
@@ -65,9 +66,9 @@ def evaluate(learnt: Learnt) -> Evaluation:
 
     Rows: ``teacher`` (where the tested wore its sensor, too), ``bridge`` (calibrated, as it is
     shipped), the same uncalibrated where that differs, ``classic features`` (a linear model on the
-    same pseudo-labels of the pairs), both oracles (the same, and the source encoder's last cut,
-    on the true labels of everyone who is not tested), ``untrained bridge`` (B = 0: one answer for
-    everything), ``random bridge`` and ``majority``.
+    same pseudo-labels of the pairs; with the recipe's baseline, and without it), both oracles (the
+    same, and the source encoder's last cut, on the true labels of everyone who is not tested),
+    ``untrained bridge`` (B = 0: one answer for everything), ``random bridge`` and ``majority``.
     """
     answers, sizes = _bridged(learnt)
     others, their_sizes = _beside(learnt)
@@ -172,22 +173,25 @@ def _beside(learnt: Learnt) -> tuple[dict[str, Floats], dict[str, int]]:
         np.isin(windows.person, [*prepared.people.head, *prepared.people.pair])
         & (windows.source_row >= 0)
         & (prepared.labels >= 0)
+        & prepared.settled["source"]
     )
-    features = seen.encoders["source"].features.pooled[-1]
+    source = seen.adapted["source"]
 
     def encoded(rows: npt.NDArray[np.intp]) -> Floats:
-        found: Floats = features[torch.from_numpy(windows.source_row[rows])].double().numpy()
+        found: Floats = source.of(-1, rows).double().numpy()
         return found
 
     taught = seen.teacher("pair")
     given: dict[str, tuple[Floats, npt.NDArray[Any], Floats]] = {}
     if windows.classic.shape[1]:
         labels = taught[:, 0].double().numpy() if by_value else taught.argmax(1).numpy()
-        given[CLASSIC] = (windows.classic[pair], labels, windows.classic[test])
+        given[CLASSIC] = (source.described(pair), labels, source.described(test))
+        if recipe.source.own is not None:
+            given[NO_BASELINE] = (windows.classic[pair], labels, windows.classic[test])
     if len(known):
         labels = prepared.values[known] if by_value else prepared.labels[known]
         if windows.classic.shape[1]:
-            given[ORACLE_CLASSIC] = (windows.classic[known], labels, windows.classic[test])
+            given[ORACLE_CLASSIC] = (source.described(known), labels, source.described(test))
         given[ORACLE_ENCODER] = (encoded(known), labels, encoded(test))
     answers: dict[str, Floats] = {}
     sizes: dict[str, int] = {}

@@ -14,8 +14,11 @@ from bioxedge.datasets import simulated
 from bioxedge.datasets.picking import worn_of
 from bioxedge.datasets.windowed import stream_of, window_of
 from bioxedge.errors import ExportError, SignalError
+from bioxedge.goldenfile import golden_classic
 from bioxedge.recipes import Side
 from bioxedge.signals import Channel, Chunk, Recording, Samples
+from bioxedge.spec import FeaturesSpec
+from bioxedge.wearer import Scale, beside
 from bioxedge.windows import WindowStream, samples_needed
 
 PIECES, WINDOWS_PER_PIECE = 6, 3
@@ -66,6 +69,50 @@ def golden_signal(side: Side, worn: Iterable[Recording], whose: str) -> Cuts:
             f"({needed / about.rate:.1f} s) to prove the export with; nothing was written"
         )
     return np.stack(pieces), np.stack(cuts)
+
+
+def usual_scale(features: FeaturesSpec, pairs: npt.NDArray[np.float32]) -> tuple[float, ...]:
+    """Give the middle of what a baseline was over windows of pair people: nobody's own.
+
+    Parameters
+    ----------
+    features : FeaturesSpec
+    pairs : ndarray of float32, shape [n, numbers]
+        What stood beside their windows.
+
+    Returns
+    -------
+    tuple of float
+        Means, then inverse deviations; empty without a baseline.
+    """
+    if features.baseline is None:
+        return ()
+    middle = np.median(pairs[:, len(features.classic) :], axis=0)
+    return tuple(middle.tolist())
+
+
+def golden_beside(
+    cuts: Cuts, side: Side, features: FeaturesSpec, usual: tuple[float, ...]
+) -> npt.NDArray[np.float32]:
+    """Lay out what the graph takes beside golden windows.
+
+    Parameters
+    ----------
+    cuts : Cuts
+        What :func:`golden_signal` gave.
+    side : Side
+        The source.
+    features : FeaturesSpec
+    usual : tuple of float
+        What :func:`usual_scale` gave.
+
+    Returns
+    -------
+    ndarray of float32, shape [windows, numbers]
+    """
+    scale = Scale(*np.split(np.array(usual, np.float32), 2)) if usual else None
+    rows = golden_classic(cuts[0], side.sensor.input, stream_of(side), window_of(side), features)
+    return np.stack([beside(features, row, scale) for row in rows])
 
 
 def stretches(worn: Recording, side: Side) -> list[Recording]:

@@ -29,6 +29,7 @@ from bioxedge.building.setting import facts, setting
 from bioxedge.building.store import Store, Values, key_of
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Recipe, section
+from bioxedge.spec import FeaturesSpec
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Learnt:
     course: Course
     calibration: Calibration
     compute: dict[str, Any]
+
+    @property
+    def features(self) -> FeaturesSpec | None:
+        """What goes into the bridge, where that is not the encoder's features alone."""
+        return self.seen.adapted["source"].spec(self.source_cut)
 
     @property
     def recipe(self) -> Recipe:
@@ -100,8 +106,7 @@ class Learnt:
 
     def bridged(self, moments: npt.NDArray[np.intp]) -> Tensor:
         """Give the trained bridge's answers on any moments at which the source was worn."""
-        rows = torch.from_numpy(self.prepared.windows.source_row[moments])
-        features = self.seen.encoders["source"].features.pooled[self.source_cut][rows]
+        features = self.seen.adapted["source"].of(self.source_cut, moments)
         return self.seen.runner.answers(self.bridge, self.tail, self.head, features)
 
     def taught(self, moments: npt.NDArray[np.intp]) -> Tensor | None:
@@ -110,12 +115,14 @@ class Learnt:
         None where it was worn at none of them.
         """
         rows = self.prepared.windows.target_row[moments]
-        if (rows < 0).all():
+        there = (rows >= 0) & self.prepared.settled["target"][moments]
+        if not there.any():
             return None
-        features = self.seen.encoders["target"].features.pooled[-1]
+        answers = torch.full((len(moments), self.recipe.task.answers), torch.nan)
         with torch.inference_mode():
-            answers = self.head.of_pooled(features[torch.from_numpy(np.maximum(rows, 0))])
-        return torch.where(torch.from_numpy(rows >= 0)[:, None], answers, torch.nan)
+            features = self.seen.adapted["target"].of(-1, moments[there])
+            answers[torch.from_numpy(there)] = self.head.of_pooled(features)
+        return answers
 
 
 def learn(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bioxedge import classic
 from bioxedge.bridging import foreign
 from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.calibrate import Calibration
@@ -20,6 +21,7 @@ from bioxedge.errors import ExportError, ModelError, RecipeError
 from bioxedge.models import checkpoint
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Recipe
+from bioxedge.spec import FeaturesSpec
 
 RESHAPES = ("labram",)
 """Targets whose bridged tokens the published code reshapes where it should transpose."""
@@ -45,6 +47,11 @@ class Loaded:
         """``target[j:]``."""
         return self.target[self.target_cut :]
 
+    @property
+    def features(self) -> FeaturesSpec | None:
+        """What goes into the bridge, where that is not the encoder's features alone."""
+        return None if self.about is None else self.about.features
+
 
 def load(
     recipe: Recipe, base: Path, bridge: Path, head: Path, as_published: bool | None = None
@@ -60,6 +67,13 @@ def load(
     remarks: tuple[str, ...] = ()
     shape = _shape(recipe, source, target)
     features = target.config.features(target.last)
+    if about is None and not (recipe.source.plain and recipe.target.plain):
+        raise RecipeError(
+            f"{bridge} comes from elsewhere and knows its encoder's features alone: leave classic "
+            "and baseline out - at `$.source`"
+        )
+    if about is not None:
+        shape, features = _with_features(recipe, about, shape, features, bridge)
     layer = foreign.head_of(task.weights, features, recipe.task.answers, source=str(head))
     if about is None:
         reshaped = _reshaped(recipe, bridge, as_published)
@@ -139,6 +153,27 @@ def _shape(recipe: Recipe, source: Chain, target: Chain) -> foreign.Shape:
         rank=recipe.bridge.rank,
         prototypes=recipe.bridge.prototypes,
     )
+
+
+def _with_features(
+    recipe: Recipe, about: About, shape: foreign.Shape, last: int, path: Path
+) -> tuple[foreign.Shape, int]:
+    """Widen what cuts want by what stands beside the encoders' features; also the head's width."""
+    made = about.features
+    if recipe.source.plain != (made is None) or (
+        made is not None and recipe.source.classic != bool(made.classic)
+    ):
+        raise RecipeError(
+            f"{path} was trained {'with' if made else 'without'} classic features or a baseline of "
+            "its source: let the recipe say the same - at `$.source`"
+        )
+    if made is not None:
+        shape = replace(shape, in_features=shape.in_features + len(made.classic))
+    if recipe.target.classic:
+        sensor = recipe.target.sensor
+        last += len(classic.names(sensor.modality, sensor.channels))
+        shape = replace(shape, out_features=last)
+    return shape, last
 
 
 def _hold(

@@ -19,6 +19,7 @@ from bioxedge.building.loading import Loaded, load
 from bioxedge.building.progress import Steps
 from bioxedge.building.shipping import Evidence, Shipped, finish, golden_of, simulated_alone
 from bioxedge.building.trained import About
+from bioxedge.building.variants import Beside
 from bioxedge.datasets.choosing import Chosen, choose
 from bioxedge.datasets.picking import read_worn, worn_of
 from bioxedge.datasets.windowed import stream_of, window_of
@@ -169,8 +170,17 @@ def evidence_of(
         expect,
         calibration=np.asarray(pieces[1]),
         value=None if about is None else about.value,
+        beside=_beside(parts, pieces),
     )
     return found, f"golden windows: {words}"
+
+
+def _beside(parts: Loaded, pieces: golden.Cuts) -> Beside:
+    """Lay out what the graph takes beside golden windows, which serve for all."""
+    if parts.features is None or parts.about is None:
+        return Beside()
+    rows = golden.golden_beside(pieces, parts.recipe.source, parts.features, parts.about.usual)
+    return Beside(golden=rows, calibration=rows)
 
 
 def _named(about: About | None, chosen: Sequence[Chosen]) -> dict[str, tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 
 from bioxedge.bridging.bynumber import by_number
 from bioxedge.bridging.split import Able, People, deal
+from bioxedge.building.adapting import settled
 from bioxedge.building.store import Store, Values, digest_of, key_of
 from bioxedge.building.windowing import Windows, digest_of_part, windows_of
 from bioxedge.datasets.choosing import Chosen, choose
@@ -41,6 +42,8 @@ class Prepared:
         −1 where there is none; 0 wherever a value is known.
     agreeing : bool
         Nothing is known of anybody: what is tested is held to the teacher.
+    settled : dict of str to ndarray of bool, shape [n]
+        For each side the moments before which its baseline has seen enough; all where it has none.
     """
 
     windows: Windows
@@ -49,6 +52,7 @@ class Prepared:
     bounds: Floats | None
     labels: Labels
     agreeing: bool = False
+    settled: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     def of(self, group: str) -> npt.NDArray[np.intp]:
         """Give the moments that serve for a part (``head``, ``pair``, ``test``), in order.
@@ -59,7 +63,10 @@ class Prepared:
         """
         windows = self.windows
         person = np.isin(windows.person, list(getattr(self.people, group)))
-        source, target = windows.source_row >= 0, windows.target_row >= 0
+        source, target = (
+            (getattr(windows, f"{side}_row") >= 0) & self.settled.get(side, True)
+            for side in ("source", "target")
+        )
         known = (self.labels >= 0) | self.agreeing
         alone = np.array([one.target is None for one in windows.sessions])[windows.session]
         serves = {
@@ -117,7 +124,8 @@ def prepare(recipe: Recipe, data: Path | None, store: Store) -> Prepared:
     people = _people(recipe, windows, values)
     agreeing = not np.isfinite(values).any()
     bounds, labels = _classes(recipe, windows, values, people)
-    found = Prepared(windows, people, values, bounds, labels, agreeing)
+    ready = {side: settled(recipe, windows, side) for side in ("source", "target")}
+    found = Prepared(windows, people, values, bounds, labels, agreeing, ready)
     _suffices(recipe, found)
     return found
 

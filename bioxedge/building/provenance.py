@@ -14,6 +14,7 @@ from bioxedge.bridging.train import trained_parameters
 from bioxedge.models import licences
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Model, Recipe
+from bioxedge.spec import FeaturesSpec
 
 PRETRAINED = "pretrained by bioxedge for this bundle"
 
@@ -56,6 +57,10 @@ class Parts(Protocol):
     @property
     def calibration(self) -> Calibration:
         """What is done to the logits."""
+
+    @property
+    def features(self) -> FeaturesSpec | None:
+        """What goes into the bridge, where that is not the encoder's features alone."""
 
 
 def made_by(

@@ -93,7 +93,8 @@ def worn(learnt: Learnt, found: Evaluation) -> Worn:
     sensor = recipe.source.sensor
     signal = worn_of(one.source.read(), sensor, one.data.source)
     # Every window of it, known or not: live, all of them are answered.
-    own = np.flatnonzero((windows.session == chosen) & (windows.source_row >= 0))
+    there = (windows.source_row >= 0) & prepared.settled["source"]
+    own = np.flatnonzero((windows.session == chosen) & there)
     ends = windows.start[own] + windows.seconds[own] - signal.t0
     by_value = recipe.task.rule == "value"
     truth = prepared.values[own] if by_value else prepared.labels[own].astype(np.float64)

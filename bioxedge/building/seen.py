@@ -18,6 +18,7 @@ from torch import Tensor
 from bioxedge.bridging.head import Head
 from bioxedge.bridging.positions import Positions, select_positions
 from bioxedge.bridging.runner import Runner
+from bioxedge.building.adapting import Adapted, baseline_of, usual
 from bioxedge.building.encoders import Encoder, compute_of, encoder, teacher_head
 from bioxedge.building.feeding import opened
 from bioxedge.building.preparation import Prepared
@@ -25,7 +26,7 @@ from bioxedge.building.provenance import weights_sha256
 from bioxedge.building.readyhead import ready_head
 from bioxedge.building.store import Store, Values, key_of
 from bioxedge.models.chain import Chain
-from bioxedge.recipes import Recipe
+from bioxedge.recipes import Recipe, Side
 
 _BINS = 5  # into which a value's pairs are parted where a place is chosen by classes
 
@@ -40,6 +41,8 @@ class Seen:
     prepared : Prepared
     encoders : dict of str to Encoder
         ``source`` and ``target``.
+    adapted : dict of str to Adapted
+        Their features as bridge and head take them.
     head : Head
     key : str
         Hash of all of it.
@@ -48,6 +51,7 @@ class Seen:
     recipe: Recipe
     prepared: Prepared
     encoders: dict[str, Encoder]
+    adapted: dict[str, Adapted]
     head: Head
     key: str
 
@@ -67,7 +71,13 @@ class Seen:
         return Runner(compute_of(self.recipe))
 
     def pooled(self, side: str, cut: int, group: str) -> Tensor:
-        """Give the pooled features of a part's windows at a cut, shape [n, features]."""
+        """Give the pooled features of a part's windows at a cut, shape [n, features].
+
+        The source's as the bridge takes them, the target's last ones as the head does.
+        """
+        moments = self.prepared.of(group)
+        if side == "source" or cut % len(self.encoders[side].features.pooled) == len(self.target):
+            return self.adapted[side].of(cut, moments)
         rows = torch.from_numpy(self.prepared.rows(side, group))
         return self.encoders[side].features.pooled[cut][rows]
 
@@ -118,14 +128,33 @@ def see(
         side: encoder(recipe, prepared, store, models, side) for side in ("source", "target")
     }
     target = encoders["target"]
+    adapted = {side: adapt(recipe, prepared, found, side) for side, found in encoders.items()}
     if recipe.ready is None:
-        head, head_key = teacher_head(recipe, prepared, store, target)
+        head, head_key = teacher_head(recipe, prepared, store, target, adapted["target"])
     else:
         head = ready_head(recipe, recipe.ready, base, target.chain)
         head_key = weights_sha256(head)
     pairs = prepared.of("pair").tolist()
-    key = key_of("seen", encoders["source"].seen_key, target.seen_key, head_key, pairs)
-    return Seen(recipe, prepared, encoders, head, key)
+    made = [_made(recipe, side) for side in ("source", "target")]
+    key = key_of("seen", encoders["source"].seen_key, target.seen_key, head_key, pairs, *made)
+    return Seen(recipe, prepared, encoders, adapted, head, key)
+
+
+def adapt(recipe: Recipe, prepared: Prepared, found: Encoder, side: str) -> Adapted:
+    """Put classic features and baselines to an encoder's features; of the test people none decides.
+
+    What stands for a classic feature that is not possible is the middle of the others'.
+    """
+    windows, people = prepared.windows, prepared.people
+    rows = windows.classic if side == "source" else windows.target_classic
+    others = np.isin(windows.person, [*people.head, *people.pair])
+    return Adapted(recipe, windows, side, found.features.pooled, usual(rows[others]))
+
+
+def _made(recipe: Recipe, side: str) -> Any:
+    """Say what of a side's features is not its encoder's."""
+    about: Side = getattr(recipe, side)
+    return None if about.plain else [about.classic, msgspec.to_builtins(baseline_of(recipe, side))]
 
 
 def select(seen: Seen, store: Store) -> tuple[Positions | None, int, int]:

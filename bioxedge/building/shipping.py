@@ -17,10 +17,10 @@ from bioxedge.bridging.split import People, numbers
 from bioxedge.bridging.values import ValueScore
 from bioxedge.building.describing import GOLDEN, manifest_of, output_of, value_of
 from bioxedge.building.expect import expected
-from bioxedge.building.golden import Cuts, golden_signal, stand_in
+from bioxedge.building.golden import Cuts, golden_beside, golden_signal, stand_in, usual_scale
 from bioxedge.building.learnt import Learnt
 from bioxedge.building.provenance import Parts
-from bioxedge.building.variants import MODEL, Made, make_variants
+from bioxedge.building.variants import MODEL, Beside, Made, make_variants
 from bioxedge.bundle import Bundle, with_files, write
 from bioxedge.datasets.choosing import Chosen
 from bioxedge.datasets.picking import read_worn
@@ -55,6 +55,8 @@ class Evidence:
         Real windows, as far as there are any.
     held_out : tuple of ndarray, optional
         Windows and classes of people who trained nothing.
+    beside : Beside
+        What the graph takes beside golden, calibration's and held-out windows, if anything.
     value : manifest.Value, optional
         What is told, where it is a value: its range of training is known by the data alone.
     """
@@ -66,6 +68,7 @@ class Evidence:
     calibration: npt.NDArray[np.float32]
     held_out: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None
     value: manifest.Value | None = None
+    beside: Beside = field(default_factory=Beside)
 
 
 @dataclass(frozen=True)
@@ -152,8 +155,19 @@ def evidence_of(learnt: Learnt, scores: Sequence[AnyScore]) -> Evidence:
     )
     by_label = recipe.task.rule != "value" and not prepared.agreeing
     rows = torch.from_numpy(windows.source_row[tested])
+    golden = golden_of(recipe, windows.sessions, prepared.people.pair)
+    chosen = spread(np.arange(len(known)), CALIBRATION)
+    beside = Beside()
+    if learnt.features is not None:
+        given = learnt.seen.adapted["source"].at(learnt.source_cut).beside
+        pairs = given[prepared.of("pair")]
+        beside = Beside(
+            golden_beside(golden, side, learnt.features, usual_scale(learnt.features, pairs)),
+            pairs[chosen],
+            given[tested] if by_label else None,
+        )
     return Evidence(
-        golden=golden_of(recipe, windows.sessions, prepared.people.pair),
+        golden=golden,
         data=manifest.DataPart(
             name=recipe.where,
             split=numbered_split(prepared.people, windows.sessions),
@@ -166,9 +180,10 @@ def evidence_of(learnt: Learnt, scores: Sequence[AnyScore]) -> Evidence:
             round(float(windows.seconds[measured].max()) * side.sensor.rate),
             side.sensor.channels,
         ),
-        calibration=windows.source[known[spread(np.arange(len(known)), CALIBRATION)]].numpy(),
+        calibration=windows.source[known[chosen]].numpy(),
         held_out=(windows.source[rows].numpy(), prepared.labels[tested]) if by_label else None,
         value=value_of(learnt),
+        beside=beside,
     )
 
 
@@ -188,17 +203,18 @@ def finish(parts: Parts, evidence: Evidence, out: Path, *, opset: int = opsets.N
     """
     model = bridged(parts)
     raw, windows = evidence.golden
-    wanted, output = answers(model, windows), output_of(parts, evidence)
+    beside = evidence.beside.golden
+    wanted, output = answers(model, windows, beside), output_of(parts, evidence)
     name = OUTPUT if output.value is None else VALUE
-    made = to_onnx(model, windows.shape[1], windows.shape[2], name)
+    made = to_onnx(model, windows.shape[1], windows.shape[2], name, parts.features)
     graph = opsets.lowered(made, opset)
-    prove(graph, wanted, windows, scale=output.scale)
+    prove(graph, wanted, windows, beside=beside, scale=output.scale)
     tensors = (
         manifest.Tensor(name=INPUT, shape=(1, *windows.shape[1:])),
         manifest.Tensor(name=name, shape=(1, wanted.shape[1])),
     )
     kept, refused = _variants(parts, graph, evidence, wanted, tensors)
-    files = {MODEL: graph, GOLDEN: goldenfile.pack(GoldenData(raw, windows, wanted))}
+    files = {MODEL: graph, GOLDEN: goldenfile.pack(GoldenData(raw, windows, wanted, beside))}
     files |= {made.variant.file: made.raw for made in kept.values()}
     about = manifest_of(parts, evidence, output, kept, tensors)
     bundle = write(out, with_files(about, files), files)
@@ -215,6 +231,7 @@ def bridged(parts: Parts) -> BridgedModel:
         parts.head,
         temperature=parts.calibration.temperature,
         bias=parts.calibration.bias,
+        features=parts.features,
     )
 
 
@@ -269,6 +286,7 @@ def _variants(
         answers=wanted,
         calibration=evidence.calibration,
         held_out=evidence.held_out,
+        beside=evidence.beside,
         input=tensors[0],
         output=tensors[1],
     )

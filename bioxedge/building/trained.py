@@ -21,12 +21,13 @@ from bioxedge.bridging import room
 from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.calibrate import Calibration
 from bioxedge.building.describing import value_of
+from bioxedge.building.golden import usual_scale
 from bioxedge.building.learnt import Learnt
 from bioxedge.building.provenance import identity, weights_sha256
 from bioxedge.building.shipping import AnyScore, metrics_of, numbered_split
 from bioxedge.errors import ModelError
 from bioxedge.models import checkpoint
-from bioxedge.spec import Count, Positive, Rate, Struct
+from bioxedge.spec import Count, FeaturesSpec, Positive, Rate, Struct
 
 FORMAT = 1
 BRIDGE, HEAD = "bridge.pt", "head.pt"
@@ -37,6 +38,8 @@ class About(Struct, frozen=True):
 
     ``source``, ``target`` and ``head`` are SHA-256 of what it was trained between: a file's, or
     that of weights trained here. ``temperature`` and ``bias`` are its calibration to that head.
+    ``features`` says what goes into it, where that is not its encoder's alone, and ``usual`` what a
+    wearer's baseline was in the middle.
     """
 
     source_cut: Count
@@ -58,6 +61,8 @@ class About(Struct, frozen=True):
     seed: Count
     metrics: dict[str, dict[str, float]]
     value: manifest.Value | None = None
+    features: FeaturesSpec | None = None
+    usual: tuple[float, ...] = ()
 
     @property
     def calibration(self) -> Calibration:
@@ -84,6 +89,10 @@ def save(learnt: Learnt, scores: Sequence[AnyScore], folder: Path) -> list[Path]
     with room.told(folder):
         folder.mkdir(parents=True, exist_ok=True)
     recipe, bridge, prepared = learnt.recipe, learnt.bridge, learnt.prepared
+    usual: tuple[float, ...] = ()
+    if learnt.features is not None:
+        given = learnt.seen.adapted["source"].at(learnt.source_cut).beside
+        usual = usual_scale(learnt.features, given[prepared.of("pair")])
     about = About(
         source_cut=learnt.source_cut,
         target_cut=learnt.target_cut,
@@ -104,6 +113,8 @@ def save(learnt: Learnt, scores: Sequence[AnyScore], folder: Path) -> list[Path]
         seed=recipe.seed,
         metrics=metrics_of(learnt, scores),
         value=value_of(learnt),
+        features=learnt.features,
+        usual=usual,
     )
     facts = msgspec.to_builtins(about, builtin_types=(tuple,))
     _put(folder / BRIDGE, {"bridge": bridge.state_dict(), "about": facts})

@@ -17,7 +17,7 @@ from bioxedge.classic import beats, slow, spectra
 from bioxedge.errors import SignalError
 from bioxedge.signals import Samples
 
-__all__ = ["describe", "held", "names", "stretch"]
+__all__ = ["describe", "held", "names", "of_window", "stretch"]
 
 Features = npt.NDArray[np.float64]
 
@@ -67,6 +67,25 @@ def names(modality: str, channels: Sequence[str]) -> tuple[str, ...]:
     """Name the features, in order: of the first channel, then of the next."""
     kind = _KINDS.get(modality, spectra.ANYTHING)
     return tuple(f"{channel} {name}" for channel in channels for name in kind.names)
+
+
+def of_window(raw: Samples, rate: float, modality: str) -> Features:
+    """Describe one raw window, whose missing values are held over.
+
+    Parameters
+    ----------
+    raw : ndarray of float64, shape [channels, samples]
+        Those that :func:`stretch` names; NaN where one is missing.
+    rate : float
+        In Hz.
+    modality : str
+
+    Returns
+    -------
+    ndarray of float64, shape [features]
+    """
+    found: Features = describe(held(raw)[None], rate, modality)[0]
+    return found
 
 
 def stretch(start: Fraction, end: Fraction) -> tuple[int, int]:

@@ -109,5 +109,6 @@ class BridgedModel(nn.Module):
 
     def _answered(self, features: Tensor) -> Tensor:
         """Probabilities, or values, of what goes into the bridge."""
-        answers: Tensor = self.head(self.tail(self.bridge(features)))
+        tokens = self.bridge(features)
+        answers: Tensor = self.head(self.tail(tokens) if len(self.tail) else tokens)
         return answers.softmax(dim=1) if answers.shape[1] > 1 else answers

@@ -9,10 +9,12 @@ import numpy as np
 
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError
+from bioxedge.goldenfile import golden_classic
 from bioxedge.manifest import Golden, Variant
 from bioxedge.runtime.answers import LEAST_SPREAD, agreement_of, spread_of, tells_apart
 from bioxedge.runtime.engine import Engine
 from bioxedge.signals import Chunk
+from bioxedge.spec import FeaturesSpec
 
 __all__ = ["LEAST_SPREAD", "Proof", "Report", "spread_of", "verify", "verify_all"]
 
@@ -222,7 +224,13 @@ def _held(bundle: Bundle, engine: Engine) -> Report:
         bundle, "windows cut from the golden samples", windows, golden.windows,
         about.golden.dsp_tolerance,
     )  # fmt: skip
-    runs = (np.stack([engine.run(w) for w in golden.windows]) for _ in range(2))
+    beside = [None] * len(cut) if golden.beside is None else list(golden.beside)
+    if about.features is not None and about.features.classic:
+        _hold_classic(bundle, about.features)
+    runs = (
+        np.stack([engine.run(*each) for each in zip(golden.windows, beside, strict=True)])
+        for _ in range(2)
+    )
     # Differences of a value are told as shares of its range: nothing else says what is small.
     answers, first, second = (
         each.astype(np.float64) / about.output.scale for each in (golden.answers, *runs)
@@ -266,6 +274,22 @@ def _held(bundle: Bundle, engine: Engine) -> Report:
         spread=spread_of(answers),
         unit=None if value is None else value.unit,
     )
+
+
+def _hold_classic(bundle: Bundle, features: FeaturesSpec) -> None:
+    """Hold the classic features that are computed here to those of the golden windows.
+
+    They differ in size by orders: each by its own.
+    """
+    about, golden = bundle.manifest, bundle.golden
+    assert golden.beside is not None
+    found = golden_classic(golden.raw, about.input, about.stream, about.window, features)
+    wanted = golden.beside[:, : len(features.classic)].astype(np.float64)
+    size = np.maximum(np.abs(wanted).max(axis=0), 1e-6)
+    # What a window does not allow was filled in there; float32 keeps seven digits.
+    off = np.where(np.isfinite(found), found - wanted, 0.0) / size
+    tolerance = max(about.golden.dsp_tolerance, 1e-6)
+    _bounded(bundle, "classic features of golden windows", off, np.zeros_like(off), tolerance)
 
 
 def _bounded(bundle: Bundle, what: str, found: Any, golden: Any, tolerance: float) -> float:
