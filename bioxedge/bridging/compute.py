@@ -93,11 +93,11 @@ class Compute:
             with packed(module, kind) if wanted else nullcontext():
                 yield
             return
-        module.to(device, memory_format=torch.channels_last)
+        _move(module, device, torch.channels_last)
         try:
             yield
         finally:
-            module.to("cpu", memory_format=torch.contiguous_format)
+            _move(module, torch.device("cpu"), torch.contiguous_format)
 
     def fused(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
         """Compile a module where that is wanted; else give it as it is."""
@@ -108,7 +108,8 @@ class Compute:
 
         def run(tokens: Tensor) -> Tensor:
             with _hushed():  # it compiles when it is first called
-                return compiled(tokens)
+                out: Tensor = compiled(tokens)
+                return out
 
         return run
 
@@ -120,6 +121,11 @@ class Compute:
             return
         with torch.autocast(self.where.type, dtype=torch.bfloat16):
             yield
+
+
+def _move(module: nn.Module, device: torch.device, layout: torch.memory_format) -> None:
+    """Have a module on a device, what it convolves in 2-D laid out in that way."""
+    module.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch declares it not
 
 
 def can_compile(device: torch.device) -> bool:

@@ -7,6 +7,7 @@ import time
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -115,11 +116,11 @@ class Sheets:
     def _flush(self) -> None:
         if self._folder is not None:
             for array in self._arrays.values():
-                array.flush()
+                _kept(array)
         self._flags[self._ready] = 1
         self._ready = []
         if self._folder is not None:
-            self._flags.flush()
+            _kept(self._flags)
         self._flushed = time.monotonic()
 
     def read(self) -> dict[str, Tensor]:
@@ -129,6 +130,12 @@ class Sheets:
         if self._folder is None:
             return {name: torch.from_numpy(array) for name, array in self._arrays.items()}
         return {name: mapped(self._folder / f"{name}.npy") for name in self._arrays}
+
+
+def _kept(array: npt.NDArray[Any]) -> None:
+    """Have what a mapped array holds on the disk."""
+    if isinstance(array, np.memmap):
+        array.flush()
 
 
 def mapped(path: Path) -> Tensor:
@@ -185,6 +192,7 @@ def _create(path: Path, shape: tuple[int, ...], kind: type) -> None:
 def _fits(path: Path, shape: tuple[int, ...]) -> bool:
     """Say whether a file holds an array of that shape."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False).shape == shape
+        found: tuple[int, ...] = np.load(path, mmap_mode="r", allow_pickle=False).shape
+        return found == shape
     except (OSError, ValueError, EOFError):  # the last of a file that is empty
         return False

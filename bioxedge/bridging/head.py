@@ -170,5 +170,5 @@ def _folded(head: Head, mean: Tensor, spread: Tensor) -> Head:
     """Put the features' scale into the layer, and freeze it."""
     with torch.no_grad():
         head.linear.weight /= spread
-        head.linear.bias -= head.linear.weight @ mean
+        head.linear.bias.sub_(head.linear.weight @ mean)
     return head.requires_grad_(False).eval()

@@ -47,7 +47,7 @@ def packed(module: nn.Module, dtype: torch.dtype = torch.float32) -> Iterator[No
     ]
     try:
         for part in found:
-            part.forward = _Packed(part, dtype)  # type: ignore[method-assign]
+            part.forward = _Packed(part, dtype)  # type: ignore[assignment]
         yield
     finally:
         for part in found:

@@ -131,12 +131,14 @@ def train_bridge(
         mine = world.share(batch)
         return alignment(onward(averaged(features[mine])), mine, world, len(batch))
 
+    aside = trained[:0] if held_out is None else held_out
+
     @torch.no_grad()
     def judged() -> float:
         total = 0.0
-        for part in held_out.split(training.batch)[world.rank :: world.size]:
-            total += alignment(onward(bridge(features[part])), part).item() * len(part)
-        return world.total(total)[0] / len(held_out)
+        for part in aside.split(training.batch)[world.rank :: world.size]:
+            total += float(alignment(onward(bridge(features[part])), part)) * len(part)
+        return world.total(total)[0] / len(aside)
 
     watch = HeldOut(judged, training.patience) if training.patience else None
     with compute.placed(tail):

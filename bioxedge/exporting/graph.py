@@ -109,7 +109,8 @@ class Graph:
         del graph.initializer[:]
         graph.initializer.extend(kept)
         del graph.value_info[:]
-        return self.model.SerializeToString()
+        written: bytes = self.model.SerializeToString()
+        return written
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:

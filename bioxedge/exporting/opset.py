@@ -59,7 +59,8 @@ def lowered(raw: bytes, opset: int) -> bytes:
             "was written"
         ) from error
     model.ir_version = ir
-    return model.SerializeToString()
+    written: bytes = model.SerializeToString()
+    return written
 
 
 def _to_17(model: Any) -> None:

@@ -195,7 +195,8 @@ def _halved(raw: bytes) -> bytes:
     nodes = [*casts, *(onnx.NodeProto.FromString(one.SerializeToString()) for one in graph.node)]
     del graph.node[:]
     graph.node.extend(nodes)
-    return model.SerializeToString()
+    written: bytes = model.SerializeToString()
+    return written
 
 
 def _check(name: str, raw: bytes) -> None:

@@ -93,9 +93,11 @@ def create(name: str, **config: Any) -> Chain:
     MissingExtraError
         If the library that the model needs is not installed.
     """
-    if _own(name):
-        return _module("making").create(own.find(name), config)
-    chain: Chain = _model(name).create(**config)
+    chain: Chain = (
+        _module("making").create(own.find(name), config)
+        if _own(name)
+        else _model(name).create(**config)
+    )
     return chain
 
 
@@ -127,9 +129,11 @@ def load(name: str, checkpoint: str | Path, **config: Any) -> Chain:
     MissingExtraError
         If the library that the model needs is not installed.
     """
-    if _own(name):
-        return _module("making").load(own.find(name), checkpoint, config)
-    chain: Chain = _model(name).load(checkpoint, **config)
+    chain: Chain = (
+        _module("making").load(own.find(name), checkpoint, config)
+        if _own(name)
+        else _model(name).load(checkpoint, **config)
+    )
     return chain
 
 
@@ -138,9 +142,11 @@ def stored(name: str, checkpoint: str | Path) -> Checkpoint:
 
     Parameters and errors as for `load`.
     """
-    if _own(name):
-        return _module("making").stored(own.find(name), checkpoint)
-    found: Checkpoint = _model(name).stored(checkpoint)
+    found: Checkpoint = (
+        _module("making").stored(own.find(name), checkpoint)
+        if _own(name)
+        else _model(name).stored(checkpoint)
+    )
     return found
 
 
@@ -154,7 +160,10 @@ def chain_of(
 ) -> Chain:
     """Make a chain of a stem and blocks; see `bioxedge.models.making.chain_of`."""
     given = {} if layout is None else {"layout": layout}
-    return _module("making").chain_of(stem, blocks, samples=samples, channels=channels, **given)
+    chain: Chain = _module("making").chain_of(
+        stem, blocks, samples=samples, channels=channels, **given
+    )
+    return chain
 
 
 def check(model: str | Chain, /, *, samples: int, export: bool = True, **config: Any) -> Checked:
@@ -177,7 +186,8 @@ def check(model: str | Chain, /, *, samples: int, export: bool = True, **config:
         What holds and what does not, in words; ``checked.ok``, ``checked.faults``.
     """
     chain = create(model, **config) if isinstance(model, str) else model
-    return _module("checking").check(chain, samples, export=export)
+    checked: Checked = _module("checking").check(chain, samples, export=export)
+    return checked
 
 
 def _own(name: str) -> bool:
@@ -189,7 +199,7 @@ def _model(name: str) -> ModuleType:
     return _module(cards.card(name).name)  # each is a module of this package
 
 
-def _module(module: str) -> Any:
+def _module(module: str) -> ModuleType:
     try:
         return import_module(f"{__name__}.{module}")
     except ModuleNotFoundError as error:

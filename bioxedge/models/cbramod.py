@@ -174,7 +174,8 @@ class Stem(nn.Module):
         amplitude = torch.linalg.vector_norm(waves, dim=0)  # has a gradient at nothing, too
         h = h + self.spectrum(amplitude.reshape(batch, channels, seconds, -1))
         place: Tensor = self.positions(h.permute(0, 3, 1, 2))
-        return h + place.permute(0, 2, 3, 1)
+        out: Tensor = h + place.permute(0, 2, 3, 1)
+        return out
 
 
 class SelfAttention(nn.Module):

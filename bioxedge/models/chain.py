@@ -189,7 +189,7 @@ class Chain(nn.Module):
         if self.stated is not None:
             return dict(self.stated)
         # A chain that no function of a name has made could not be made again.
-        return asdict(self.config) if is_dataclass(self.config) else {}  # type: ignore[arg-type]
+        return asdict(self.config) if is_dataclass(self.config) else {}
 
     def freeze(self) -> Chain:
         """Fix the weights and stay in evaluation mode, whatever a parent's `train` says.

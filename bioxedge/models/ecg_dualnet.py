@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -270,7 +270,8 @@ class AxialAttention(nn.Module):
         values = torch.einsum("bgij,bgcj->bgci", weights, v)
         places = torch.einsum("bgij,cij->bgci", weights, v_offset)
         out = torch.stack([values, places], dim=3).reshape(count, 2 * width, span)
-        return self.output_norm(out).reshape(count, width, 2, span).sum(2)
+        both: Tensor = self.output_norm(out).reshape(count, width, 2, span)
+        return both.sum(2)
 
 
 class AttentionBlock(nn.Module):
@@ -325,7 +326,7 @@ class Encoder(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """``[batch, frames, frame]`` to ``[batch, frame]``."""
         h = frames if self.positions is None else frames + self.positions.transpose(0, 1)
-        for layer in self.layers:
+        for layer in cast("Iterable[nn.TransformerEncoderLayer]", self.layers):
             # By its parts: the layer's own forward takes a fused path that depends on whether
             # gradients are wanted.
             own = layer.self_attn

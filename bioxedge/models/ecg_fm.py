@@ -185,8 +185,8 @@ class Stem(nn.Module):
         h = self.projection(self.feature_norm(h.transpose(1, 2)))
         p = self.positions(h.transpose(1, 2))
         p = functional.gelu(p[..., : p.shape[-1] - self.drop]).transpose(1, 2)
-        h = h + p
-        return h if self.norm is None else self.norm(h)
+        out: Tensor = h + p if self.norm is None else self.norm(h + p)
+        return out
 
 
 class Block(nn.Module):
@@ -205,9 +205,11 @@ class Block(nn.Module):
         """``[batch, tokens, features]`` to the same."""
         if self.norm_first:
             h = h + self.out(attend(self.qkv(self.norm1(h)), self.heads))
-            return h + self.mlp(self.norm2(h))
+            out: Tensor = h + self.mlp(self.norm2(h))
+            return out
         h = self.norm1(h + self.out(attend(self.qkv(h), self.heads)))
-        return self.norm2(h + self.mlp(h))
+        out = self.norm2(h + self.mlp(h))
+        return out
 
 
 def create(**options: Any) -> Chain:

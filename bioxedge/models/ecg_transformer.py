@@ -119,7 +119,8 @@ class Block(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """``[batch, tokens, features]`` to the same."""
         h = h + self.dropout(self.out(attend(self.qkv(self.norm1(h)), self.heads)))
-        return h + self.dropout(self.down(functional.gelu(self.up(self.norm2(h)))))
+        out: Tensor = h + self.dropout(self.down(functional.gelu(self.up(self.norm2(h)))))
+        return out
 
 
 def create(**options: Any) -> Chain:

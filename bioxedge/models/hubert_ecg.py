@@ -166,15 +166,16 @@ class Block(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """``[batch, tokens, features]`` to the same."""
-        out = self.layer(h)
-        return out[0] if isinstance(out, tuple) else out
+        given = self.layer(h)
+        out: Tensor = given[0] if isinstance(given, tuple) else given
+        return out
 
 
 def create(**options: Any) -> Chain:
     """Build an untrained HuBERT-ECG; options are the fields of `HuBERTECGConfig`."""
     config = configure(HuBERTECGConfig, NAME, options)
     model = HubertModel(
-        HubertConfig(
+        HubertConfig(  # type: ignore[call-arg]  # two that its annotations leave out
             hidden_size=config.width,
             num_hidden_layers=config.blocks,
             num_attention_heads=config.heads,
@@ -245,7 +246,8 @@ def inferred(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if blocks := depth(weights):
         found["blocks"] = blocks
-    kernels, filters = [], []
+    kernels: list[int] = []
+    filters: list[int] = []
     while (conv := weights.get(_CONV.format(len(kernels)))) is not None:
         filters.append(conv.shape[0])
         kernels.append(conv.shape[-1])

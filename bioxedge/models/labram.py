@@ -219,7 +219,8 @@ class Block(nn.Module):
         r = self.proj(attention(self.q_norm(q), self.k_norm(k), v))
         h = h + (r if self.gamma_1 is None else self.gamma_1 * r)
         r = self.mlp(self.norm2(h))
-        return h + (r if self.gamma_2 is None else self.gamma_2 * r)
+        out: Tensor = h + (r if self.gamma_2 is None else self.gamma_2 * r)
+        return out
 
 
 def create(**options: Any) -> Chain:

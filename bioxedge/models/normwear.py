@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -111,7 +112,7 @@ class NormWearConfig:
         return self.width
 
 
-def ricker(length: int, width: float) -> np.ndarray:
+def ricker(length: int, width: float) -> npt.NDArray[np.float64]:
     """Sample the Ricker wavelet: the negative second derivative of a Gaussian.
 
     ``2 / (√(3a) π^¼) · (1 − t²/a²) · exp(−t² / 2a²)`` at `length` whole steps around 0, of
@@ -119,7 +120,9 @@ def ricker(length: int, width: float) -> np.ndarray:
     """
     t = np.arange(length) - (length - 1) / 2
     square = (t / width) ** 2
-    return 2 / (math.sqrt(3 * width) * math.pi**0.25) * (1 - square) * np.exp(-square / 2)
+    height = 2 / (math.sqrt(3 * width) * math.pi**0.25)
+    wave: npt.NDArray[np.float64] = height * (1 - square) * np.exp(-square / 2)
+    return wave
 
 
 class Scalogram(nn.Module):

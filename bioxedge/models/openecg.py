@@ -98,7 +98,7 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[batch, 1, samples]`` to ``[batch, tokens, features]``."""
-        h = self.conv(x).transpose(1, 2)
+        h: Tensor = self.conv(x).transpose(1, 2)
         return h + self.positions[:, : h.shape[1]]
 
 
@@ -113,7 +113,8 @@ class ConvBlock(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """``[batch, tokens, features]`` to the same."""
         r = self.conv(h.transpose(1, 2)).transpose(1, 2)
-        return self.norm(h + functional.gelu(r))
+        out: Tensor = self.norm(h + functional.gelu(r))
+        return out
 
 
 class TransformerBlock(nn.Module):
@@ -136,7 +137,8 @@ class TransformerBlock(nn.Module):
         joined = attend(qkv, attention.num_heads, dropout=dropout)
         h = h + layer.dropout1(attention.out_proj(joined))
         r = layer.linear2(layer.dropout(functional.gelu(layer.linear1(layer.norm2(h)))))
-        return h + layer.dropout2(r)
+        out: Tensor = h + layer.dropout2(r)
+        return out
 
 
 def packaged() -> Path:

@@ -126,7 +126,8 @@ class Block(nn.Module):
             h = functional.max_pool1d(functional.pad(h, (0, 1)), 2)
         if self.wider:
             h = functional.pad(h, (0, 0, self.wider // 2, self.wider - self.wider // 2))
-        return h + r
+        out: Tensor = h + r
+        return out
 
 
 def create(**options: Any) -> Chain:
