@@ -1,4 +1,4 @@
-"""What a bridge is compared with: distilling the whole source encoder, and no training."""
+"""What a bridge is compared with: the whole source encoder, trained on the same pairs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bioxedge.bridging.bridge import PrototypeBridge, TokenMean
+from bioxedge.bridging.features import taken
 from bioxedge.bridging.loop import Report, fit, quiet
 from bioxedge.bridging.runner import BATCH
 from bioxedge.bridging.train import Alignment, Training
@@ -47,40 +48,95 @@ class Student(nn.Module):
         return sum(parameter.numel() for parameter in parts)
 
 
+class Aligned(nn.Module):
+    """The whole pretrained source encoder and a linear map into the teacher's feature space.
+
+    What contrastive distillation trains: nothing of the target is run.
+
+    Parameters
+    ----------
+    source : Chain
+        The pretrained encoder; a copy is trained.
+    in_features, out_features : int
+        Of the encoder's last cut, and of the teacher's pooled feature.
+    seed : int
+        Of the map's first weights.
+    """
+
+    def __init__(self, source: Chain, in_features: int, out_features: int, *, seed: int) -> None:
+        super().__init__()
+        self.source = copy.deepcopy(source).thaw()
+        self.pool = TokenMean()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.map = nn.Linear(in_features, out_features)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """``[batch, channels, samples]`` to ``[batch, 1, features]``, as one token."""
+        mapped: Tensor = self.map(self.pool(self.source(windows)))
+        return mapped[:, None]
+
+    @property
+    def trained_parameters(self) -> int:
+        """Parameters of the encoder and the map."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @torch.inference_mode()
+    def rescale(self, found: Tensor, wanted: Tensor) -> None:
+        """Give what it says of the pairs the mean and the size that the teacher's features have.
+
+        A contrast of directions leaves both free, and the teacher's head knows neither.
+
+        Parameters
+        ----------
+        found, wanted : Tensor of shape [n, 1, features]
+            Its own features of the pairs, and the teacher's.
+        """
+        mine, theirs = found.mean((0, 1)), wanted.mean((0, 1))
+        size = (found - mine).square().mean().sqrt().clamp(min=1e-12)
+        factor = (wanted - theirs).square().mean().sqrt() / size
+        self.map.weight.mul_(factor)
+        self.map.bias.copy_((self.map.bias - mine) * factor + theirs)
+
+
 def distil(
-    student: Student,
+    student: Student | Aligned,
     windows: Tensor,
     teacher: Tensor,
     training: Training,
     *,
     seed: int,
+    rows: Tensor | None = None,
     state: Path | None = None,
     report: Report = quiet,
 ) -> list[float]:
-    """Train a student on the same pairs with the same loss as a bridge.
+    """Train a student on the same pairs as a bridge, with its loss or with ``infonce``.
 
     Parameters
     ----------
-    student : Student
+    student : Student or Aligned
         Left in evaluation mode.
-    windows : Tensor of float32, shape [n, channels, samples]
-        The source's.
+    windows : Tensor of float32, shape [windows, channels, samples]
+        The source's; may lie in a file, a batch is read at a time.
     teacher : Tensor of shape [n, tokens, features]
         The teacher's last-block tokens, or its pooled feature as one token.
+    rows : Tensor of int64, shape [n], optional
+        Which of the windows are the pairs'; all if left out.
     training, seed, state, report
         As for :func:`bioxedge.bridging.train.train_bridge`.
     """
-    everything = torch.arange(len(windows))
+    rows = torch.arange(len(windows)) if rows is None else rows
+    everything = torch.arange(len(rows))
     alignment = Alignment(teacher, training, everything, torch.device("cpu"))
     student.train()
 
     def loss(indices: Tensor, _: torch.Generator) -> Tensor:
-        return alignment(student(windows[indices]), indices)
+        return alignment(student(taken(windows, rows[indices])), indices)
 
     history = fit(
         student,
         loss,
-        len(windows),
+        len(rows),
         epochs=training.epochs,
         batch=training.batch,
         rate=training.learning_rate,
@@ -95,6 +151,7 @@ def distil(
 
 
 @torch.inference_mode()
-def last_tokens(student: Student, windows: Tensor) -> Tensor:
-    """Give the student's last-block tokens [n, tokens, features]."""
-    return torch.cat([student(part) for part in windows.split(BATCH)])
+def last_tokens(student: Student | Aligned, windows: Tensor, rows: Tensor | None = None) -> Tensor:
+    """Give the student's last-block tokens [n, tokens, features]; parameters as for `distil`."""
+    rows = torch.arange(len(windows)) if rows is None else rows
+    return torch.cat([student(taken(windows, part)) for part in rows.split(BATCH)])

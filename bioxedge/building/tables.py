@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from bioxedge.bridging.evaluate import ENOUGH, FEWEST, Difference, Score
+from bioxedge.bridging.spent import NOTHING
 from bioxedge.bridging.values import ValueScore
 from bioxedge.bridging.verdict import digits
 
@@ -39,7 +40,7 @@ def scores(
     names = (
         (f"mean error{after}", "95 %", "r", "bias", "trained")
         if isinstance(first, ValueScore)
-        else ("bal. acc.", "95 %", "macro F1", "kappa", "trained")
+        else ("bal. acc.", "95 %", "macro F1", "kappa", "ECE", "trained")
     )
     for name in names:
         rows.add_column(name.replace("[", r"\["), justify="right")
@@ -56,6 +57,48 @@ def scores(
         rows.add_row(*cells, style="bold" if one.method == BRIDGE else None)
     rows.caption = _caption(first.people, first.interval is not None)
     return rows
+
+
+def costs(found: Sequence[Score | ValueScore]) -> Table | None:
+    """Lay out what each method took; None where nothing of it is known.
+
+    Parameters
+    ----------
+    found : sequence of Score or ValueScore
+    """
+    kept = [one for one in found if one.spent != NOTHING]
+    if not kept:
+        return None
+    rows = Table(title="what they took", title_justify="left", caption_justify="left")
+    rows.add_column("method")
+    for name in ("trained", "pretrained here", "seconds", "MiB", "ms a window"):
+        rows.add_column(name, justify="right")
+    for one in kept:
+        spent = one.spent
+        rows.add_row(
+            one.method,
+            _count(one.parameters),
+            _count(spent.pretrained),
+            _figure(spent.seconds, 1),
+            _figure(spent.memory, 0),
+            _figure(spent.window, 3),
+            style="bold" if one.method == BRIDGE else None,
+        )
+    rows.caption = (
+        "seconds: its own training, without that of encoders; MiB: the whole process at most "
+        "meanwhile; ms: this machine, one thread"
+    )
+    return rows
+
+
+def _count(number: int) -> str:
+    """Write a count."""
+    return f"{number:,}" if number else "–"
+
+
+def _figure(value: float | None, places: int) -> str:
+    """Write a figure, if it is known."""
+    return "–" if value is None else f"{value:,.{places}f}"
 
 
 def _caption(people: int, known: bool) -> str:
@@ -76,15 +119,17 @@ def _cells(one: Score | ValueScore, places: int) -> list[str]:
     span = "–"
     if one.interval is not None:
         span = f"{one.interval[0]:.{places}f}–{one.interval[1]:.{places}f}"
-    size = f"{one.parameters:,}" if one.parameters else "–"
+    size, method = _count(one.parameters), one.method
+    if one.spread is not None:
+        method += f" ({one.spread[0]:.{places}f}–{one.spread[1]:.{places}f})"
     if isinstance(one, ValueScore):
         return [
-            one.method, f"{one.mean_error:.{places}f}", span, f"{one.correlation:.2f}",
+            method, f"{one.mean_error:.{places}f}", span, f"{one.correlation:.2f}",
             f"{one.bias:+.{places}f}", size,
         ]  # fmt: skip
     return [
-        one.method, f"{one.balanced_accuracy:.{places}f}", span, f"{one.macro_f1:.{places}f}",
-        f"{one.kappa:.2f}", size,
+        method, f"{one.balanced_accuracy:.{places}f}", span, f"{one.macro_f1:.{places}f}",
+        f"{one.kappa:.2f}", _figure(one.calibration_error, 2), size,
     ]  # fmt: skip
 
 
