@@ -29,7 +29,7 @@ class Allocated(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch left it bare
         self.now = self.peak = 0
         self._standing: dict[int, weakref.ref[Any]] = {}
 
@@ -78,7 +78,8 @@ def peak_bytes(module: nn.Module, shape: Sequence[int]) -> int:
     }
     with torch.inference_mode(), Allocated() as allocated:
         functional_call(module, states, (torch.empty(tuple(shape), device="meta"),))
-    return max(allocated.peak, 1)
+    most: int = max(allocated.peak, 1)
+    return most
 
 
 def free_bytes(where: torch.device) -> int:

@@ -100,10 +100,10 @@ class Timed(Engine):
         self.asked: list[tuple[int, int]] = []
         super().__init__(*given)
 
-    def run(self, window: Floats) -> Floats:
+    def run(self, window: Floats, beside: Floats | None = None) -> Floats:
         """Answer one window."""
         began = time.monotonic_ns()
-        answer = super().run(window)
+        answer = super().run(window, beside)
         self.asked.append((began, time.monotonic_ns()))
         return answer
 

@@ -67,11 +67,11 @@ class Recorder(Engine):
         self._count = 0
         self._answer: Floats | None = None
 
-    def run(self, window: Floats) -> Floats:
+    def run(self, window: Floats, beside: Floats | None = None) -> Floats:
         """Answer one window, or as the last one that was asked about."""
         self._digests.append(digest(window))
         if self._answer is None or self._count % self._every == 0:
-            self._answer = super().run(window)
+            self._answer = super().run(window, beside)
         self._count += 1
         answer: Floats = self._answer.copy()
         return answer
