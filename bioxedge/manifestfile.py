@@ -165,6 +165,11 @@ def _check_features(manifest: Manifest) -> None:
             "these are not the features that this bioxedge computes of "
             f"{manifest.input.modality}, whose names and order are {', '.join(known)}",
         )
+        _require(
+            manifest.quality is not None,
+            "$.quality",
+            "classic features are computed of raw samples, which are kept to be judged: state it",
+        )
     _require(
         len(about.fill) == len(about.classic),
         "$.features.fill",

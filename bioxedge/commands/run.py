@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,14 @@ import click
 
 from bioxedge.commands.ending import told_to_end
 from bioxedge.commands.fitting import check_sensor, check_units
-from bioxedge.commands.running import choose_engine, closing, opening, with_quality
+from bioxedge.commands.running import (
+    choose_engine,
+    closing,
+    learning,
+    opening,
+    wearer_of,
+    with_quality,
+)
 from bioxedge.commands.shared import FOLDER, pair, say
 from bioxedge.commands.sources import Asked
 from bioxedge.errors import SinkError
@@ -52,6 +60,8 @@ from bioxedge.errors import SinkError
 @click.option("--faults", metavar="TEXT", help="Let a live source fail: loss:64@20s,stall:5s@60s.")
 @click.option("--record", type=FOLDER, metavar="DIR", help="Record what comes in, too.")
 @click.option("--person", default="", help="Whose recording it is.")
+@click.option("--wearer", metavar="NAME", help="Whose baseline is used and learnt; kept here.")
+@click.option("--anew", is_flag=True, help="Forget what was known of the wearer.")
 @click.option("--sink", "sinks", multiple=True, metavar="SINK", help="Where to; see below.")
 @click.option("--rotate", metavar="SIZE|day", help="Begin a new file: 100MB, or every day (UTC).")
 @click.option("--client-id", metavar="NAME", help="What a broker knows this device by.")
@@ -87,6 +97,9 @@ def run(config: Path | None, as_json: bool, **options: Any) -> None:
     The model runs as bioxedge bench found it the fastest on this machine, or, where it has not
     been here, as fp32 on one thread of the processor. Any of --variant, --threads and --provider
     sets that choice aside, all of it.
+
+    A bundle with a baseline learns what is usual for its wearer, and says nothing until it has:
+    with --wearer it goes on where it was for that name (bioxedge wearers).
     """  # noqa: D301
     context = click.get_current_context()
     if config is None:
@@ -96,7 +109,7 @@ def run(config: Path | None, as_json: bool, **options: Any) -> None:
             raise click.MissingParameter(ctx=context, param_hint="'--source'", param_type="option")
         _run(as_json=as_json, **options)
         return
-    given = [name for name, value in options.items() if value not in (None, (), "")]
+    given = [name for name, value in options.items() if value not in (None, (), "", False)]
     if given:
         names = ", ".join("BUNDLE" if one == "bundle" else _option(one) for one in given)
         raise click.UsageError(f"{names} beside --config: write it into {config}", context)
@@ -116,6 +129,8 @@ def _run(
     faults: str | None,
     record: Path | None,
     person: str,
+    wearer: str | None,
+    anew: bool,
     sinks: tuple[str, ...],
     rotate: str | None,
     client_id: str | None,
@@ -156,15 +171,18 @@ def _run(
 
         made = Recorded(made, record, person=person, modality=opened.manifest.input.modality)
     engine, why = choose_engine(opened, variant, threads, provider)
-    stream = Stream(opened, engine=engine)
+    known = wearer_of(opened.manifest, wearer, anew)
+    stream = Stream(opened, engine=engine, wearer=known)
     info = loop.about(made, stream)
     checks = {**info.checks, **changed, **{key: said for key, said in unchecked.items() if said}}
     # Where standard output carries JSON, what is for people goes to standard error.
     for_programs = as_json or any(one.to_stdout for one in outputs)
     tally = Tally()
-    with told_to_end():
+    with told_to_end(), known or nullcontext():
         try:
             say(opening(opened, engine, made) + why, err=for_programs)
+            if said := learning(opened.manifest, known):
+                say(said, err=for_programs)
             loop.run(
                 made,
                 stream,

@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bioxedge.commands.shared import pair, say
-from bioxedge.errors import BundleError, ManifestError, MissingExtraError
+from bioxedge.errors import BundleError, ManifestError, MissingExtraError, StorageError
 
 if TYPE_CHECKING:
     from bioxedge.bundle import Bundle
+    from bioxedge.manifest import Manifest
     from bioxedge.runtime import Engine, Source, Tally
     from bioxedge.runtime.sinks import BaseSink
+    from bioxedge.runtime.wearers import Wearer
 
 
 def with_quality(bundle: Bundle, changes: Sequence[str]) -> tuple[Bundle, dict[str, str]]:
@@ -56,7 +58,9 @@ def choose_engine(
         return Engine(bundle), ""
     try:
         engine = Engine(bundle, best.variant, best.threads, [best.provider])
-        engine.hold_to(bundle.golden.windows[0], bundle.golden.answers[0])
+        golden = bundle.golden
+        beside = None if golden.beside is None else golden.beside[0]
+        engine.hold_to(golden.windows[0], golden.answers[0], beside)
     except (BundleError, MissingExtraError) as error:
         say(
             f"{best.variant} on {best.provider} with {best.threads} threads, as bioxedge bench "
@@ -68,6 +72,34 @@ def choose_engine(
         f", the fastest of bioxedge bench on this machine ({best.milliseconds:.3g} ms on "
         f"{best.made})"
     )
+
+
+def wearer_of(about: Manifest, name: str | None, anew: bool) -> Wearer | None:
+    """Open what is known of a wearer; None where nobody is named."""
+    from bioxedge.runtime.wearers import Wearer
+
+    if name is None:
+        if anew:
+            raise StorageError("--anew forgets what is known of a wearer: name one with --wearer")
+        return None
+    return Wearer(name, about, anew=anew)
+
+
+def learning(about: Manifest, wearer: Wearer | None) -> str:
+    """Say in one line what a baseline knows as a run begins; empty where there is none."""
+    from bioxedge import dsp
+
+    if about.features is None or about.features.baseline is None:
+        return ""
+    needed = about.features.baseline.settle
+    seen = 0 if wearer is None or wearer.known is None else wearer.known.windows
+    who = "the wearer" if wearer is None else wearer.name
+    if seen >= needed:
+        return f"{seen} windows of {who} are known: labels from the first window on"
+    hop = about.window.hop / dsp.Stages(about.stream.stages, about.input).rate
+    minutes = (needed - seen) * hop / 60
+    kept = "" if wearer else "; with --wearer NAME the next run would go on from there"
+    return f"{who} is learnt first, for {minutes:.1f} min, without labels{kept}"
 
 
 def opening(bundle: Bundle, engine: Engine, source: Source) -> str:

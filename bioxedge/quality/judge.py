@@ -167,6 +167,20 @@ class Judge:
             raise SignalError(f"sample {first} is not among {self._first} to {self._end}")
         return np.ascontiguousarray(self._room[:, first - self._first : self._end - self._first])
 
+    def raw(self, first: int, last: int) -> Samples:
+        """Give the raw samples [channels, n] of ``[first, last)``; NaN where none came.
+
+        Raises
+        ------
+        SignalError
+            Samples that are still to come, or longer ago than the memory.
+        """
+        if not (self._begun and self._first <= first < last <= self._end):
+            raise SignalError(
+                f"samples {first} to {last} are not among {self._first} to {self._end}"
+            )
+        return self._room[:, first - self._first : last - self._first].copy()
+
     def misfit(self, verdict: Verdict) -> str | None:
         """Say in one line why a run must not begin: another unit or modality than in training.
 

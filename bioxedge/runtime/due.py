@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from bioxedge.quality import Verdict
-from bioxedge.signals import Chunk
+from bioxedge.signals import Chunk, Samples
 from bioxedge.windows import Window
 
 
@@ -27,6 +27,8 @@ class Due:
         Estimated real rate in Hz; NaN when unknown.
     loss_known : bool
         Whether a loss in it would have been seen.
+    raw : ndarray of float64, shape [channels, n], or None
+        What classic features are computed of; None where the bundle asks for none.
     """
 
     window: Window
@@ -36,10 +38,17 @@ class Due:
     acquired: int
     rate: float
     loss_known: bool
+    raw: Samples | None = None
 
 
 def told(
-    window: Window, verdict: Verdict | None, chunk: Chunk, arrived: int, *, known: bool
+    window: Window,
+    verdict: Verdict | None,
+    chunk: Chunk,
+    arrived: int,
+    *,
+    known: bool,
+    raw: Samples | None = None,
 ) -> Due:
     """Put beside a window what the chunk that completed it tells.
 
@@ -52,6 +61,8 @@ def told(
         Monotonic nanoseconds at which the chunk was here.
     known : bool
         Whether a loss in the window would have been seen.
+    raw : ndarray, optional
+        See :class:`Due`.
     """
     rate = chunk.real_rate if math.isfinite(chunk.real_rate) else chunk.rate
     behind = float(chunk.end - window.end)  # samples that came after the window's last
@@ -65,4 +76,5 @@ def told(
         acquired=(chunk.acquired or arrived) - round(since * 1e9),
         rate=chunk.real_rate,
         loss_known=known,
+        raw=raw,
     )

@@ -13,6 +13,7 @@ from bioxedge.bundle import Bundle
 from bioxedge.decide import Decided
 from bioxedge.errors import BundleError, SignalError
 from bioxedge.quality import Judge, Verdict
+from bioxedge.runtime.adapting import Adapting, Keeper
 from bioxedge.runtime.due import Due, told
 from bioxedge.runtime.engine import Engine, Floats
 from bioxedge.runtime.events import Event
@@ -38,6 +39,9 @@ class Stream:
     engine : Engine, optional
         Made from the bundle where it is left out.
     clock : HostClock, optional
+    wearer : Keeper, optional
+        Knows the wearer's baseline from before and keeps it (:mod:`bioxedge.runtime.wearers`).
+        Without one every stream begins with a stranger.
 
     Attributes
     ----------
@@ -53,7 +57,12 @@ class Stream:
     """
 
     def __init__(
-        self, bundle: Bundle, *, engine: Engine | None = None, clock: HostClock = SYSTEM
+        self,
+        bundle: Bundle,
+        *,
+        engine: Engine | None = None,
+        clock: HostClock = SYSTEM,
+        wearer: Keeper | None = None,
     ) -> None:
         self.bundle = bundle
         self.engine = Engine(bundle) if engine is None else engine
@@ -62,6 +71,7 @@ class Stream:
         self._judge = bundle.judge()
         self._decider = bundle.decider()
         about = bundle.manifest
+        self._adapting = None if about.features is None else Adapting(about, wearer)
         self._labels, self._value = about.output.labels, about.output.value
         self._word = "label" if self._value is None else "value"
         self._rate = about.input.rate
@@ -96,6 +106,8 @@ class Stream:
         if self._judge is not None:
             self._judge.reset()
         self._decider.reset()
+        if self._adapting is not None:
+            self._adapting.reset()
         self._clear()
 
     def take_events(self) -> list[Event]:
@@ -217,7 +229,12 @@ class Stream:
     def _due(self, window: Window, verdict: Verdict | None, chunk: Chunk) -> Due:
         """Put beside a window what is known of it now."""
         arrived = chunk.arrived or self._clock.monotonic_ns()
-        return told(window, verdict, chunk, arrived, known=window.start >= self._blind_until)
+        stretch = None if self._adapting is None else self._adapting.stretch(window)
+        raw = None
+        if stretch is not None and self._judge is not None:
+            raw = self._judge.raw(*stretch)
+        known = window.start >= self._blind_until
+        return told(window, verdict, chunk, arrived, known=known, raw=raw)
 
     def answer(self, due: Due) -> Prediction:
         """Ask the model about one window, unless it is worth no question.
@@ -235,10 +252,13 @@ class Stream:
         real = 1.0 - window.filled / (math.ceil(window.end) - math.ceil(window.start))
         reason = self._unworthy(due, real)
         decided, found = Decided(None, reason), ()
-        if reason is not None:
+        answer = None
+        if reason is None:
+            answer, reason = self._ask(due, t_start)
+        if answer is None or reason is not None:
             self._decider.skip()
+            decided = Decided(None, reason)
         else:
-            answer = self._ask(window.samples, t_start)
             decided, found = self._decider.push(answer), tuple(answer.tolist())
         self._spoken |= decided.reason is None
         self._note_abstention(decided.reason, t_end)
@@ -274,21 +294,30 @@ class Stream:
                 raise SignalError(misfit)
         return due.verdict.reason
 
-    def _ask(self, samples: Floats, t_start: float) -> Floats:
-        """Run the model on one window; give probabilities [labels], or one value."""
+    def _ask(self, due: Due, t_start: float) -> tuple[Floats, str | None]:
+        """Run the model on one window; give probabilities [labels], or one value.
+
+        With it comes why it is not to be told: what is learnt of a wearer is learnt all the same.
+        """
+        samples, adapting = due.window.samples, self._adapting
+        beside = None if adapting is None else adapting.beside(due.raw)
         if not np.isfinite(samples).all():
             raise SignalError(
                 f"the window at {t_start:.2f} s holds values beyond float32: the sensor sends "
                 "another unit than the bundle expects, or garbage"
             )
-        answer = self.engine.run(samples)
+        answer = self.engine.run(samples, beside)
         if not np.isfinite(answer).all():
             what = "probabilities" if self._value is None else f"value of {self._value.name}"
             raise BundleError(
                 f"the model answered {answer.tolist()} for the window at {t_start:.2f} s: these "
                 f"are no {what}; check the bundle with bioxedge verify"
             )
-        return answer
+        if adapting is None:
+            return answer, None
+        waiting = adapting.waiting
+        adapting.learn(self.engine.features)
+        return answer, waiting
 
     def _note_abstention(self, reason: str | None, t: float) -> None:
         """Say when labels, or values, cease and when they come again."""
