@@ -108,7 +108,7 @@ def choose(recipe: Recipe, root: Path | None) -> tuple[list[Chosen], list[Left]]
             if not roles:
                 continue
             data = group[0][0]
-            for piece in parted(session, recipe.split):
+            for piece in parted(session, recipe.split, data.skip):
                 found = _chosen(recipe, piece, data, roles)
                 name = f"{data.name}/{piece.name}" if several else piece.name
                 if isinstance(found, str):

@@ -19,13 +19,15 @@ from bioxedge.recipes import Split
 from bioxedge.signals import Recording
 
 
-def parted(session: Session, split: Split) -> list[Session]:
+def parted(session: Session, split: Split, skip: float = 0.0) -> list[Session]:
     """Part a session as a split says; each piece counts as a person of its own.
 
     Parameters
     ----------
     session : Session
     split : Split
+    skip : float
+        Seconds at the beginning that serve for nothing.
 
     Returns
     -------
@@ -35,8 +37,10 @@ def parted(session: Session, split: Split) -> list[Session]:
     Raises
     ------
     DatasetError
-        Blocks of a recording whose samples are not at its nominal rate.
+        Pieces of a recording whose samples are not at its nominal rate.
     """
+    if skip:
+        session = _skipped(session, skip)
     if split.block:
         return _blocks(session, split.block)
     if split.as_published:
@@ -46,10 +50,7 @@ def parted(session: Session, split: Split) -> list[Session]:
 
 def _blocks(session: Session, block: float) -> list[Session]:
     """Cut all recordings of a session into stretches; what is left over goes to the last."""
-    known = (
-        part.read().seconds if part.seconds is None else part.seconds for part in session.parts
-    )
-    whole = min(known, default=0.0)
+    whole = min(map(_seconds, session.parts), default=0.0)
     count = max(1, math.floor(whole / block))
     found = []
     for number in range(count):
@@ -60,6 +61,21 @@ def _blocks(session: Session, block: float) -> list[Session]:
         person = name if name.startswith(session.person) else f"{session.person} {name}"
         found.append(replace(session, name=name, person=person, parts=_of(parts, person)))
     return found
+
+
+def _seconds(part: Part) -> float:
+    """Say how long a recording is; it is read where nobody knows."""
+    return part.read().seconds if part.seconds is None else part.seconds
+
+
+def _skipped(session: Session, skip: float) -> Session:
+    """Leave out the beginning of all recordings."""
+    parts = tuple(
+        _stretch(session.name, part, min(skip, _seconds(part)), _seconds(part))
+        for part in session.parts
+    )
+    # Windows are kept by the session's name: what is left out must stand in it.
+    return replace(session, name=f"{session.name} from {skip:g} s", parts=parts)
 
 
 def _of(parts: tuple[Part, ...], person: str) -> tuple[Part, ...]:
@@ -79,7 +95,7 @@ def _stretch(session: str, part: Part, start: float, end: float) -> Part:
         if anchored(whole):
             raise DatasetError(
                 f"{session}: {part.name} says when its samples were taken, and time blocks are "
-                "counted at the nominal rate: leave out `$.split.block`"
+                "counted at the nominal rate: leave out `$.split.block` and `skip`"
             )
         first, last = round(start * whole.rate), round(end * whole.rate)
         t0 = whole.t0 + first / whole.rate

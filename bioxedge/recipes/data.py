@@ -42,7 +42,9 @@ class Data(Struct, frozen=True):
     ``folder`` lies below the directory given with ``--data``; published sets (``wesad``, ``isruc``,
     ``fog``) may lie in that directory itself. ``simulated`` needs none: its ``wearers``,
     ``minutes`` and ``seed`` make the people. ``people`` are those of it that are meant; all if left
-    out. ``channel`` is what it calls the task's channel.
+    out. ``channel`` is what it calls the task's channel. ``skip`` leaves out so many seconds at the
+    beginning of each recording: windows follow the end of the filters' settling, and epochs that
+    somebody scored can be met so.
     """
 
     dataset: Literal["folder", "bidmc", "wesad", "isruc", "fog", "simulated"] = "folder"
@@ -56,6 +58,7 @@ class Data(Struct, frozen=True):
     source: Picked = Picked()
     target: Picked = Picked()
     channel: str = ""
+    skip: Annotated[float, Meta(ge=0)] = 0.0
 
     @property
     def name(self) -> str:
@@ -66,7 +69,7 @@ class Data(Struct, frozen=True):
     def place(self) -> tuple[object, ...]:
         """What tells its recordings from another's."""
         made = (self.wearers, self.minutes, self.seed) if self.dataset == "simulated" else ()
-        return (self.dataset, self.folder, *made)
+        return (self.dataset, self.folder, self.skip, *made)
 
 
 class Teacher(Data, frozen=True):
