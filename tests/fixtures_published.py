@@ -122,9 +122,8 @@ def write_fog(folder: Path, visits: dict[str, int], seconds: int = 60) -> None:
             rows[:, 2:27] += wave[:, None]
             rows[:, 27:32] *= (2 + 8 * frozen)[:, None]
             rows[:, 60] = frozen
+            unused = ",".join(["0"] * 28)  # what is worn on legs, waist and arm
             with (place / f"task_{task}.txt").open("w") as file:
-                for row in rows:
-                    numbers = ",".join(f"{value:.3f}" for value in row[2:60])
-                    file.write(
-                        f"{row[0]:.0f},10:11:12.{row[0] % 1000:03.0f},{numbers},{row[60]:.0f}\n"
-                    )
+                for k, row in enumerate(rows.round(2).tolist()):
+                    leads = ",".join(map(str, row[2:32]))
+                    file.write(f"{k},10:11:12.{k % 1000:03d},{leads},{unused},{row[60]:.0f}\n")
