@@ -18,6 +18,44 @@ def skipped(about: Manifest, window: Window, faults: list[str | None]) -> bool:
     return real < least or any(faults)
 
 
+class Baseline:
+    """What goes beside a window, and what is learnt of the wearer."""
+
+    def __init__(self, features: Manifest) -> None:
+        self.features, self.rules = features, features["baseline"]
+        self.encoder, self.seen = features["encoder"], 0
+        self.n, self.m, self.v = np.zeros((3, self.encoder + len(features["classic"])))
+
+    @property
+    def settled(self) -> bool:
+        """Whether a window may be spoken of."""
+        return self.rules is None or self.seen >= self.rules["settle"]
+
+    def beside(self, classic: np.ndarray) -> np.ndarray:
+        """Lay out the graph's second input; ``classic`` is NaN where one is not allowed."""
+        d, size = np.sqrt(self.v), np.sqrt(self.v + self.m**2)
+        inverse = np.zeros(len(d), np.float32)
+        inverse[d > 1e-9 * size] = 1 / d[d > 1e-9 * size]
+        mean = self.m.astype(np.float32)
+        own = slice(self.encoder, None)
+        usual = np.where(inverse[own] > 0, mean[own], np.array(self.features["fill"]))
+        filled = np.where(np.isfinite(classic), classic, usual).astype(np.float32)
+        return filled if self.rules is None else np.concatenate([filled, mean, inverse])
+
+    def learn(self, given: np.ndarray, classic: np.ndarray) -> None:
+        """Learn from what the graph gave as ``features``."""
+        if self.rules is None:
+            return
+        self.seen += 1
+        least = 1 - exp(-1 / self.rules["memory"]) if self.rules["memory"] else 0.0
+        for k, f in enumerate([*given[: self.encoder].tolist(), *classic.tolist()]):
+            if isfinite(f):
+                self.n[k] += 1
+                w, s = max(1 / self.n[k], least), f - self.m[k]
+                self.m[k] += w * s
+                self.v[k] = (1 - w) * (self.v[k] + w * s * s)
+
+
 class Decider:
     """What is said, window after window."""
 

@@ -84,6 +84,8 @@ def golden(about: Manifest, content: bytes) -> dict[str, np.ndarray]:
         "windows": ("<f4", (count, *window)),
         answers: ("<f4", (count, labels or 1)),
     }
+    if numbers := beside(about):
+        shapes["beside"] = ("<f4", (count, numbers))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         held = archive.infolist()
         if sorted(one.filename for one in held) != sorted(f"{name}.npy" for name in shapes):
@@ -100,7 +102,16 @@ def golden(about: Manifest, content: bytes) -> dict[str, np.ndarray]:
         )
         if not fits or found[name].dtype != np.dtype(kind) or not np.isfinite(found[name]).all():
             raise RefusedError(f"golden {name}")
-    return {"raw": found["raw"], "windows": found["windows"], "answers": found[answers]}
+    return {**found, "answers": found[answers]}
+
+
+def beside(about: Manifest) -> int:
+    """Count what the graph takes beside a window."""
+    features = about["features"]
+    if features is None:
+        return 0
+    count = features["encoder"] + len(features["classic"])
+    return len(features["classic"]) + (0 if features["baseline"] is None else 2 * count)
 
 
 def variant(about: Manifest) -> Manifest:

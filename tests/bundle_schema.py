@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import bundle_agreement
+
 Check = Callable[[Any, str], Any]
 MUST = object()
 MEASURES = ("span", "level", "hiss", "roughness", "crest", "run", "edge", "mains")
@@ -135,6 +137,7 @@ STAGE = _stage(
     select=_object(channels=(_array(TEXT, 1), MUST)),
     scale=_object(gain=(NUMBER, 1.0), offset=(NUMBER, 0.0)),
     resample=_object(up=(ONE, MUST), down=(ONE, MUST), reach=(ONE, 10), warmup=(COUNT, MUST)),
+    standardise=_object(warmup=(ONE, MUST), memory=(COUNT, 0)),
     filter=_object(
         design=(_word("butterworth", "chebyshev1", "notch"), MUST),
         cutoff=(_array(POSITIVE, 1, 2), MUST),
@@ -189,6 +192,13 @@ QUALITY = _object(
     roughness_margin=(MARGIN, 1.75),
     crest_margin=(MARGIN, 1.25),
 )
+BASELINE = _object(settle=(ONE, MUST), memory=(COUNT, 0), clip=(POSITIVE, 8.0))
+FEATURES = _object(
+    encoder=(ONE, MUST),
+    classic=(_array(TEXT), []),
+    fill=(_array(NUMBER), []),
+    baseline=(_or_null(BASELINE), None),
+)
 PART = _object(
     model=(TEXT, MUST),
     cut=(COUNT, MUST),
@@ -240,6 +250,7 @@ DOCUMENT = _object(
     output=(OUTPUT, MUST),
     quality=(_or_null(QUALITY), MUST),
     made_by=(MADE_BY, MUST),
+    features=(_or_null(FEATURES), None),
     digest=(HASH, MUST),
 )
 
@@ -248,58 +259,7 @@ def read(document: Any, refused: type[Exception]) -> dict[str, Any]:
     """Hold a document to the tables; give it with its defaults filled in."""
     try:
         about: dict[str, Any] = DOCUMENT(document, "$")
-        _agree(about)
+        bundle_agreement.hold(about, _must)
     except OddError as error:
         raise refused(str(error)) from error
     return about
-
-
-def _agree(about: dict[str, Any]) -> None:
-    """Hold the parts against each other."""
-    names = [channel["name"] for channel in about["input"]["channels"]]
-    _must(len(set(names)) == len(names), "$.input.channels")
-    expect = [one["channel"] for one in about["input"]["expect"]]
-    _must(expect in ([], names), "$.input.expect")
-    for one in about["input"]["expect"]:
-        whole = about["quality"] is None or len(one["measures"]) == len(MEASURES)
-        _must(whole, "$.input.expect")
-    width, rate = names, about["input"]["rate"]
-    for stage in about["stream"]["stages"]:
-        if stage["stage"] == "select":
-            _must(set(stage["channels"]) <= set(width), "$.stream.stages")
-            width = stage["channels"]
-        elif stage["stage"] == "resample":
-            rate = rate * stage["up"] / stage["down"]
-        elif stage["stage"] == "filter":
-            pair = stage["design"] != "notch" and stage["kind"] in ("bandpass", "bandstop")
-            cutoff = stage["cutoff"]
-            _must(len(cutoff) == 1 + pair and max(cutoff) < rate / 2, "$.stream.stages")
-            _must(not pair or cutoff[0] < cutoff[1], "$.stream.stages")
-            _must(all(row[3] == 1.0 for row in stage["sections"] or ()), "$.stream.stages")
-    output = about["output"]
-    labels, value = output["labels"], output["value"]
-    _must(len(set(labels)) == len(labels), "$.output.labels")
-    _must(len(labels) >= 2 if value is None else not labels, "$.output.labels")
-    if value is not None:
-        size, wide = max(abs(value["low"]), abs(value["high"])), value["high"] - value["low"]
-        _must(1e-6 * size < wide < math.inf, "$.output.value")
-        decision = output["decision"]
-        rules = (decision["threshold"], decision["patience"], decision["refractory"])
-        _must(rules == (0, 1, 0), "$.output.decision")
-    answers = len(labels) or 1
-    _must(len(output["calibration"]["bias"]) == answers, "$.output.calibration.bias")
-    seen: dict[str, dict[str, Any]] = {}
-    for one in about["model"].values():
-        _must(one["input"]["shape"] == [1, len(width), about["window"]["length"]], "$.model")
-        _must(one["output"]["shape"] == [1, answers], "$.model")
-        other = seen.setdefault(one["file"], one)
-        if other is not one:
-            _must({one["precision"], other["precision"]} == {"fp32", "bf16"}, "$.model")
-            for key in ("opset", "ir", "sha256", "bytes", "parameters", "input", "output"):
-                _must(one[key] == other[key], "$.model")
-    own = {*seen, about["golden"]["file"]}
-    _must(len(own) == len(seen) + 1 and "manifest.json" not in own, "$.model")
-    made = about["made_by"]
-    _must(all(made[side]["cut"] <= made[side]["blocks"] for side in ("source", "target")), "$")
-    free = not any(one["non_commercial"] for one in made["licences"])
-    _must(made["non_commercial"] != free, "$.made_by.non_commercial")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil, gcd, log, prod, sqrt
+from math import ceil, exp, gcd, log, prod, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +21,9 @@ def streamed(about: Manifest, x: np.ndarray) -> tuple[np.ndarray, Fraction, Frac
             x, names = x[[names.index(n) for n in stage["channels"]]], stage["channels"]
         elif stage["stage"] == "scale":
             x = x * stage["gain"] + stage["offset"]
-        elif stage["stage"] == "filter":
-            x, shift = filtered(stage, x), Fraction(stage["warmup"])
+        elif stage["stage"] in ("filter", "standardise"):
+            run = filtered if stage["stage"] == "filter" else standardised
+            x, shift = run(stage, x)[:, stage["warmup"] :], Fraction(stage["warmup"])
         else:
             x, own, shift = resampled(stage, x)
         scale, offset = scale * own, offset + scale * shift
@@ -37,7 +38,23 @@ def filtered(stage: Manifest, x: np.ndarray) -> np.ndarray:
         u = cascade(stage["sections"], (channel - first).tolist())
         gain = prod((b0 + b1 + b2) / (1 + a1 + a2) for b0, b1, b2, _, a1, a2 in stage["sections"])
         out[row] = np.array(u) + gain * first
-    return out[:, stage["warmup"] :]
+    return out
+
+
+def standardised(stage: Manifest, x: np.ndarray) -> np.ndarray:
+    """Tell the distance from the running mean, in running deviations."""
+    keep = exp(-1 / stage["memory"]) if stage["memory"] else 1.0
+    out = np.zeros_like(x)
+    for row, channel in enumerate(x):
+        s0 = s1 = s2 = 0.0
+        for n, value in enumerate(channel.tolist()):
+            d = value - float(channel[0])
+            s0, s1, s2 = 1 + keep * s0, d + keep * s1, d * d + keep * s2
+            mean, power = s1 / s0, s2 / s0
+            variance = power - mean * mean
+            if variance > 1e-12 * power:
+                out[row, n] = (d - mean) / sqrt(variance)
+    return out
 
 
 def cascade(sections: list[list[float]], u: list[float]) -> list[float]:

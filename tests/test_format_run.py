@@ -53,8 +53,11 @@ RESAMPLED = st.sampled_from([(2, 1), (1, 2), (3, 4), (5, 4), (4, 6), (7, 5)]).fl
         spec.Resample, up=st.just(ratio[0]), down=st.just(ratio[1]), reach=st.integers(2, 12)
     )
 )
+STANDARDISED = st.builds(
+    spec.Standardise, warmup=st.integers(1, 40), memory=st.sampled_from([0, 1, 30, 1000])
+)
 SCALED = st.builds(spec.Scale, gain=st.sampled_from([1.0, -0.5, 1e3, 1e-6]), offset=st.just(0.25))
-STAGES = st.lists(st.one_of(FILTERS, FILTERS, RESAMPLED, SCALED), max_size=3)
+STAGES = st.lists(st.one_of(FILTERS, FILTERS, RESAMPLED, SCALED, STANDARDISED), max_size=3)
 
 
 @st.composite

@@ -1,0 +1,217 @@
+"""Classic features, as docs/classic.md says them: NumPy alone."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import ceil, floor, log, nan, pi, sqrt
+from typing import Any
+
+import numpy as np
+from bundle_windows import Window
+
+Manifest = dict[str, Any]
+BEATS = (
+    "rate (bpm)", "SDNN (s)", "RMSSD (s)", "beat amplitude", "beat amplitude spread", "clean beats",
+    "rise", "regularity", "spectral peak (Hz)", "pulse power (log)", "breathing power (log)",
+    "spread",
+)  # fmt: skip
+BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}
+SHARES = ((0, 0.1), (0.1, 0.3), (0.3, 0.6), (0.6, 1))
+BRAIN = (*(f"{one} (log)" for one in BANDS), *(f"{one} share" for one in BANDS))
+SLOW = ("level", "slope (1/s)", "spread")
+NAMES = {
+    "ppg": BEATS,
+    "ecg": BEATS,
+    "eda": (*SLOW, "responses (1/min)", "response amplitude", "steepest (1/s)"),
+    "temperature": SLOW,
+    "acceleration": ("level", "spread", "movement (log)"),
+    "eeg": BRAIN,
+    "eog": BRAIN,
+    "emg": ("RMS (log)", "zero crossings (1/s)", "mean frequency (Hz)", "median frequency (Hz)"),
+}
+REST = (
+    "level", "spread", "slope (1/s)", "quartiles",
+    *(f"power {a:g}–{b:g} of half the rate (log)" for a, b in SHARES),
+)  # fmt: skip
+
+
+def names(modality: str, channels: list[str]) -> list[str]:
+    """Name the features of all channels."""
+    return [f"{one} {name}" for one in channels for name in NAMES.get(modality, REST)]
+
+
+def of_window(about: Manifest, x: np.ndarray, window: Window) -> np.ndarray:
+    """Describe a window by a source's raw samples [channels, n]."""
+    first = ceil(window.start)
+    raw = x[:, first : first + floor(window.end - window.start)]
+    kind, rate = about["input"]["modality"], about["input"]["rate"]
+    return np.concatenate([described(held(row), rate, kind) for row in raw])
+
+
+def held(x: np.ndarray) -> np.ndarray:
+    """Hold real values over missing ones."""
+    last = next((value for value in x if np.isfinite(value)), nan)
+    out = []
+    for value in x:
+        last = value if np.isfinite(value) else last
+        out.append(last)
+    return np.array(out)
+
+
+def described(x: np.ndarray, fs: float, modality: str) -> np.ndarray:
+    """Describe one channel."""
+    if modality in ("ppg", "ecg"):
+        found = beats(x, fs, modality)
+    elif modality in ("eeg", "eog"):
+        bands = [band(x, fs, *edges) for edges in BANDS.values()]
+        whole = sum(bands)
+        found = [ln(one) for one in bands] + [one / whole if whole > 0 else nan for one in bands]
+    elif modality == "emg":
+        found = muscle(x, fs)
+    elif modality == "acceleration":
+        steps = np.diff(x) * fs
+        found = [x.mean(), (x - x[0]).std(), ln((steps**2).mean()) if len(steps) else nan]
+    elif modality in ("eda", "temperature"):
+        found = [x.mean(), slope(x, fs), straight(x).std()]
+        if modality == "eda":
+            _, heights = peaks(x, -np.inf, max(round(fs), 1), 0.01)
+            found += [len(heights) / (len(x) / fs / 60), np.mean(heights) if heights else 0.0]
+            found.append(np.abs(np.diff(x)).max(initial=0.0) * fs)
+    else:
+        low, high = np.quantile(x, (0.25, 0.75))
+        ends = [(a * fs / 2, b * fs / 2 if b < 1 else np.inf) for a, b in SHARES]
+        found = [x.mean(), (x - x[0]).std(), slope(x, fs), high - low]
+        found += [ln(band(x, fs, a, b)) for a, b in ends]
+    return np.array(found, np.float64)
+
+
+def ln(value: float) -> float:
+    """Give the natural logarithm, or NaN."""
+    return log(value) if value > 0 else nan
+
+
+def slope(x: np.ndarray, fs: float) -> float:
+    t = (np.arange(len(x)) - (len(x) - 1) / 2) / fs
+    return float(((x - x[0]) * t).sum() / max((t * t).sum(), 1e-30))
+
+
+def straight(x: np.ndarray) -> np.ndarray:
+    t = np.arange(len(x)) - (len(x) - 1) / 2
+    c = x - x[0]
+    c = c - c.mean()
+    f = c - t * ((c * t).sum() / max((t * t).sum(), 1.0))
+    return f * 0.0 if np.abs(f).max() <= 1e-12 * np.abs(x).max() else f
+
+
+def spectrum(x: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:
+    """Give frequencies and P."""
+    n = len(x)
+    w = 0.5 - 0.5 * np.cos(2 * pi * (np.arange(n) + 1) / (n + 1))
+    p = np.abs(np.fft.rfft(straight(x) * w)) ** 2 / (fs * (w * w).sum())
+    p[1 : (n + 1) // 2] *= 2
+    return np.arange(n // 2 + 1) * fs / n, p
+
+
+def band(x: np.ndarray, fs: float, low: float, high: float) -> float:
+    frequencies, p = spectrum(x, fs)
+    step = fs / len(x) if len(x) > 1 else 1.0
+    return float(p[(frequencies >= low) & (frequencies < high)].sum() * step)
+
+
+def passed(x: np.ndarray, fs: float, low: float, high: float) -> np.ndarray:
+    whole = np.fft.rfft(straight(x))
+    frequencies = np.arange(len(whole)) * fs / len(x)
+    whole[(frequencies < low) | (frequencies > high)] = 0
+    return np.fft.irfft(whole, len(x))
+
+
+def peaks(
+    row: np.ndarray, height: float, distance: int, prominence: float
+) -> tuple[list[int], list[float]]:
+    """Give places and prominences."""
+    x = row.tolist()
+    found, i = [], 1
+    while i < len(x) - 1:
+        j = i
+        while j + 1 < len(x) and x[j + 1] == x[i]:
+            j += 1
+        if x[i - 1] < x[i] and j + 1 < len(x) and x[j + 1] < x[i]:
+            found.append((i + j) // 2)
+        i = j + 1
+    found = [at for at in found if x[at] >= height]
+    there = set(found)
+    for at in sorted(found, key=lambda at: (x[at], at), reverse=True):
+        if at in there:
+            there -= {other for other in there if other != at and abs(other - at) < distance}
+    places, heights = [], []
+    for at in sorted(there):
+        left = right = at
+        while left > 0 and x[left - 1] <= x[at]:
+            left -= 1
+        while right < len(x) - 1 and x[right + 1] <= x[at]:
+            right += 1
+        own = x[at] - max(min(x[left : at + 1]), min(x[at : right + 1]))
+        if own >= prominence:
+            places.append(at)
+            heights.append(own)
+    return places, heights
+
+
+def beats(x: np.ndarray, fs: float, modality: str) -> list[float]:
+    """Describe a pulse."""
+    if modality == "ppg":
+        m = passed(x, fs, 0.48, 8.0)
+        least = 0.5 * 1.4826 * float(np.median(np.abs(m)))
+    else:
+        size = max(round(0.15 * fs), 1)
+        k = 0.5 - 0.5 * np.cos(2 * pi * (np.arange(size) + 1) / (size + 1))
+        full = np.convolve(passed(x, fs, 8.0, 20.0) ** 2, k / k.sum())
+        m = np.sqrt(np.maximum(full[(size - 1) // 2 :][: len(x)], 0.0))
+        least = 0.6 * float(m.std())
+    frequencies, p = spectrum(x, fs)
+    alive = (frequencies >= 0.6) & (frequencies <= 3.5)
+    peak = nan
+    if alive.any() and p[alive].max() > 0:
+        peak = frequencies[alive][p[alive].argmax()]
+    rest = [peak, ln(band(x, fs, 0.6, 7.0)), ln(band(x, fs, 0.1, 0.5)), (x - x[0]).std()]
+    if not m.std() > 0:
+        return [nan] * 8 + rest
+    places, heights = peaks(m, 0.0, max(round(fs / 3.5), 1), least)
+    six = intervals(m, places, heights, fs) if len(places) >= 3 else [nan] * 6
+    c = m - m.mean()
+    lags = range(round(fs / 3.5), min(round(fs / 0.6) + 1, len(x)))
+    r0 = max(float((c * c).sum()), 1e-30)
+    regular = max(((c[lag:] * c[: len(c) - lag]).sum() / r0 for lag in lags), default=nan)
+    return [*six, (np.diff(m) > 0).mean(), regular, *rest]
+
+
+def intervals(m: np.ndarray, places: list[int], heights: list[float], fs: float) -> list[float]:
+    """Describe beats."""
+    exact = []
+    for at in places:
+        bend = m[at - 1] - 2 * m[at] + m[at + 1]
+        off = 0.5 * (m[at - 1] - m[at + 1]) / bend if bend < 0 else 0.0
+        exact.append(at + min(max(off, -0.5), 0.5))
+    all_of = [(b - a) / fs for a, b in pairwise(exact)]
+    middle = float(np.median(all_of))
+    clean = [abs(one - middle) <= 0.2 * middle for one in all_of]
+    own = [one for one, good in zip(all_of, clean, strict=True) if good] or [middle]
+    both = zip(pairwise(all_of), pairwise(clean), strict=True)
+    steps = [b - a for (a, b), good in both if all(good)]
+    rmssd = sqrt(np.mean(np.square(steps))) if steps else 0.0
+    low, amplitude, high = np.quantile(heights, (0.25, 0.5, 0.75))
+    spread = (high - low) / amplitude
+    return [60 / np.mean(own), np.std(own), rmssd, amplitude, spread, np.mean(clean)]
+
+
+def muscle(x: np.ndarray, fs: float) -> list[float]:
+    """Describe an EMG."""
+    c = x - x[0]
+    c = c - c.mean()
+    frequencies, p = spectrum(x, fs)
+    total = p.sum()
+    crossings = (np.signbit(c[1:]) != np.signbit(c[:-1])).sum() / len(x) * fs
+    if not total > 0:
+        return [ln(sqrt((c * c).mean())), crossings, nan, nan]
+    middle = frequencies[np.argmax(np.cumsum(p) / total >= 0.5)]
+    return [ln(sqrt((c * c).mean())), crossings, (p * frequencies).sum() / total, middle]
