@@ -153,7 +153,10 @@ def small_of(name: str, folder: Path, made: tuple[str, ...] = ("source", "target
 
 
 NUMBERS = "split.numbers={head=2,validation=1,pair=1,test=1}"
-LEAK = ("split.as_published=true", "split.block=0", "source.hop=130")
+LEAK = (
+    "split.as_published=true", "split.block=0", "source.hop=130",
+    "split.shares={head=1,pair=1,test=1}",
+)  # fmt: skip
 SETS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "wesad": (lambda at: write_wesad(at, (2, 3, 4, 5, 6)), (NUMBERS,)),
     "isruc": (lambda at: write_isruc(at, (1, 2, 3, 4, 5)), (NUMBERS,)),

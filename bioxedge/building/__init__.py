@@ -122,7 +122,9 @@ def build(
         steps.console.print(report.table(learnt, found))
         if price is not None:
             steps.console.print(price.table())
-        for line in (*found.verdicts, *(price.verdicts if price else ())):
+        mark = work.recipe.split.mark
+        marked = [f"Not by person: {mark}"] if mark else []
+        for line in (*marked, *found.verdicts, *(price.verdicts if price else ())):
             steps.console.print(f"  {line}", style="bold", highlight=False, soft_wrap=True)
         said = learnt.calibration.line(work.recipe.task.labels)
         steps.console.print(said, highlight=False, soft_wrap=True)

@@ -40,6 +40,8 @@ def write(learnt: Learnt, found: Evaluation, folder: Path) -> list[Path]:
         "format": FORMAT,
         "name": recipe.name,
         "seed": recipe.seed,
+        "data": recipe.where,
+        "split_mark": recipe.split.mark,
         "source_cut": learnt.source_cut,
         "target_cut": learnt.target_cut,
         "people": vars(prepared.people),
