@@ -7,7 +7,7 @@ DOCS := .venv-docs
 PIP := -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find bioxedge -name '*.py')
 
-.PHONY: demo test test-all test-device test-arm64 test-export lint bench docs clean
+.PHONY: demo test test-all test-device test-arm64 test-export coverage lint bench docs clean
 
 demo: $(DESKTOP)/ready $(DEVICE)/ready  ## simulate, train, export, stream: the whole path
 	$(DESKTOP)/bin/python export/demo.py --out demo --device $(DEVICE)/bin/python
@@ -19,10 +19,12 @@ test: $(DESKTOP)/ready  ## the tests, as CI runs them
 	$(DESKTOP)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-all: $(DESKTOP)/ready  ## the same with everything that is more of the same: some minutes more
-	BIOXEDGE_ALL=1 $(DESKTOP)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	BIOXEDGE_ALL=1 $(DESKTOP)/bin/python -m pytest --timeout 600 -n $(WORKERS) --dist loadfile \
+		--no-loadscope-reorder
 
 test-device: $(DEVICE)/ready  ## the device's tests, where torch was never installed
-	$(DEVICE)/bin/python $(PIP) 'pytest>=8' 'hypothesis>=6.100' 'jsonschema>=4.21'
+	$(DEVICE)/bin/python $(PIP) 'pytest>=8' 'pytest-randomly>=3.16' 'pytest-timeout>=2.3.1' \
+		'hypothesis>=6.100' 'jsonschema>=4.21'
 	$(DEVICE)/bin/pytest
 
 test-export: $(DESKTOP)/ready $(DEVICE)/ready  ## the scripts of export/ at full size: minutes, 3 GB
@@ -31,7 +33,12 @@ test-export: $(DESKTOP)/ready $(DEVICE)/ready  ## the scripts of export/ at full
 test-arm64: $(DESKTOP)/ready  ## an emulated 64-bit Arm board: BrainFlow built for it, parity (root)
 	$(DESKTOP)/bin/python tests/arm64/run.py
 
-lint: $(DESKTOP)/ready  ## ruff, and strict mypy on the hinge and the runtime
+coverage: $(DESKTOP)/ready  ## the tests once more, counting lines and branches: twice as long
+	rm -rf out/coverage
+	$(DESKTOP)/bin/python -m pytest --timeout 600 --cov -n $(WORKERS) --dist loadfile \
+		--no-loadscope-reorder
+
+lint: $(DESKTOP)/ready  ## ruff, and strict mypy on the whole package
 	$(DESKTOP)/bin/ruff check .
 	$(DESKTOP)/bin/ruff format --check .
 	$(DESKTOP)/bin/mypy

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(1800)  # a direction takes minutes
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(path.stem for path in (ROOT / "export").glob("*_to_*.py"))
 FIGURES = ROOT / "out" / "export" / "figures.json"

@@ -32,7 +32,8 @@ RUNTIMES = {"1.23.2": "onnxruntime==1.23.2", "newest": "onnxruntime"}
 WITH_SYS = ("1.23.2",)
 PACKAGES = (
     "numpy", "scipy", "msgspec", "click", "rich", "setuptools<82", "pip",
-    "pytest>=8", "hypothesis>=6.100", "jsonschema>=4.21",
+    "pytest>=8", "pytest-randomly>=3.16", "pytest-timeout>=2.3.1", "hypothesis>=6.100",
+    "jsonschema>=4.21",
 )  # fmt: skip
 PLATFORMS = [f"manylinux{tag}_aarch64" for tag in ("_2_28", "_2_27", "_2_17", "2014")]
 LAUNCHER = """#!/host/busybox sh

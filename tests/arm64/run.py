@@ -277,7 +277,8 @@ def tests(root: Root, name: str, files: tuple[str, ...]) -> dict[str, Any]:
     """Run tests of the checkout on the board; what was skipped is told with its reason."""
     paths = [f"tests/test_{file}.py" for file in files]
     quiet = ["-q", "-ra", "-p", "no:cacheprovider", "--tb=short"]
-    slow = ["--hypothesis-profile=ci"]  # no deadline for an example: an emulator has no speed
+    # No deadline for an example, more time for a test: an emulator has no speed.
+    slow = ["--hypothesis-profile=ci", "--timeout=1800"]
     ran = root.run(name, "-m", "pytest", *quiet, *slow, *paths, timeout=5400)
     (root.results / f"tests-{name}.log").write_text(ran.stdout + ran.stderr)
     lines = [line for line in ran.stdout.splitlines() if re.match("FAILED|ERROR|SKIPPED", line)]
