@@ -12,7 +12,9 @@ from bioxedge.commands.recipe import on_a_recipe, on_desktop
 @click.command()
 @on_a_recipe
 @click.option(
-    "--dry-run", is_flag=True, help="Check everything, reckon time and memory; write nothing."
+    "--dry-run",
+    is_flag=True,
+    help="Check everything, name what is missing, reckon time and memory; write nothing.",
 )
 @click.option(
     "--beside",
