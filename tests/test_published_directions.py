@@ -93,6 +93,9 @@ def test_a_dry_run_of_what_is_there_names_the_rest(call: Any, tmp_path: Path) ->
     arguments = ("--data", tmp_path / "set", "--out", tmp_path / "out", "--dry-run")
     words = [f"--set={change}" for change in small]
     code, _, err = call("build", FOLDER / "wesad_ppg_to_ecg.toml", *arguments, *words)
+    assert code == 2 and "15 people together, wesad has 3" in err
+    words.append("--set=split.numbers={head=1,pair=1,test=1}")
+    code, _, err = call("build", FOLDER / "wesad_ppg_to_ecg.toml", *arguments, *words)
     assert code == 0 and err.count("missing: ") == 1 and "papagei" in err
     assert "may serve for test: 3 recordings of 3 people" in err
     assert "source.safetensors is taken as it is: write its sha256 into the recipe" in err

@@ -90,6 +90,8 @@ def _loaded(side: Side, base: Path) -> Chain:
     if wanted.checkpoint == "pip:openecg":
         return models.load(wanted.name, wanted.checkpoint).freeze()
     path = base / wanted.checkpoint
+    if not path.exists():
+        raise ModelError(not_there(side, base))
     found = checkpoint.sha256(path)
     if wanted.sha256 not in (found, UNKNOWN):
         raise ModelError(
@@ -97,6 +99,15 @@ def _loaded(side: Side, base: Path) -> Chain:
             "recipe was written for, or correct the recipe if you trust this one"
         )
     return models.load(wanted.name, path, **options_of(side)).freeze()
+
+
+def not_there(side: Side, base: Path) -> str:
+    """Say in a line that a side's weights are not there, and where to get them."""
+    path, name = base / side.model.checkpoint, side.model.name
+    if cards.own(name):
+        return f"{path} is not there: give the path of {name}'s weights"
+    about = cards.card(name)
+    return f"{path} is not there ({about.title}, {about.licence}): {about.origin}"
 
 
 def taken(recipe: Recipe, opened: Mapping[str, Chain]) -> list[str]:

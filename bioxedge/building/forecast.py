@@ -16,6 +16,7 @@ from bioxedge.bridging.runner import Runner
 from bioxedge.building.encoders import compute_of
 from bioxedge.building.feeding import options_of
 from bioxedge.datasets.choosing import Chosen
+from bioxedge.datasets.published import SETS
 from bioxedge.datasets.windowed import hop_alone, streamed_rate
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Recipe
@@ -82,12 +83,14 @@ class Forecast:
 
 
 def reckoned(recipe: Recipe, chosen: list[Chosen]) -> tuple[dict[str, int], int]:
-    """Reckon how many windows recordings hold, by how long they say they are."""
+    """Reckon how many windows recordings hold, by how long they say or usually are."""
     found, unknown = {"source": 0, "target": 0, "pair": 0}, 0
     hop = recipe.source.hop / streamed_rate(recipe.source)
     alone = hop_alone(recipe) / streamed_rate(recipe.target)
     for one in chosen:
-        lengths = [part.seconds for part in (one.source, one.target) if part is not None]
+        usual = SETS[one.data.dataset].seconds if one.data.dataset in SETS else None
+        parts = [part for part in (one.source, one.target) if part is not None]
+        lengths = [usual if part.seconds is None else part.seconds for part in parts]
         if any(each is None for each in lengths):
             unknown += 1
             continue
@@ -99,7 +102,14 @@ def reckoned(recipe: Recipe, chosen: list[Chosen]) -> tuple[dict[str, int], int]
         if one.target is not None:
             found["target"] += int(seconds / hop)
             found["pair"] += int(seconds / hop)
+    found["pair"] = round(found["pair"] * paired(recipe))
     return found, unknown
+
+
+def paired(recipe: Recipe) -> float:
+    """Give the share of the people whose pairs a bridge is trained on, where a split says it."""
+    given = recipe.split.shares or recipe.split.numbers
+    return given.pair / sum(given.counts.values()) if given is not None else 1.0
 
 
 def forecast(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bioxedge.building.feeding import not_there
+from bioxedge.building.forecast import paired
 from bioxedge.building.readyhead import IN_CHECKPOINT
 from bioxedge.datasets.choosing import place_of
 from bioxedge.datasets.published import SETS
 from bioxedge.datasets.windowed import streamed_rate
 from bioxedge.errors import DatasetError
-from bioxedge.models.cards import card
 from bioxedge.recipes import Data, Recipe, Side
 
 _MADE = ("pretrain", "pip:openecg")
@@ -55,8 +56,7 @@ def missing(recipe: Recipe, base: Path, root: Path | None) -> Missing:
         path = base / side.model.checkpoint
         if side.model.checkpoint not in _MADE and not path.is_file():
             sides.append(name)
-            about = card(side.model.name)
-            lines.append(f"{path} is not there ({about.title}, {about.licence}): {about.origin}")
+            lines.append(not_there(side, base))
     ready, head = recipe.ready, False
     if ready is not None:
         inside = ready.head == IN_CHECKPOINT
@@ -101,10 +101,4 @@ def nominal(recipe: Recipe) -> tuple[dict[str, int], int]:
             continue
         people = len(data.people) or about.people
         count += int(people * about.seconds / hop)
-    return {"source": count, "target": count, "pair": round(count * _paired(recipe))}, unknown
-
-
-def _paired(recipe: Recipe) -> float:
-    """Give the share of the people whose pairs a bridge is trained on."""
-    given = recipe.split.shares or recipe.split.numbers
-    return given.pair / sum(given.counts.values()) if given is not None else 1.0
+    return {"source": count, "target": count, "pair": round(count * paired(recipe))}, unknown

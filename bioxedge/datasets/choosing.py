@@ -12,7 +12,7 @@ from bioxedge.datasets.parted import parted
 from bioxedge.datasets.picking import lacking, pick, pick_reference
 from bioxedge.datasets.published import SETS
 from bioxedge.datasets.session import Part, Session
-from bioxedge.errors import DatasetError
+from bioxedge.errors import DatasetError, RecipeError
 from bioxedge.marks import Mark
 from bioxedge.recipes import ROLES, Data, Recipe
 
@@ -91,6 +91,8 @@ def choose(recipe: Recipe, root: Path | None) -> tuple[list[Chosen], list[Left]]
     ------
     DatasetError
         Recordings that are not there, or that could be meant in more than one way.
+    RecipeError
+        A split into more people than there are.
     """
     kept: list[Chosen] = []
     left: list[Left] = []
@@ -124,6 +126,14 @@ def choose(recipe: Recipe, root: Path | None) -> tuple[list[Chosen], list[Left]]
     if not kept:
         why = f"; {left[0].name}: {left[0].why}" if left else ""
         raise DatasetError(f"no session of {recipe.where} serves for anything{why}")
+    if recipe.split.numbers is not None:
+        wanted = sum(recipe.split.numbers.counts.values())
+        people = len({one.person for one in kept})
+        if wanted > people:
+            raise RecipeError(
+                f"the parts have {wanted} people together, {recipe.where} has {people} that can "
+                "serve: name fewer, or give what is missing - at `$.split.numbers`"
+            )
     return kept, left
 
 

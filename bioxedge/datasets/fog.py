@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bioxedge.datasets.finding import files_below
 from bioxedge.datasets.latest import Latest
 from bioxedge.datasets.session import Part, Session
 from bioxedge.errors import DatasetError
@@ -85,7 +86,7 @@ def sessions(folder: str | Path, people: Collection[str] = ()) -> list[Session]:
 def _paths(folder: Path) -> list[tuple[str, str, Path]]:
     """Find the tasks: the person, the person and visit, the file."""
     found = []
-    for path in sorted(folder.rglob("*.txt")) if folder.is_dir() else ():
+    for path in files_below(folder):
         place = path.relative_to(folder).parts
         people = [number for number, name in enumerate(place[:-1]) if _PERSON.fullmatch(name)]
         if _TASK.fullmatch(path.name) and people:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bioxedge import units
+from bioxedge.datasets.finding import files_below
 from bioxedge.datasets.session import Part, Session
 from bioxedge.errors import DatasetError, RecordingError, SignalError
 from bioxedge.readers import edf, mat
@@ -78,7 +79,7 @@ def sessions(folder: str | Path) -> list[Session]:
 def _files(folder: Path, kind: re.Pattern[str]) -> dict[int, Path]:
     """Find files of a kind by the person's number; the first in the order of paths."""
     found: dict[int, Path] = {}
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+    for path in files_below(folder):
         if (match := kind.fullmatch(path.name)) and path.is_file():
             found.setdefault(int(match[1]), path)
     return found
