@@ -26,7 +26,7 @@ UNKNOWN = "0" * 64
 def options_of(side: Side) -> dict[str, Any]:
     """Give what `create` or `load` is told: the recipe's dimensions, and the sensor's channels."""
     options: dict[str, Any] = dict(side.model.config)
-    channels = dsp.Stages(side.stages, side.sensor.input).channels
+    channels = dsp.Stages(side.streamed, side.sensor.input).channels
     by_name = models.card(side.model.name).contract.by_name
     if by_name:
         options.setdefault(by_name, channels)
@@ -131,7 +131,7 @@ def _fit(recipe: Recipe, name: str, chain: Chain) -> None:
             f"there is no cut {cut}: the model has cuts 0 to {len(chain)} - "
             f"at `$.bridge.{name}_cut`"
         )
-    channels = len(dsp.Stages(side.stages, side.sensor.input).channels)
+    channels = len(dsp.Stages(side.streamed, side.sensor.input).channels)
     if channels != chain.channels:
         raise RecipeError(
             f"{channels} channels are streamed, this {chain.name} takes {chain.channels} - "
@@ -158,7 +158,7 @@ def _hold(side: Side, place: str) -> None:
     """Hold what is streamed to what the published weights were trained with."""
     model, sensor = side.model.name, side.sensor
     contract = models.card(model).contract
-    streamed = dsp.Stages(side.stages, sensor.input).rate
+    streamed = dsp.Stages(side.streamed, sensor.input).rate
     if contract.rate and not math.isclose(streamed, contract.rate, rel_tol=1e-9):
         raise RecipeError(
             f"{model} was trained at {contract.rate:g} Hz, {streamed:g} Hz are streamed: "
