@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import pytest
 from fixtures_bundle import make_bundle
-from fixtures_format import BODY, KINDS, SEED, body, bundles, chunks, expected, law
+from fixtures_format import KINDS, SEED, body, bundles, chunks, law
 from fixtures_signal import real_ppg
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from bioxedge import dsp, manifest, spec
 from bioxedge.bundle import Bundle
 from bioxedge.decide import Decider, ValueDecider
+from bioxedge.errors import SignalError
 from bioxedge.gaps import SampleStream
-from bioxedge.quality.judge import judged
 from bioxedge.runtime.stream import Stream
 from bioxedge.windows import WindowStream, finish
 
@@ -81,11 +81,14 @@ def streams(draw: Any) -> tuple[spec.Input, spec.StreamSpec, spec.WindowSpec]:
     return source, stream, window
 
 
-def signal(seed: int, channels: int, n: int, level: float) -> np.ndarray:
+def signal(seed: int, channels: int, n: int, level: float, still: bool) -> np.ndarray:
     """Draw a signal with gaps of all lengths, in single channels and in all."""
     rng = np.random.default_rng(seed)
     x = level + np.cumsum(rng.standard_normal((channels, n)), axis=1)
     x[:, : rng.integers(0, 30)] = np.nan
+    if still:
+        at = rng.integers(0, n)
+        x[:, at : at + 200] = rng.normal(level)
     for _ in range(rng.integers(0, 5)):
         at, size = rng.integers(0, n), rng.integers(1, 20)
         row = rng.integers(0, channels) if rng.random() < 0.5 else slice(None)
@@ -98,7 +101,9 @@ def signal(seed: int, channels: int, n: int, level: float) -> np.ndarray:
 def test_windows(parts: tuple[Any, ...], seed: int, level: float) -> None:
     source, stream, window = parts
     about = msgspec.to_builtins({"input": source, "stream": stream, "window": window})
-    x = signal(seed, len(source.channels), 700, level)
+    # What is told in deviations shows last bits where nothing varies: see the next test.
+    still = not any(isinstance(stage, spec.Standardise) for stage in stream.stages)
+    x = signal(seed, len(source.channels), 700, level, still)
     pieces = chunks(x, source.rate, seed)
     cutter, plain = WindowStream(source, stream, window), SampleStream(source, stream)
     ours = [one for chunk in pieces for one in cutter.push(chunk)]
@@ -117,6 +122,17 @@ def test_windows(parts: tuple[Any, ...], seed: int, level: float) -> None:
         np.testing.assert_allclose(other.samples, one.samples, rtol=1e-6, atol=1e-9 * size)
 
 
+@pytest.mark.parametrize("memory", [1, 5])
+def test_what_has_come_to_rest(memory: int) -> None:
+    """What rounding leaves of a constant is no spread."""
+    x = np.full((1, 600), 0.1)
+    x[0, :100] = np.random.default_rng(0).normal(3, 1, 100)
+    stage = spec.Standardise(warmup=1, memory=memory)
+    theirs = bundle_windows.standardised(msgspec.to_builtins(stage), x)[:, 1:]
+    np.testing.assert_allclose(theirs, dsp.StandardiseStage(stage).push(x), rtol=0, atol=0.01)
+    assert (theirs[:, 400:] == 0).all()
+
+
 @law(40)
 @given(
     seed=SEED,
@@ -133,40 +149,6 @@ def test_stages_of_a_window(seed: int, n: int, values: int, scale: float, then: 
     about = {"window": {"then": msgspec.to_builtins(then)}}
     found = bundle_windows.finished(about, x)
     np.testing.assert_allclose(found, finish(x, then), rtol=2e-7, atol=1e-9)
-
-
-# -- is it a signal -----------------------------------------------------------------------
-
-
-@law(60)
-@given(
-    seed=SEED,
-    kinds=st.lists(st.sampled_from(BODY), min_size=2, max_size=2),
-    rate=st.sampled_from([4.0, 64.0, 130.5, 250.0]),
-    n=st.integers(8, 700),
-    people=st.sampled_from([0, 2, 20]),
-    contact=st.sampled_from([None, 0.5]),
-    amplitude=st.booleans(),
-    off=st.lists(st.sampled_from(["flat", "noise", "amplitude", "missing"]), max_size=1),
-)
-def test_verdicts(
-    seed: int, kinds: list[str], rate: float, n: int, people: int, contact: float | None,
-    amplitude: bool, off: list[Any],
-) -> None:  # fmt: skip
-    rng = np.random.default_rng(seed)
-    x = np.stack([body(kind, rng, n, rate) for kind in kinds])
-    source = spec.Input(
-        modality="ppg", channels=tuple(spec.ChannelSpec(name=c, unit="mV") for c in "ab"), rate=rate
-    )
-    expect = tuple(expected(c, rate, 400, people) for c in "ab") if people else ()
-    quality = spec.QualitySpec(contact_level=contact, amplitude=amplitude, off=tuple(off))
-    about = msgspec.to_builtins({"input": source, "quality": quality})
-    about["input"]["expect"] = msgspec.to_builtins(expect)
-    ours = judged(x, source, expect, quality)
-    assert bundle_judging.judge(about, x) == [one.fault for one in ours.channels]
-    for row, one in zip(x, ours.channels, strict=True):
-        figures = bundle_judging.measures(row[np.isfinite(row)], rate) or {}
-        assert figures == pytest.approx(one.measures, rel=1e-9, abs=1e-12)
 
 
 # -- from windows to labels ---------------------------------------------------------------
@@ -234,8 +216,9 @@ def worn(seed: int, kind: str, about: Any) -> np.ndarray:
     width, rate = len(about["input"]["channels"]), about["input"]["rate"]
     n = int(rng.integers(1200, 3000))
     x = np.stack([body("quiet", rng, n, rate) for _ in range(width)])
-    for _ in range(rng.integers(0, 5)):
+    for number in range(rng.integers(0, 5)):
         at, size = int(rng.integers(0, n)), int(rng.integers(1, 400))
+        at, size = (0, int(rng.integers(20, 250))) if number == 0 else (at, size)
         bad = str(rng.choice(["flat", "noise", "loud", "missing"]))
         row = int(rng.integers(0, width))
         part = x[row, at : at + size]
@@ -250,10 +233,15 @@ def said(bundle: Bundle, x: np.ndarray, seed: int) -> tuple[list[Any], list[Any]
     """Give what ours and the reader say of each window of a run."""
     about, _, _ = bundle_reader.load(bundle.path)
     stream = Stream(bundle)
-    ours, theirs = [], []
+    ours, theirs, refused = [], [], False
     for chunk in chunks(x, about["input"]["rate"], seed):
-        for due in stream.take(chunk):
-            told, where = stream.answer(due), (due.window.start, due.window.end)
+        for due in () if refused else stream.take(chunk):
+            where = (due.window.start, due.window.end)
+            try:
+                told = stream.answer(due)
+            except SignalError:  # refused before its first label: another sensor, it seems
+                refused = True
+                break
             faults = [one.fault for one in due.verdict.channels] if due.verdict else []
             what = told.label if told.value is None else pytest.approx(told.value, rel=1e-5)
             ours.append((where, due.window.filled, faults, what))
@@ -266,7 +254,7 @@ def said(bundle: Bundle, x: np.ndarray, seed: int) -> tuple[list[Any], list[Any]
         else:
             answer = decider.ask(stream.engine.run(window.samples))
         theirs.append(((window.start, window.end), window.filled, faults, answer))
-    return ours, theirs
+    return ours, theirs[: len(ours)] if refused else theirs
 
 
 @pytest.mark.parametrize("kind", KINDS)
