@@ -101,6 +101,17 @@ def test_the_counterpart_of_written_stages_is_each_filter_both_ways() -> None:
     assert "both ways; to each window" in noncausal.said(about)
 
 
+def test_the_counterpart_of_a_running_spread_is_that_of_the_recording() -> None:
+    about = side((spec.Standardise(warmup=900, memory=2000),), ())
+    worn = recorded(noise(64 * 60))
+    streamed, found = both(about, worn)
+    assert streamed[0].start == found[0].start == 900  # no window is there that a device has not
+    whole = zscore(worn.samples)
+    for window in found:
+        at = int(window.start)
+        assert np.array_equal(window.samples, whole[:, at : at + 640].astype(np.float32))
+
+
 gaps = st.lists(st.tuples(st.integers(0, 700), st.integers(1, 40)), max_size=8)
 
 

@@ -4,8 +4,9 @@ The counterpart of a recipe's own stages, for models whose authors published no 
 (:mod:`bioxedge.models.reference` holds those). Nothing changes but what being causal costs: a
 filter is passed forward, then backward, so that it moves no wave, and knows what lies ahead of
 the first and behind the last sample by an odd extension only; its gain counts twice (−6 dB where
-one pass has −3). Choice of channels, scale and resampling are the same arithmetic as on a device:
-a resampler is linear-phase, and its delay is taken off in both forms.
+one pass has −3). A running mean and spread become those of the recording, whatever their memory.
+Choice of channels, scale and resampling are the same arithmetic as on a device: a resampler is
+linear-phase, and its delay is taken off in both forms.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from scipy import signal
 from bioxedge import dsp, spec
 from bioxedge.errors import SignalError
 from bioxedge.filters import sections_of, settling
-from bioxedge.models.reference import Step
+from bioxedge.models.reference import Standardise, Step
 from bioxedge.signals import Samples
 
 
@@ -113,6 +114,8 @@ def counterparts(stages: Sequence[spec.Stage], channels: tuple[str, ...]) -> tup
             found.append(BothWays(stage))
         elif isinstance(stage, spec.Select | spec.Scale | spec.Resample):
             found.append(AsStreamed(stage, channels))
+        elif isinstance(stage, spec.Standardise):
+            found.append(Standardise())
         else:
             raise SignalError(
                 f"{stage} has no counterpart over a whole recording: leave the stage out, or "
