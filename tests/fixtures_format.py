@@ -6,6 +6,8 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import fixtures_bundle as wire
+import msgspec
 import numpy as np
 from fixtures_all import few
 from fixtures_bundle import make_bundle
@@ -13,10 +15,12 @@ from fixtures_value import make_value_bundle
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
-from bioxedge import manifest, spec
+from bioxedge import bundle, classic, goldenfile, manifest, spec
 from bioxedge.bundle import Bundle
+from bioxedge.goldenfile import GoldenData, golden_classic
 from bioxedge.quality.measures import MEASURES, measure
 from bioxedge.signals import Chunk
+from bioxedge.wearer import Scale, beside
 
 SEED = st.integers(0, 2**32 - 1)
 
@@ -84,6 +88,76 @@ def expected(name: str, rate: float, n: int, people: int) -> spec.Expect:
     )
 
 
+def make_features_bundle(path: Path, **options: Any) -> Bundle:
+    """Write a bundle with classic features and a wearer's baseline; graph and all by hand."""
+    plain = make_bundle(path, **options)
+    about, encoder = plain.manifest, 3
+    names = classic.names(about.input.modality, about.input.names)
+    count, own = encoder + len(names), len(names)
+    features = spec.FeaturesSpec(
+        encoder=encoder,
+        classic=names,
+        fill=tuple(0.5 + 0.25 * k for k in range(own)),
+        baseline=spec.BaselineSpec(settle=4, memory=9, clip=4.0),
+    )
+    _, width, length = about.variant().input.shape
+    rng = np.random.default_rng(5)
+    encode = np.zeros((width * length, count))
+    encode[:, :encoder] = rng.normal(size=(width * length, encoder)) / np.sqrt(width * length)
+    # Parts of what goes beside a window are picked by matrices of 0 and 1.
+    classic_of, means, inverses = np.zeros((3, features.beside, count))
+    classic_of[:own, encoder:] = np.eye(own)
+    means[own : own + count], inverses[own + count :] = np.eye(count), np.eye(count)
+    weights = {
+        "encode": encode, "classic_of": classic_of, "means": means, "inverses": inverses,
+        "low": np.array(-4.0), "high": np.array(4.0), "head": rng.normal(size=(count, 2)),
+    }  # fmt: skip
+    labels = len(about.output.labels)
+    graph = (
+        wire._field(1, wire._node("Flatten", ["x"], "flat", axis=1))
+        + wire._field(1, wire._node("MatMul", ["flat", "encode"], "encoded"))
+        + wire._field(1, wire._node("MatMul", ["beside", "classic_of"], "described"))
+        + wire._field(1, wire._node("Add", ["encoded", "described"], "features"))
+        + wire._field(1, wire._node("MatMul", ["beside", "means"], "mean"))
+        + wire._field(1, wire._node("MatMul", ["beside", "inverses"], "inverse"))
+        + wire._field(1, wire._node("Sub", ["features", "mean"], "off"))
+        + wire._field(1, wire._node("Mul", ["off", "inverse"], "scaled"))
+        + wire._field(1, wire._node("Clip", ["scaled", "low", "high"], "clipped"))
+        + wire._field(1, wire._node("MatMul", ["clipped", "head"], "logits"))
+        + wire._field(1, wire._node("Softmax", ["logits"], "y", axis=1))
+        + wire._field(2, "features")
+        + b"".join(wire._field(5, wire._tensor(*one)) for one in weights.items())
+        + wire._field(11, wire._value("x", (1, width, length)))
+        + wire._field(11, wire._value("beside", (1, features.beside)))
+        + wire._field(12, wire._value("y", (1, labels)))
+        + wire._field(12, wire._value("features", (1, count)))
+    )
+    opset = wire._field(1, "") + wire._field(2, 18)
+    head = wire._field(1, 10) + wire._field(2, "bioxedge-tests")
+    model = head + wire._field(7, graph) + wire._field(8, opset)
+    rows = golden_classic(plain.golden.raw, about.input, about.stream, about.window, features)
+    scale = Scale(rng.normal(size=count).astype(np.float32), np.full(count, 0.1, np.float32))
+    given = np.stack([beside(features, row, scale) for row in rows])
+    flat = plain.golden.windows.reshape(len(given), -1)
+    known = flat @ encode.astype(np.float32) + given @ classic_of.astype(np.float32)
+    off = np.clip((known - scale.mean) * scale.inverse, -4, 4) @ weights["head"]
+    odds = np.exp(off - off.max(axis=1, keepdims=True))
+    golden = GoldenData(
+        plain.golden.raw,
+        plain.golden.windows,
+        (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32),
+        given,
+    )
+    bridge = msgspec.structs.replace(about.made_by.bridge, in_features=count)
+    about = msgspec.structs.replace(
+        about,
+        features=features,
+        made_by=msgspec.structs.replace(about.made_by, bridge=bridge),
+    )
+    files = {"model.onnx": model, "golden.npz": goldenfile.pack(golden)}
+    return bundle.write(path, bundle.with_files(about, files), files)
+
+
 @functools.cache
 def bundles(folder: Path) -> dict[str, Bundle]:
     """Write one of each kind."""
@@ -106,8 +180,11 @@ def bundles(folder: Path) -> dict[str, Bundle]:
             hop=48, length=96, quality=quality, sensors=fine, decision=rules,
             expect=tuple(expected(name, 64.0, 128, 20) for name in "ab"),
         ),
+        "features": make_features_bundle(
+            folder / "features", quality=quality, decision=rules, then=(), hop=48, length=192
+        ),
         "value": make_value_bundle(folder / "value", smoothing=2.0, spread=60.0),
     }  # fmt: skip
 
 
-KINDS = ("plain", "filtered", "all", "value")
+KINDS = ("plain", "filtered", "all", "features", "value")

@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import bundle_classic
 import bundle_decisions
 import bundle_judging
 import bundle_reader
@@ -205,7 +206,9 @@ def test_golden(made: dict[str, Bundle], kind: str) -> None:
     engine = Stream(made[kind]).engine
     value = about["output"]["value"]
     scale = 1.0 if value is None else value["high"] - value["low"]
-    off = np.stack([engine.run(window) for window in golden["windows"]]) - golden["answers"]
+    beside = golden.get("beside", [None] * len(cut))
+    answers = [engine.run(*each) for each in zip(golden["windows"], beside, strict=True)]
+    off = np.stack(answers) - golden["answers"]
     assert np.abs(off).max() / scale <= bundle_reader.variant(about)["tolerance"]
     assert files["model.onnx"] == made[kind].model()
 
@@ -246,13 +249,20 @@ def said(bundle: Bundle, x: np.ndarray, seed: int) -> tuple[list[Any], list[Any]
             what = told.label if told.value is None else pytest.approx(told.value, rel=1e-5)
             ours.append((where, due.window.filled, faults, what))
     decider, run = bundle_decisions.Decider(about["output"]), 0
+    features, classic = about["features"], np.empty(0)
+    adapting = None if features is None else bundle_decisions.Baseline(features)
     for window, faults in bundle_judging.run(about, x):
         if window.run != run:
             run, decider = window.run, bundle_decisions.Decider(about["output"])
         if bundle_decisions.skipped(about, window, faults):
             answer = decider.skip()
-        else:
+        elif adapting is None:
             answer = decider.ask(stream.engine.run(window.samples))
+        else:
+            classic = bundle_classic.of_window(about, x, window)
+            told = stream.engine.run(window.samples, adapting.beside(classic))
+            answer = decider.ask(told) if adapting.settled else decider.skip()
+            adapting.learn(stream.engine.features, classic)
         theirs.append(((window.start, window.end), window.filled, faults, answer))
     return ours, theirs[: len(ours)] if refused else theirs
 
