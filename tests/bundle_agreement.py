@@ -15,10 +15,18 @@ Must = Callable[[bool, str], None]
 def hold(about: Manifest, must: Must) -> None:
     """Hold the parts against each other."""
     width = _streamed(about, must)
-    answers = _told(about, must)
+    others = about["others"] or []
+    names = [other["name"] for other in others]
+    must(len(set(names)) == len(names), "$.others")
+    answers = sum(_told(one, must) for one in tasks(about))
     _files(about, len(width), answers, must)
     _features(about, must)
     _origin(about, must)
+
+
+def tasks(about: Manifest) -> list[Manifest]:
+    """Give each task's output, in the order of the graph's answer."""
+    return [about["output"], *(other["output"] for other in about["others"] or [])]
 
 
 def _streamed(about: Manifest, must: Must) -> list[str]:
@@ -46,9 +54,8 @@ def _streamed(about: Manifest, must: Must) -> list[str]:
     return list(width)
 
 
-def _told(about: Manifest, must: Must) -> int:
+def _told(output: Manifest, must: Must) -> int:
     """Hold labels or a value; give how many numbers the model answers."""
-    output = about["output"]
     labels, value = output["labels"], output["value"]
     must(len(set(labels)) == len(labels), "$.output.labels")
     must(len(labels) >= 2 if value is None else not labels, "$.output.labels")

@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import bundle_agreement
 import bundle_schema
 import bundle_windows
 import numpy as np
@@ -76,16 +77,16 @@ def digest(document: Manifest) -> str:
 
 def golden(about: Manifest, content: bytes) -> dict[str, np.ndarray]:
     """Read raw, windows and answers."""
-    labels = len(about["output"]["labels"])
-    answers = "probabilities" if labels else "values"
+    numbers = sum(len(one["labels"]) or 1 for one in bundle_agreement.tasks(about))
+    answers = "probabilities" if numbers > 1 else "values"
     count, (_, *window) = about["golden"]["windows"], variant(about)["input"]["shape"]
     shapes = {
         "raw": ("<f8", (None, len(about["input"]["channels"]), None)),
         "windows": ("<f4", (count, *window)),
-        answers: ("<f4", (count, labels or 1)),
+        answers: ("<f4", (count, numbers)),
     }
-    if numbers := beside(about):
-        shapes["beside"] = ("<f4", (count, numbers))
+    if given := beside(about):
+        shapes["beside"] = ("<f4", (count, given))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         held = archive.infolist()
         if sorted(one.filename for one in held) != sorted(f"{name}.npy" for name in shapes):

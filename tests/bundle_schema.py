@@ -178,6 +178,7 @@ OUTPUT = _object(
     decision=(DECISION, DECISION({}, "")),
     value=(_or_null(VALUE), None),
 )
+OTHER = _object(name=(_like(r"[A-Za-z][A-Za-z0-9_-]{0,40}"), MUST), output=(OUTPUT, MUST))
 QUALITY = _object(
     min_real=(SHARE, 0.5),
     amplitude=(_is(bool), True),
@@ -251,6 +252,7 @@ DOCUMENT = _object(
     quality=(_or_null(QUALITY), MUST),
     made_by=(MADE_BY, MUST),
     features=(_or_null(FEATURES), None),
+    others=(_or_null(_array(OTHER, 1)), None),
     digest=(HASH, MUST),
 )
 
