@@ -20,7 +20,7 @@ from bioxedge.atomic import aside, write_directory
 from bioxedge.decide import Decider, ValueDecider
 from bioxedge.errors import BundleError
 from bioxedge.goldenfile import GoldenData, unpack
-from bioxedge.manifest import Golden, Manifest, Variant
+from bioxedge.manifest import Golden, Manifest, Output, Variant
 from bioxedge.quality import Judge, memory_for
 from bioxedge.regular import read_file, replaceable
 from bioxedge.windows import WindowStream
@@ -117,9 +117,12 @@ class Bundle:
         memory = memory_for(about.input, about.stream, about.window)
         return Judge(about.input, about.input.expect, about.quality, memory=memory)
 
-    def decider(self) -> Decider | ValueDecider:
-        """Make what says a label or a value of each window as this bundle says, fresh."""
-        output = self.manifest.output
+    def decider(self, output: Output | None = None) -> Decider | ValueDecider:
+        """Make what says a label or a value of each window as this bundle says, fresh.
+
+        ``output`` is that of a further task, in place of the first one's.
+        """
+        output = self.manifest.output if output is None else output
         if output.value is not None:
             return ValueDecider(output.value, output.decision)
         return Decider(output.labels, output.decision)

@@ -30,7 +30,7 @@ class GoldenData:
         What the pieces are cut into, in order.
     probabilities : ndarray of float32, shape [windows, labels]
         What the model answered where it was exported; of a value, [windows, 1] in its unit, and
-        the file calls it ``values``.
+        the file calls it ``values``; of several tasks, all their columns in the manifest's order.
     beside : ndarray of float32, shape [windows, numbers], or None
         What the graph was given beside each; None where it takes nothing.
     """
@@ -86,7 +86,7 @@ def pack(golden: GoldenData) -> bytes:
 
 
 def _answers(numbers: int) -> str:
-    """Name the answers by how many numbers each is: two labels or more, or one value."""
+    """Name the answers by how many numbers each is: two or more, or one value."""
     return "probabilities" if numbers > 1 else "values"
 
 
@@ -99,7 +99,7 @@ def unpack(raw: bytes, manifest: Manifest) -> GoldenData:
         Anything that :func:`pack` would not have written.
     """
     name = manifest.golden.file
-    count, numbers = manifest.golden.windows, manifest.output.answers
+    count, numbers = manifest.golden.windows, manifest.answers
     named = _answers(numbers)
     shapes: dict[str, tuple[tuple[int | None, ...], type]] = {
         "raw": ((None, len(manifest.input.channels), None), np.float64),

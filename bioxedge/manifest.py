@@ -31,13 +31,15 @@ from bioxedge.spec import (
 
 FORMAT = 2
 """What is written; format 1 is read, too."""
-LATER = (("output", "value"), ("", "features"))
+LATER = (("output", "value"), ("", "features"), ("", "others"))
 """What format 2 got after bundles of it were written: part and key, None where it is absent."""
 
 BESIDE, FEATURES = "beside", "features"
 """The graph's second input and output, where a bundle says what its features are."""
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+TaskName = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,40}\Z")]
+"""What a further task is called: it is part of file names, topics and streams."""
 # One plain name: no separator, no leading dot, so no path can leave the directory.
 FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}\Z")]
 
@@ -169,6 +171,13 @@ class Output(Struct, frozen=True):
         return 1.0 if self.value is None else self.value.range
 
 
+class Other(Struct, frozen=True):
+    """A further task that the same pass answers: its name, and what is told of it."""
+
+    name: TaskName
+    output: Output
+
+
 # -- clause 8: where it comes from ------------------------------------------------------
 
 
@@ -238,7 +247,30 @@ class Manifest(Struct, frozen=True):
     quality: QualitySpec | None
     made_by: MadeBy
     features: FeaturesSpec | None = None
+    others: Annotated[tuple[Other, ...], Meta(min_length=1)] | None = None
     digest: str = ""
+
+    @property
+    def tasks(self) -> list[tuple[str, Output, slice]]:
+        """Part the graph's answers: each task's name, what is told of it, and its columns.
+
+        The first one is ``output``, and has no name.
+        """
+        found, first = [], 0
+        for name, output in (("", self.output), *((o.name, o.output) for o in self.others or ())):
+            found.append((name, output, slice(first, first + output.answers)))
+            first += output.answers
+        return found
+
+    @property
+    def answers(self) -> int:
+        """How many numbers the graph gives for a window, for all tasks."""
+        return sum(output.answers for _, output, _ in self.tasks)
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """What the difference of each of those numbers is a share of."""
+        return tuple(o.scale for _, o, _ in self.tasks for _ in range(o.answers))
 
     @property
     def absent(self) -> dict[str, str]:
@@ -297,6 +329,9 @@ def document(manifest: Struct) -> dict[str, Any]:
         place = tree.get(part, {}) if part else tree
         if key in place and place[key] is None:
             del place[key]
+    for other in tree.get("others", ()):
+        if other["output"]["value"] is None:
+            del other["output"]["value"]
     return tree
 
 

@@ -108,6 +108,7 @@ def check(manifest: Manifest) -> None:
             _require(stage.warmup is not None, path, "a stage declares its warm-up in samples")
     chain = dsp.Stages(manifest.stream.stages, manifest.input)
     _check_output(manifest.output)
+    _check_others(manifest)
     _check_features(manifest)
     _check_model(manifest, len(chain.channels))
     _check_origin(manifest.made_by)
@@ -126,28 +127,36 @@ def _check_sensor(manifest: Manifest) -> None:
     )
 
 
-def _check_output(output: Output) -> None:
+def _check_others(manifest: Manifest) -> None:
+    """Hold each further task to what holds for the first one."""
+    names = [other.name for other in manifest.others or ()]
+    _require(len(set(names)) == len(names), "$.others", f"names repeat: {', '.join(names)}")
+    for place, other in enumerate(manifest.others or ()):
+        _check_output(other.output, f"$.others[{place}].output")
+
+
+def _check_output(output: Output, at: str = "$.output") -> None:
     """Hold labels, or the value that is told in their place, against the calibration."""
     labels, value, bias = output.labels, output.value, output.calibration.bias
-    _require(len(set(labels)) == len(labels), "$.output.labels", f"labels repeat: {labels}")
+    _require(len(set(labels)) == len(labels), f"{at}.labels", f"labels repeat: {labels}")
     if value is None:
-        _require(len(labels) > 1, "$.output.labels", f"{len(labels)} of 2 labels or more")
+        _require(len(labels) > 1, f"{at}.labels", f"{len(labels)} of 2 labels or more")
     else:
-        _require(not labels, "$.output.labels", f"a value is told, and labels are: {labels}")
+        _require(not labels, f"{at}.labels", f"a value is told, and labels are: {labels}")
         # Of what float32 cannot tell apart, no share can be taken.
         least = FINEST * max(abs(value.low), abs(value.high))
         _require(
             least < value.range < math.inf,
-            "$.output.value.high",
+            f"{at}.value.high",
             f"from {value.low} to {value.high} is no range of values",
         )
         for field, none in (("threshold", 0.0), ("patience", 1), ("refractory", 0)):
             found = getattr(output.decision, field)
-            path, why = f"$.output.decision.{field}", f"{found} chooses labels: a value has none"
+            path, why = f"{at}.decision.{field}", f"{found} chooses labels: a value has none"
             _require(found == none, path, why)
     _require(
         len(bias) == output.answers,
-        "$.output.calibration.bias",
+        f"{at}.calibration.bias",
         f"{len(bias)} values do not fit {_answers(output)}",
     )
 
@@ -195,7 +204,8 @@ def _answers(output: Output) -> str:
 
 def _check_model(manifest: Manifest, channels: int) -> None:
     """Hold files and shapes against the rest."""
-    length, output = manifest.window.length, manifest.output
+    length = manifest.window.length
+    told = " and ".join(_answers(output) for _, output, _ in manifest.tasks)
     _check_shared(manifest)
     own = {variant.file: None for variant in manifest.model.values()}
     files = [*own, manifest.golden.file]
@@ -208,9 +218,9 @@ def _check_model(manifest: Manifest, channels: int) -> None:
             f"{list(variant.input.shape)} does not fit a window of [1, {channels}, {length}]",
         )
         _require(
-            variant.output.shape == (1, output.answers),
+            variant.output.shape == (1, manifest.answers),
             f"$.model.{name}.output.shape",
-            f"{list(variant.output.shape)} does not fit {_answers(output)}",
+            f"{list(variant.output.shape)} does not fit {told}",
         )
 
 

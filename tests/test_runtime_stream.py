@@ -62,9 +62,9 @@ class Spy(Engine):
         super().__init__(tested)
         self.windows = []
 
-    def run(self, window):
+    def run(self, window, beside=None):
         self.windows.append(window.copy())
-        return super().run(window)
+        return super().run(window, beside)
 
 
 def play(tested, recording, **options):

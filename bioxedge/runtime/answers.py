@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,11 @@ LEAST_SPREAD = 1e-3
 """Golden answers that differ by less between windows do not tell a model from a constant."""
 ALIVE = 0.1
 """A model whose answers differ by less than this share of the golden ones' is as good as one."""
+
+
+def parted(answers: Any, sizes: Sequence[int]) -> list[Any]:
+    """Part answers [windows, numbers] into those of each task."""
+    return np.split(answers, np.cumsum(sizes)[:-1], axis=1)
 
 
 def agreement_of(found: Any, golden: Any) -> float:

@@ -112,7 +112,7 @@ class Engine:
         self.provider, self.threads = self._session.provider, self._session.threads
         self.runtime = self._session.runtime
         self._shape, self._tolerance = part.input.shape[1:], part.tolerance
-        self._scale = bundle.manifest.output.scale
+        self._scales = np.array(bundle.manifest.scales)
 
     def run(self, window: Floats, beside: Floats | None = None) -> Floats:
         """Answer one window.
@@ -127,7 +127,8 @@ class Engine:
         Returns
         -------
         ndarray of float32, shape [labels]
-            Probabilities, in the order of the manifest's labels; or the one value, in its unit.
+            Probabilities, in the order of the manifest's labels; or the one value, in its unit; of
+            several tasks, all their columns (:attr:`bioxedge.manifest.Manifest.tasks`).
 
         Raises
         ------
@@ -173,7 +174,7 @@ class Engine:
         BundleError
             An answer that is further off than the variant's tolerance.
         """
-        off = float(np.abs(self.run(window, beside) - golden).max()) / self._scale
+        off = float((np.abs(self.run(window, beside) - golden) / self._scales).max())
         if not off <= self._tolerance:  # NaN is over every bound
             raise BundleError(
                 f"it answers a golden window {off:.2e} off, allowed is {self._tolerance:.0e}"

@@ -70,6 +70,7 @@ def about(source: Source, stream: Stream, clock: HostClock = SYSTEM) -> RunInfo:
         window=manifest.window.length * stream.hop / manifest.window.hop,
         hop=stream.hop,
         value=manifest.output.value,
+        others={other.name: other.output for other in manifest.others or ()},
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bioxedge.manifest import Value
 from bioxedge.quality import Verdict
+from bioxedge.runtime.telling import Told
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Prediction:
         asked.
     quantity : Value or None
         What ``value`` is: its name, unit and range. None where the bundle tells labels.
+    others : dict of str to Told
+        What further tasks of the bundle say of the same window, by name; empty where it has one.
     """
 
     label: str | None
@@ -87,6 +90,7 @@ class Prediction:
     value: float | None = None
     answer: float | None = None
     quantity: Value | None = None
+    others: dict[str, Told] = field(default_factory=dict)
 
     @property
     def asked(self) -> bool:
@@ -113,10 +117,13 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """Give plain values for strict JSON; an unknown ``t0`` is None.
 
-        Label and probabilities are there, or value, answer and unit.
+        Label and probabilities are there, or value, answer and unit; ``others`` where there are
+        any.
         """
         t0 = self.t0 if math.isfinite(self.t0) else None
         about = {**vars(self), "t0": t0, "quality": self.quality.to_dict()}
+        if others := about.pop("others"):
+            about["others"] = {name: told.to_dict() for name, told in others.items()}
         told = {"value": about.pop("value"), "answer": about.pop("answer")}
         if about.pop("quantity") is None or self.quantity is None:
             return about

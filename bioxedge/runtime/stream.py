@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bioxedge.bundle import Bundle
-from bioxedge.decide import Decided
 from bioxedge.errors import BundleError, SignalError
 from bioxedge.quality import Judge, Verdict
 from bioxedge.runtime.adapting import Adapting, Keeper
@@ -21,6 +20,7 @@ from bioxedge.runtime.hostclock import SYSTEM, HostClock
 from bioxedge.runtime.notes import said
 from bioxedge.runtime.prediction import Prediction, Quality
 from bioxedge.runtime.sources.feed import Feed
+from bioxedge.runtime.telling import Teller
 from bioxedge.signals import Chunk
 from bioxedge.windows import Window
 
@@ -69,10 +69,10 @@ class Stream:
         self._clock = clock
         self._windows = bundle.windows()
         self._judge = bundle.judge()
-        self._decider = bundle.decider()
+        self._teller = Teller(bundle)
         about = bundle.manifest
         self._adapting = None if about.features is None else Adapting(about, wearer)
-        self._labels, self._value = about.output.labels, about.output.value
+        self._value = about.output.value
         self._word = "label" if self._value is None else "value"
         self._rate = about.input.rate
         self._hop = about.window.hop / self._windows.rate
@@ -105,7 +105,7 @@ class Stream:
         self._windows.reset()
         if self._judge is not None:
             self._judge.reset()
-        self._decider.reset()
+        self._teller.reset()
         if self._adapting is not None:
             self._adapting.reset()
         self._clear()
@@ -247,25 +247,21 @@ class Stream:
         window = due.window
         if window.run != self._run:
             self._run = window.run
-            self._decider.reset()
+            self._teller.reset()
         t_start, t_end = float(window.start) / self._rate, float(window.end) / self._rate
         real = 1.0 - window.filled / (math.ceil(window.end) - math.ceil(window.start))
         reason = self._unworthy(due, real)
-        decided, found = Decided(None, reason), ()
         answer = None
         if reason is None:
             answer, reason = self._ask(due, t_start)
-        if answer is None or reason is not None:
-            self._decider.skip()
-            decided = Decided(None, reason)
-        else:
-            decided, found = self._decider.push(answer), tuple(answer.tolist())
-        self._spoken |= decided.reason is None
-        self._note_abstention(decided.reason, t_end)
+        others = self._teller.tell(answer, reason)
+        main = others.pop("")
+        self._spoken |= any(one.reason is None for one in (main, *others.values()))
+        self._note_abstention(main.reason, t_end)
         now = self._clock.monotonic_ns()
         return Prediction(
-            label=decided.label,
-            probabilities=dict(zip(self._labels, found, strict=False)),  # no labels of a value
+            label=main.label,
+            probabilities=main.probabilities,
             t_start=t_start,
             t_end=t_end,
             t0=due.t0,
@@ -276,10 +272,11 @@ class Stream:
             quality=Quality(real, due.verdict),
             gap=window.filled,
             loss=window.filled if due.loss_known else None,
-            reason=decided.reason,
-            value=decided.value,
-            answer=None if self._labels or not found else found[0],
-            quantity=self._value,
+            reason=main.reason,
+            value=main.value,
+            answer=main.answer,
+            quantity=main.quantity,
+            others=others,
         )
 
     def _unworthy(self, due: Due, real: float) -> str | None:
@@ -295,7 +292,7 @@ class Stream:
         return due.verdict.reason
 
     def _ask(self, due: Due, t_start: float) -> tuple[Floats, str | None]:
-        """Run the model on one window; give probabilities [labels], or one value.
+        """Run the model on one window; give its numbers, those of all tasks.
 
         With it comes why it is not to be told: what is learnt of a wearer is learnt all the same.
         """
@@ -320,7 +317,7 @@ class Stream:
         return answer, waiting
 
     def _note_abstention(self, reason: str | None, t: float) -> None:
-        """Say when labels, or values, cease and when they come again."""
+        """Say when labels, or values, cease and when they come again: those of the first task."""
         if reason is not None and not self._abstaining:
             said = f"no {self._word}: {reason}"
             self._events.append(Event("abstention_begins", said, t, {"reason": reason}))

@@ -114,6 +114,8 @@ class Tally:
         Windows for each label.
     values : Values or None
         Of a bundle that tells a value, once there was a window.
+    others : dict of str to Counter or Values
+        What further tasks said, by name.
     reasons : Counter
         Windows without a label, or a value, for each reason.
     left_out : int
@@ -144,6 +146,7 @@ class Tally:
     rate: float | None = None
     failures: list[str] = field(default_factory=list)
     values: Values | None = None
+    others: dict[str, Counter[str] | Values] = field(default_factory=dict)
 
     @property
     def windows(self) -> int:
@@ -170,6 +173,14 @@ class Tally:
             reason = (record.reason or "unknown").partition(":")[0]  # figures come after it
             known = reason in self.reasons or len(self.reasons) < _REASONS
             self.reasons[reason if known else "other"] += 1
+        for name, told in record.others.items():
+            if name not in self.others:
+                self.others[name] = Counter() if told.quantity is None else Values(told.quantity)
+            kept = self.others[name]
+            if isinstance(kept, Values) and told.value is not None:
+                kept.add(told.value)
+            elif isinstance(kept, Counter) and told.label is not None:
+                kept[told.label] += 1
         self.latency.add(record.latency)
         self.age.add(record.age)
         self.rate = record.rate
@@ -181,6 +192,7 @@ class Tally:
             "samples": self.samples,
             "labels": {label: n / self.windows for label, n in self.labels.most_common()},
             **({} if self.values is None else {"value": self.values.to_dict()}),
+            **({"others": self._others()} if self.others else {}),
             "abstained": dict(self.reasons.most_common()),
             "left_out": self.left_out,
             "latency_ms": self.latency.to_ms(),
@@ -189,6 +201,15 @@ class Tally:
             "gaps": {**self.gaps, "loss_known": self.loss is not None},
             "loss": self.loss,
             "rate": self.rate,
+        }
+
+    def _others(self) -> dict[str, Any]:
+        """Give plain values of what further tasks said: shares by label, or figures of values."""
+        return {
+            name: kept.to_dict()
+            if isinstance(kept, Values)
+            else {"labels": {label: n / self.windows for label, n in kept.most_common()}}
+            for name, kept in self.others.items()
         }
 
     def line(self) -> str:
@@ -200,6 +221,13 @@ class Tally:
             word = "label" if self.values is None else "value"
             why = ", ".join(reason for reason, _ in self.reasons.most_common(3))
             shares.append(f"no {word} {self.abstained / self.windows:.0%} ({why})")
+        others = ""
+        for name, kept in self.others.items():
+            if isinstance(kept, Values):
+                found = kept.line() if kept.count else "—"
+            else:
+                found = ", ".join(f"{one} {n / self.windows:.0%}" for one, n in kept.most_common())
+            others += f"; {name}: {found or '—'}"
         ms = self.latency.to_ms() or {"median": 0.0, "p95": 0.0, "max": 0.0}
         held, lost = self.gaps["filled"], self.gaps["lost"]
         if self.loss is not None:  # a board that is still away has lost what nobody saw yet
@@ -209,6 +237,6 @@ class Tally:
             gaps = f"loss unknown (nothing here can show it), {gaps} seen"
         late = f"; {self.left_out} windows left out: cannot keep up" if self.left_out else ""
         return (
-            f"{self.windows} windows: {', '.join(shares)}; latency {ms['median']:.2f} ms median, "
-            f"{ms['p95']:.2f} ms 95 %, {ms['max']:.2f} ms max; {gaps}{late}"
+            f"{self.windows} windows: {', '.join(shares)}{others}; "
+            f"latency {ms['median']:.2f} ms median, {ms['p95']:.2f} ms 95 %, {ms['max']:.2f} ms max; {gaps}{late}"
         )

@@ -52,6 +52,7 @@ export function label(run, stale, link) {
     place.className = "none";
     put(place, link === "live" ? "waiting" : nothing);
     put(by("why"), link === "live" ? `for the first window: ${span(run.info.window)} of signal, and what the filters need to settle` : "");
+    put(by("others"), "");
     put(by("age"), "");
   } else {
     const text = said(run.info, last);
@@ -59,8 +60,16 @@ export function label(run, stale, link) {
     place.style.setProperty("--letters", String((text || nothing).length));
     put(place, text === null ? nothing : text);
     put(by("why"), text === null ? last.reason || "no reason was given" : "");
+    put(by("others"), others(last));
   }
   shares(run);
+}
+
+function others(last) {  // what further tasks say of the same window
+  return Object.entries(last.others || {}).map(([name, told]) => {
+    const value = typeof told.value === "number" ? `${Number(told.value.toPrecision(3))}\u00a0${told.unit}` : null;
+    return `${name}\u00a0${told.label || value || "—"}`;
+  }).join(" · ");
 }
 
 export function age(run, stale, seconds, words) {

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from bioxedge.manifest import Value
+from bioxedge.manifest import Output, Value
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.prediction import Prediction
 from bioxedge.signals import Chunk
@@ -47,6 +47,8 @@ class RunInfo:
         Seconds of signal in a window, and from one to the next.
     value : Value or None
         What the bundle tells in place of labels.
+    others : mapping of str to Output
+        What is told of further tasks, by name.
     """
 
     labels: tuple[str, ...]
@@ -67,10 +69,13 @@ class RunInfo:
     window: float = 0.0
     hop: float = 0.0
     value: Value | None = None
+    others: Mapping[str, Output] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON; ``value`` is there only where one is told."""
+        """Give plain values for JSON; ``value`` and ``others`` are there only where told."""
         about = dict(vars(self))
+        if others := about.pop("others"):
+            about["others"] = {name: _told(output) for name, output in others.items()}
         if about.pop("value") is not None:
             about["value"] = msgspec.to_builtins(self.value)
         return {
@@ -82,6 +87,13 @@ class RunInfo:
             "checks": dict(self.checks),
             "engine": dict(self.engine),
         }
+
+
+def _told(output: Output) -> dict[str, Any]:
+    """Say what a further task tells: its labels, or its value."""
+    if output.value is None:
+        return {"labels": list(output.labels)}
+    return {"value": msgspec.to_builtins(output.value)}
 
 
 class Sink(Protocol):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import platform
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from bioxedge.errors import SinkError, SourceError
+from bioxedge.manifest import Value
 from bioxedge.runtime import lsl
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.prediction import Prediction
@@ -25,11 +27,21 @@ _BUFFER = 30
 _LAST = 0.2
 
 
+@dataclass(frozen=True)
+class _Task:
+    """The streams of one task; ``said`` is None where it tells a value."""
+
+    name: str
+    labels: tuple[str, ...]
+    said: Any
+    numbers: Any
+
+
 class LslSink(BaseSink):
     """Labels, probabilities and events, each a stream; stamps are those of the data.
 
     Where a bundle tells a value, that is one stream of numbers in place of the first two: NaN is
-    no value.
+    no value. Further tasks have streams of their own in the same way.
 
     Parameters
     ----------
@@ -50,8 +62,7 @@ class LslSink(BaseSink):
         self._given = name
         self.name = f"LSL {name}" if name else "LSL"
         self._outlets: list[Any] = []
-        self._said: Any = None
-        self._numbers: Any = None
+        self._tasks: list[_Task] = []
         self._events: Any = None
         self._run = RunInfo(())
         self._seen = math.nan, 0.0  # when a sample was taken, and which
@@ -61,27 +72,47 @@ class LslSink(BaseSink):
         self._run = run
         base = self._given or f"bioxedge-{run.name or run.bundle}"
         self.name = f"LSL {base}"
-        text, numbers = self._lsl.cf_string, self._lsl.cf_double64
-        beside = [_UNITS[name] for name in BESIDE]
-        if run.value is None:
-            ones, kind = ["1"] * len(run.labels), "Probability"
-            self._said = self._outlet(base, "Markers", text, ["label"], [""], "Markers")
-            self._numbers = self._outlet(
-                f"{base}-probabilities", "Prediction", numbers, [*run.labels, *BESIDE],
-                [*ones, *beside], kind,
-            )  # fmt: skip
-        else:
-            unit = run.value.unit
-            self._numbers = self._outlet(
-                base, "Prediction", numbers, [run.value.name, "answer", *BESIDE],
-                [unit, unit, *beside], "Value",
-            )  # fmt: skip
+        self._tasks = [self._task(base, "", run.labels, run.value)]
+        self._tasks += [
+            self._task(f"{base}.{name}", name, output.labels, output.value)
+            for name, output in run.others.items()
+        ]
+        text = self._lsl.cf_string
         self._events = self._outlet(f"{base}-events", "Markers", text, ["event"], [""], "Markers")
 
+    def _task(self, base: str, name: str, labels: tuple[str, ...], value: Value | None) -> _Task:
+        """Make the streams of one task."""
+        text, numbers = self._lsl.cf_string, self._lsl.cf_double64
+        beside = [_UNITS[name] for name in BESIDE]
+        if value is None:
+            ones, kind = ["1"] * len(labels), "Probability"
+            said = self._outlet(base, "Markers", text, ["label"], [""], "Markers", labels)
+            given = self._outlet(
+                f"{base}-probabilities", "Prediction", numbers, [*labels, *BESIDE],
+                [*ones, *beside], kind, labels,
+            )  # fmt: skip
+            return _Task(name, labels, said, given)
+        unit = value.unit
+        given = self._outlet(
+            base, "Prediction", numbers, [value.name, "answer", *BESIDE],
+            [unit, unit, *beside], "Value", labels,
+        )  # fmt: skip
+        return _Task(name, labels, None, given)
+
     def _outlet(
-        self, name: str, kind: str, form: int, labels: list[str], units: list[str], told: str
+        self,
+        name: str,
+        kind: str,
+        form: int,
+        labels: list[str],
+        units: list[str],
+        told: str,
+        known: tuple[str, ...] | None = None,
     ) -> Any:
-        """Make one stream, with a header that says what it is; ``told`` is what is in front."""
+        """Make one stream, with a header that says what it is; ``told`` is what is in front.
+
+        ``known`` are the task's labels, those of the first one where they are left out.
+        """
         run = self._run
         # The same source comes back under the same id, so that clients find it again; another
         # device with the same bundle has another one, or they would go over to it unasked.
@@ -91,7 +122,8 @@ class LslSink(BaseSink):
         facts = {
             "manufacturer": "bioxedge", "version": run.versions.get("bioxedge", ""),
             "bundle": run.bundle, "digest": run.digest, "source": run.source,
-            "sensor": run.sensor or "", "modality": run.modality, "labels": " ".join(run.labels),
+            "sensor": run.sensor or "", "modality": run.modality,
+            "labels": " ".join(run.labels if known is None else known),
             "window": f"{run.window:g}", "hop": f"{run.hop:g}", "run": run.name,
         }  # fmt: skip
         for key, value in facts.items():
@@ -119,12 +151,6 @@ class LslSink(BaseSink):
             self._events.push_sample([f"{record.kind}: {record.message}"], self._when(record))
             return
         when = record.acquired / 1e9  # LSL's clock is the monotonic one here
-        if self._run.value is None:
-            said = record.label if record.label is not None else f"no label: {record.reason}"
-            self._said.push_sample([said], when)
-            told = [record.probabilities.get(label, math.nan) for label in self._run.labels]
-        else:
-            told = [_number(record.value), _number(record.answer)]
         beside = [
             record.quality.real,
             float(record.gap),
@@ -132,7 +158,15 @@ class LslSink(BaseSink):
             record.latency,
             record.age,
         ]
-        self._numbers.push_sample([*told, *beside], when)
+        for task in self._tasks:
+            one = record.others[task.name] if task.name else record
+            if task.said is None:
+                told = [_number(one.value), _number(one.answer)]
+            else:
+                said = one.label if one.label is not None else f"no label: {one.reason}"
+                task.said.push_sample([said], when)
+                told = [one.probabilities.get(label, math.nan) for label in task.labels]
+            task.numbers.push_sample([*told, *beside], when)
 
     def _when(self, event: Event) -> float:
         """When the sample at which something happened was taken."""
@@ -144,7 +178,7 @@ class LslSink(BaseSink):
     def close(self) -> None:
         """End the streams, once clients had a moment to fetch what was sent last."""
         outlets, self._outlets = self._outlets, []
-        self._said = self._numbers = self._events = None
+        self._tasks, self._events = [], None
         if any(one.have_consumers() for one in outlets):
             time.sleep(_LAST)
 

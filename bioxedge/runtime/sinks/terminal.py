@@ -81,9 +81,9 @@ class TerminalSink(BaseSink):
             ends = self._value.low - self._value.range, self._value.high + self._value.range
             width = max(len(self._value.text(end)) for end in ends)
         when = f"{record.t_start:9.2f}–{record.t_end:9.2f} s  "
-        said = record.said
+        said, others = record.said, self._others(record)
         if said is None:
-            return f"{when}{'—':<{width}}  {record.reason or 'no reason was given'}"
+            return f"{when}{'—':<{width}}  {record.reason or 'no reason was given'}{others}"
         if record.label is None:
             word = f"{said:>{width}}  {self._place(record)}"
         else:
@@ -92,7 +92,17 @@ class TerminalSink(BaseSink):
             word = f"{said:<{width}}  {share:6.1%} {bar}"
         old = f"  {record.age:.1f} s old" if record.age > record.latency + _OLD else ""
         gap = f"  {record.gap} samples held over" if record.gap else ""
-        return f"{when}{word}  {record.latency * 1e3:7.2f} ms{old}{gap}"
+        return f"{when}{word}  {record.latency * 1e3:7.2f} ms{others}{old}{gap}"
+
+    @staticmethod
+    def _others(record: Prediction) -> str:
+        """Give what further tasks say; a dash where it is nothing of their own."""
+        found = []
+        for name, told in record.others.items():
+            share = "" if told.label is None else f" {told.probabilities[told.label]:.0%}"
+            if told.said is not None or told.reason != record.reason:
+                found.append(f"  · {name} {told.said or '—'}{share}")
+        return "".join(found)
 
     @staticmethod
     def _place(record: Prediction) -> str:

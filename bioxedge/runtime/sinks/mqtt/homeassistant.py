@@ -38,7 +38,7 @@ def config(info: RunInfo, topics: Topics) -> bytes:
     told = {"label": _label(info), **_probabilities(info)}
     if info.value is not None:
         told = {"value": _value(info.value)}
-    entities = {**told, **_diagnostics(topics)}
+    entities = {**told, **_others(info), **_diagnostics(topics)}
     components = {
         name: {**shared, "unique_id": f"{device}_{name}", **entity}
         for name, entity in entities.items()
@@ -72,6 +72,18 @@ def _label(info: RunInfo) -> dict[str, Any]:
         "options": list(info.labels),
         "value_template": "{{ value_json.label }}",  # null is None, which is taken as unknown
     }
+
+
+def _others(info: RunInfo) -> dict[str, dict[str, Any]]:
+    """Give one entity a further task: its label or its value, by its name."""
+    made = {}
+    for name, output in info.others.items():
+        label, value = {"options": list(output.labels), "name": name}, output.value
+        about = {**_label(info), **label} if value is None else _value(value)
+        what = "label" if value is None else "value"
+        about["value_template"] = f"{{{{ value_json.others['{name}'].{what} }}}}"
+        made[f"task_{name}"] = about
+    return made
 
 
 def _value(value: Value) -> dict[str, Any]:

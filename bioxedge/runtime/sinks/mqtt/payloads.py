@@ -62,6 +62,8 @@ def state(record: Prediction, written: float) -> bytes:
             "answer": record.answer,
             "unit": record.quantity.unit,
         }
+    if record.others:
+        told["others"] = {name: one.to_dict() for name, one in record.others.items()}
     return _json(
         {
             **told,
