@@ -11,7 +11,9 @@ import shlex
 import shutil
 from functools import cache
 from pathlib import Path
+from typing import Any, get_args
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -99,6 +101,27 @@ def test_every_row_says_what_to_do() -> None:
     rows = re.findall(r"^\| `.+\|$", (DOCS / "troubleshooting.md").read_text(), flags=re.M)
     assert len(rows) == len(quoted())
     assert all(row.strip("| ").rsplit("|", 1)[1].strip() for row in rows)
+
+
+# -- recipes ------------------------------------------------------------------------------
+
+
+def test_every_key_of_a_recipe_stands_on_a_page() -> None:
+    recipes = pytest.importorskip("bioxedge.recipes")
+    text = (DOCS / "recipes.md").read_text() + (DOCS / "format.md").read_text()
+    found = set(re.findall(r"[a-z][a-z0-9_]*", text))
+    assert {
+        f"{kind.__name__}.{key}" for kind, key in keys(recipes.Recipe) if key not in found
+    } == set()
+
+
+def keys(kind: Any) -> set[tuple[Any, str]]:
+    """Give every key of a struct and of those in it."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        own = msgspec.structs.fields(kind)
+        below = [keys(field.type) for field in own]
+        return {(kind, field.encode_name) for field in own}.union(*below)
+    return set().union(*map(keys, get_args(kind)))
 
 
 # -- the formats' commands ----------------------------------------------------------------
