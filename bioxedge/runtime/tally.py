@@ -238,5 +238,6 @@ class Tally:
         late = f"; {self.left_out} windows left out: cannot keep up" if self.left_out else ""
         return (
             f"{self.windows} windows: {', '.join(shares)}{others}; "
-            f"latency {ms['median']:.2f} ms median, {ms['p95']:.2f} ms 95 %, {ms['max']:.2f} ms max; {gaps}{late}"
+            f"latency {ms['median']:.2f} ms median, {ms['p95']:.2f} ms 95 %, "
+            f"{ms['max']:.2f} ms max; {gaps}{late}"
         )
