@@ -15,7 +15,7 @@ version = release = re.findall(
     r'^__version__ = "(.+)"', (ROOT / "bioxedge/__init__.py").read_text(), re.MULTILINE
 )[0]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["pictures", "import"]
 
 # A page's headings are what other pages link to, as on a forge.
@@ -29,7 +29,7 @@ napoleon_use_param = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 # What the docs' environment does without: the docstrings are there all the same.
 autodoc_mock_imports = [
     "torch", "transformers", "onnx", "onnxscript", "sklearn", "safetensors", "matplotlib",
@@ -56,6 +56,7 @@ def setup(app: Any) -> None:
     app.connect("source-read", _files_of_the_house)
     app.connect("autodoc-process-docstring", _plain, priority=400)
     app.connect("missing-reference", _of_the_house)
+    app.connect("autodoc-skip-member", _alias)
 
 
 def _files_of_the_house(app: Any, docname: str, source: list[str]) -> None:
@@ -74,6 +75,11 @@ def _plain(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[s
     """Keep a property's first line from being taken for a type, up to its colon."""
     if what in ("property", "attribute", "data"):
         lines.insert(0, "")
+
+
+def _alias(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out names for types with bounds: their patterns are no prose."""
+    return True if hasattr(obj, "__metadata__") else None
 
 
 def _of_the_house(app: Any, env: Any, node: Any, text: Any) -> Any:
