@@ -170,8 +170,9 @@ def score(
     if people is not None and count >= FEWEST:
         interval = within(middle(bootstrap(truth, [answers], people)[:, 0], count))
         if probabilities is not None:
-            _, draws = calibration_errors(probabilities, truth, people)
-            about = within(middle(draws, count))
+            error, draws = calibration_errors(probabilities, truth, people)
+            # An error that is a sum of sizes grows with chance: draws lie above what they are of.
+            about = within(middle(draws - (draws.mean() - error), count))
     return Score(
         method,
         float(recall.mean()),
