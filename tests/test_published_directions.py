@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from fixtures_models import SMALL
 from fixtures_published import write_fog, write_isruc, write_wesad
 from rich.console import Console
 from test_checkpoints import stirred
+from test_published_pickles import Shell
 
 from bioxedge import models, recipes
 from bioxedge.building import started
@@ -191,6 +193,20 @@ def test_one_command_makes_the_table(call: Any, tmp_path: Path, name: str) -> No
     assert made_by["data"]["name"] == recipes.read(FOLDER / f"{name}.toml", changes).where
     shas = {made_by[side]["checkpoint_sha256"] for side in ("source", "target")}
     assert len(shas) == 2 and UNKNOWN not in shas
+
+
+def test_a_pickle_that_would_run_something_is_one_line_of_a_build(
+    call: Any, tmp_path: Path
+) -> None:
+    changes, mark = words_of("wesad_ecg_to_ppg", tmp_path), tmp_path / "mark"
+    torn = pickle.dumps({"signal": Shell(mark), "label": 1}, protocol=2)
+    (tmp_path / "data" / "S2" / "S2.pkl").write_bytes(torn)
+    words = [f"--set={change}" for change in changes]
+    arguments = ("--data", tmp_path / "data", "--out", tmp_path / "out", *words)
+    code, _, err = call("build", FOLDER / "wesad_ecg_to_ppg.toml", *arguments)
+    last = err.splitlines()[-1]
+    assert code == 2 and last.startswith("error: S2: ") and "posix.system" in last
+    assert "Traceback" not in err and not mark.exists()
 
 
 def prepared(tmp_path: Path, name: str, changes: tuple[str, ...]) -> tuple[Any, dict[str, Any]]:

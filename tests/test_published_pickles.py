@@ -156,10 +156,13 @@ def test_lists_of_the_same_lists_are_not_told_apart_one_by_one(tmp_path: Path) -
     assert isinstance(read(tmp_path / "x.pkl")["deep"], list)  # two to the sixty would never end
 
 
+WHOLE = [python2(HELD), *(pickle.dumps(HELD, protocol=protocol) for protocol in (0, 2, 4))]
+
+
 @given(data=st.data())
 @settings(max_examples=few(600, 150), deadline=None)
 def test_a_torn_file_is_one_line(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
-    raw = bytearray(python2(HELD))
+    raw = bytearray(data.draw(st.sampled_from(WHOLE)))
     for _ in range(data.draw(st.integers(1, 4))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.getbasetemp() / "torn.pkl"
@@ -168,6 +171,11 @@ def test_a_torn_file_is_one_line(tmp_path_factory: pytest.TempPathFactory, data:
         plain(read(path))
     except RecordingError as error:
         assert "\n" not in str(error)
+
+
+def test_an_escape_that_is_none_stands_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "x.pkl").write_bytes(b"S'a\\q\\x41'\n.")
+    assert read(tmp_path / "x.pkl") == "a\\qA"
 
 
 def test_a_file_that_is_not_there_and_one_that_is_too_large(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import codecs
 import pickletools
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -96,7 +97,9 @@ def _line_whole(raw: bytes) -> int | bool:
 def _quoted(raw: bytes) -> str:
     if len(raw) < 2 or raw[:1] not in (b"'", b'"') or raw[:1] != raw[-1:]:
         refuse("a text without its quotes")
-    return _text(codecs.escape_decode(raw[1:-1])[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an escape that is none: it stands for itself
+        return _text(codecs.escape_decode(raw[1:-1])[0])
 
 
 _CONSTANTS: dict[bytes, Any] = {b"N": None, b"\x88": True, b"\x89": False, b")": ()}
