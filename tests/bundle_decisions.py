@@ -6,6 +6,7 @@ from math import ceil, exp, isfinite
 from typing import Any
 
 import numpy as np
+from bundle_agreement import tasks
 from bundle_windows import Window
 
 Manifest = dict[str, Any]
@@ -16,6 +17,26 @@ def skipped(about: Manifest, window: Window, faults: list[str | None]) -> bool:
     least = 0.0 if about["quality"] is None else about["quality"]["min_real"]
     real = 1 - window.filled / (ceil(window.end) - ceil(window.start))
     return real < least or any(faults)
+
+
+class Teller:
+    """What every task says, each by its own rules."""
+
+    def __init__(self, about: Manifest) -> None:
+        self.deciders = [Decider(output) for output in tasks(about)]
+
+    def skip(self) -> list[None]:
+        """Take a window that nothing is said of."""
+        return [decider.skip() for decider in self.deciders]
+
+    def ask(self, answer: np.ndarray) -> list[str | float | None]:
+        """Take what the graph gave."""
+        said, first = [], 0
+        for decider in self.deciders:
+            size = len(decider.output["labels"]) or 1
+            said.append(decider.ask(answer[first : first + size]))
+            first += size
+        return said
 
 
 class Baseline:
@@ -35,7 +56,8 @@ class Baseline:
         """Lay out the graph's second input; ``classic`` is NaN where one is not allowed."""
         d, size = np.sqrt(self.v), np.sqrt(self.v + self.m**2)
         inverse = np.zeros(len(d), np.float32)
-        inverse[d > 1e-9 * size] = 1 / d[d > 1e-9 * size]
+        varies = (d > 1e-9 * size) & (d >= 2.0**-126)
+        inverse[varies] = 1 / d[varies]
         mean = self.m.astype(np.float32)
         own = slice(self.encoder, None)
         usual = np.where(inverse[own] > 0, mean[own], np.array(self.features["fill"]))

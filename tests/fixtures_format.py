@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from fixtures_all import few
 from fixtures_bundle import make_bundle
+from fixtures_tasks import make_tasks_bundle
 from fixtures_value import make_value_bundle
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -183,8 +184,12 @@ def bundles(folder: Path) -> dict[str, Bundle]:
         "features": make_features_bundle(
             folder / "features", quality=quality, decision=rules, then=(), hop=48, length=192
         ),
+        "tasks": make_tasks_bundle(
+            folder / "tasks", quality=quality, decisions=(rules, manifest.Decision(patience=3),
+            manifest.Decision(smoothing=4.0)),
+        ),
         "value": make_value_bundle(folder / "value", smoothing=2.0, spread=60.0),
     }  # fmt: skip
 
 
-KINDS = ("plain", "filtered", "all", "features", "value")
+KINDS = ("plain", "filtered", "all", "features", "tasks", "value")

@@ -75,7 +75,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(one for key, item in inner for one in paths(item, (*path, key)))]
 
 
-@pytest.mark.parametrize("kind", ["all", "features", "value"])
+@pytest.mark.parametrize("kind", ["all", "features", "tasks", "value"])
 @law(150)
 @given(data=st.data())
 def test_bounds(made: dict[str, Bundle], kind: str, data: st.DataObject) -> None:
