@@ -25,6 +25,9 @@ Singles = npt.NDArray[np.float32]
 _STILL = 1e-9
 """Share of a feature's size below which its deviation is rounding."""
 
+_LEAST, _MOST = (float(getattr(np.finfo(np.float32), name)) for name in ("tiny", "max"))
+"""What a deviation must reach, and nothing may pass: one over it must be a number in float32."""
+
 
 class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a baseline knows, as plain values.
@@ -95,7 +98,7 @@ class Baseline:
         """Give what the next window is scaled by."""
         size = np.sqrt(self._square + self._mean * self._mean)
         spread = np.sqrt(self._square)
-        varies = spread > _STILL * size
+        varies = (spread > _STILL * size) & (spread >= _LEAST)
         inverse = np.where(varies, 1.0 / np.where(varies, spread, 1.0), 0.0)
         return Scale(self._mean.astype(np.float32), inverse.astype(np.float32))
 
@@ -146,6 +149,8 @@ class Baseline:
             raise SignalError("what was kept holds a number that is not finite, or below 0")
         if (square < 0).any() or (count < 0).any() or (count > known.windows).any():
             raise SignalError("what was kept holds counts or squares that cannot be")
+        if (np.abs(mean) > _MOST).any() or (np.sqrt(square) > _MOST).any():
+            raise SignalError("what was kept holds features beyond float32")
         self.windows, self._count, self._mean, self._square = known.windows, count, mean, square
 
 

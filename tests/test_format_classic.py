@@ -62,7 +62,7 @@ def test_the_stretch_of_a_window() -> None:
     seed=SEED,
     memory=st.sampled_from([0, 1, 7]),
     settle=st.integers(1, 5),
-    scale=st.sampled_from([1e-6, 1.0, 1e4]),
+    scale=st.sampled_from([1e-39, 1e-6, 1.0, 1e4]),
     still=st.sampled_from([1e-12, 1e-6, 1e-4, 1.0]),
     own=st.booleans(),
 )

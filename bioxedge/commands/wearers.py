@@ -36,5 +36,8 @@ def wearers(forget: str | None, as_json: bool) -> None:
     if not found:
         say(f"nobody is known in {kept.folder()}: bioxedge run BUNDLE --wearer NAME learns")
     for one in found:
+        if one.damaged:
+            say(f"{one.wearer}: {one.damaged}")
+            continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.changed))
         say(f"{one.wearer}: {one.windows} windows of {one.bundle}, last {when}")

@@ -49,7 +49,7 @@ class Adapting:
         self.reset()
 
     def reset(self) -> None:
-        """Know of the wearer what was known at first."""
+        """Know of the wearer what the keeper knows; nothing without one."""
         self._row: Floats = np.empty(0)
         if self.baseline is not None:
             self.baseline.reset()

@@ -101,7 +101,7 @@ class Stream:
         return self._hop
 
     def reset(self) -> None:
-        """Forget everything, as if new."""
+        """Forget everything, as if new; what its keeper knows of the wearer it knows again."""
         self._windows.reset()
         if self._judge is not None:
             self._judge.reset()

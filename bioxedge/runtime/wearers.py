@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -53,23 +54,29 @@ class Listed:
         Seen so far.
     changed : float
         Unix time of the last writing.
+    damaged : str
+        Why the file cannot be read, with the cure; empty where it can.
     """
 
     wearer: str
     bundle: str
     windows: int
     changed: float
+    damaged: str = ""
 
 
 def folder() -> Path:
     """Give where wearers are kept; it need not be there.
+
+    Under systemd ``StateDirectory=`` says where a service may keep things.
 
     Raises
     ------
     StorageError
         The user has no home.
     """
-    given = os.environ.get("XDG_STATE_HOME", "")
+    service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    given = service or os.environ.get("XDG_STATE_HOME", "")
     try:
         base = Path(given) if Path(given).is_absolute() else Path.home() / ".local" / "state"
     except RuntimeError as error:
@@ -83,13 +90,16 @@ def listed() -> list[Listed]:
     """List every wearer and bundle of which something is known."""
     found = []
     for path in sorted(folder().glob("*/*.json")):
+        who = path.parent.name
         try:
+            changed = path.stat().st_mtime
             kept = _read(path)
-        except StorageError:
-            continue  # forget() removes it all the same
-        found.append(
-            Listed(path.parent.name, kept.name, kept.baseline.windows, path.stat().st_mtime)
-        )
+        except StorageError as error:
+            found.append(Listed(who, "", 0, changed, str(error)))
+        except OSError:
+            continue  # forgotten meanwhile
+        else:
+            found.append(Listed(who, kept.name, kept.baseline.windows, changed))
     return found
 
 
@@ -99,14 +109,20 @@ def forget(name: str) -> int:
     Raises
     ------
     StorageError
-        No name, one of whom nothing is known, or files that cannot be removed.
+        No name, one of whom nothing is known, of whom a run learns now, or files that cannot be
+        removed.
     """
     place = folder() / _checked(name)
     count = len(list(place.glob("*.json")))
     if not place.is_dir():
         raise StorageError(f"nothing is known of {name}: bioxedge wearers lists who is known")
     try:
-        shutil.rmtree(place)
+        with ExitStack() as locks:
+            for path in place.glob("*.lock"):
+                file = locks.enter_context(path.open("rb"))
+                if not _locked(file):  # it would write all of it again
+                    raise StorageError(f"a run learns of {name} now: stop it before")
+            shutil.rmtree(place)
     except OSError as error:
         raise StorageError(f"{place} cannot be removed: {error.strerror}") from error
     return count
@@ -127,7 +143,7 @@ class Wearer:
     Attributes
     ----------
     known : Known or None
-        What was known when the run began.
+        What is known now; at first what was kept, None where nothing was.
 
     Raises
     ------
@@ -146,35 +162,43 @@ class Wearer:
             )
         self.name, self._about, self._clock = _checked(name), about, clock
         self._path = folder() / self.name / f"{about.digest[:16]}.json"
-        self._lock: IO[bytes] | None = None
         self._writing: Thread | None = None
         self._written = clock.monotonic_ns()
         self._failed: OSError | None = None
         self._baseline: Baseline | None = None
-        self._hold()
-        self.known = None if anew or not self._path.exists() else self._kept()
+        self._lock: IO[bytes] | None = None
+        with ExitStack() as undone:
+            lock = self._hold(anew, undone)
+            self._kept = self._read() if self._path.exists() else None
+            undone.pop_all()
+        self._lock = lock
 
-    def _hold(self) -> None:
+    def _hold(self, anew: bool, undone: ExitStack) -> IO[bytes]:
         """Be the only run that learns of this wearer."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = self._path.with_suffix(".lock").open("wb")
+            lock = undone.enter_context(self._path.with_suffix(".lock").open("wb"))
+            alone = _locked(lock)
+            if anew and alone:
+                self._path.unlink(missing_ok=True)  # at once: a run may be killed
         except OSError as error:
             raise StorageError(
                 f"{self._path.parent} cannot be written: {error.strerror}; set XDG_STATE_HOME to "
                 "a directory that can"
             ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
+        if not alone:
             raise StorageError(
                 f"another run of {self._about.name} learns of {self.name} now: stop it, or name "
                 "another wearer"
-            ) from error
-        self._lock = lock
+            )
+        return lock
 
-    def _kept(self) -> Known:
+    @property
+    def known(self) -> Known | None:
+        """What is known now; at first what was kept, None where nothing was."""
+        return self._kept if self._baseline is None else self._baseline.known()
+
+    def _read(self) -> Known:
         """Read what was known."""
         assert self._about.features is not None and self._about.features.baseline is not None
         found = _read(self._path)
@@ -242,6 +266,15 @@ class Wearer:
             write_file(self._path, msgspec.json.encode(kept))
         except OSError as error:
             self._failed = error
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Lock a file for as long as it is open; say whether nobody else has."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _checked(name: str) -> str:
