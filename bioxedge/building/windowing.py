@@ -186,8 +186,8 @@ def digest_of_part(part: Part | None, data: Data, session: str) -> str:
     if part is None:
         return ""
     if data.dataset == "simulated":
-        return f"{part.name} {session} {data.wearers} {data.minutes} {data.seed}"
-    return digest_of(list(part.files))
+        return f"{part.name} {session} {data.wearers} {data.minutes} {data.seed}{part.altered}"
+    return digest_of(list(part.files)) + part.altered
 
 
 def _fill(recipe: Recipe, chosen: Sequence[Chosen], folder: Path, report: Report) -> None:

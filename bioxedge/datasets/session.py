@@ -43,6 +43,8 @@ class Part:
         How long it is, where that is known before it is read.
     files : tuple of Path
         All that reading it reads: what a step's key is made of.
+    altered : str
+        What is done to it as it is read, in words; belongs to a step's key, too.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Part:
     read: Callable[[], Recording]
     seconds: float | None = None
     files: tuple[Path, ...] = field(default=(), repr=False)
+    altered: str = ""
 
     @classmethod
     def of(cls, name: str, recording: Recording) -> Part:
