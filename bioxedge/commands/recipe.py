@@ -39,10 +39,18 @@ def on_a_recipe(verb: Any) -> Any:
     return verb
 
 
-def on_desktop(verb: str, recipe: Path, out: Path, as_json: bool, **options: Any) -> None:
+def on_desktop(
+    verb: str,
+    recipe: Path,
+    out: Path,
+    as_json: bool,
+    *,
+    module: str = "bioxedge.building",
+    **options: Any,
+) -> None:
     """Run a verb of the desktop leaf, which is imported now."""
     try:
-        building = importlib.import_module("bioxedge.building")
+        building = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("bioxedge"):
             raise
