@@ -13,9 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+import click
 import msgspec
 import numpy as np
 import pytest
+
+from bioxedge import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -56,6 +59,24 @@ def test_every_page_is_listed() -> None:
                 if not line.startswith(":"):
                     listed |= set(page.parent.glob(f"{line}.md"))
     assert {page for page in PAGES if page != DOCS / "index.md"} == listed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_files_and_commands_that_a_page_names_are_there(page: Path) -> None:
+    """Scripts and tests by their paths; each verb, and what options are written behind it."""
+    text = page.read_text().replace("\\\n", " ")
+    for path in re.findall(r"\b(?:tests|benchmarks|device|export)/[\w/.*-]+\.(?:py|md|sh)\b", text):
+        assert list(ROOT.glob(path)), f"{page.name} names {path}"
+    for line in re.findall(r"\bbioxedge ([a-z]+ [^`\n]*|[a-z]+(?=`))", text):
+        verb, _, rest = line.partition(" ")
+        known = cli.cli.get_command(click.Context(cli.cli), verb)
+        if known is None:
+            continue  # prose about bioxedge, not a command
+        every = (known, *getattr(known, "commands", {}).values())  # bench has two below it
+        params = [one for command in every for one in command.params]
+        own = {option for one in params for option in (*one.opts, *one.secondary_opts)}
+        asked = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest.split(" | ")[0].split("#")[0]))
+        assert asked <= own | {"--help"}, f"{page.name}: bioxedge {line}"
 
 
 # -- troubleshooting ----------------------------------------------------------------------
