@@ -1,6 +1,6 @@
 """What being causal costs: the same build on windows that no device can compute, held beside.
 
-Both builds have the same windows in time, people, labels and seeds; only what was done to the
+Both builds have the same windows in time, people, labels, seeds and cuts; only what was done to the
 signal differs (:mod:`bioxedge.datasets.noncausal`). So every row is paired, person by person.
 """
 

@@ -6,15 +6,19 @@ reference`` makes one beside a causal build, from the same windows in time.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from bioxedge.building.learnt import Learnt, learn
 from bioxedge.building.preparation import Prepared, prepare
+from bioxedge.building.seen import see
 from bioxedge.building.store import Store
 from bioxedge.datasets import noncausal
 from bioxedge.errors import DatasetError, ExportError, RecipeError, StorageError
+from bioxedge.models.chain import Chain
 from bioxedge.recipes import Recipe
 
 STREAMING, REFERENCE = "streaming", "reference"
@@ -143,3 +147,42 @@ def prepare_beside(
             "while they were read; build again"
         )
     return found
+
+
+def learn_beside(
+    causal: Learnt,
+    wanted: Recipe,
+    prepared: Prepared,
+    store: Store,
+    base: Path,
+    models: dict[str, Chain],
+) -> Learnt:
+    """Learn from the reference windows, with the bridge where the causal one stands.
+
+    Chosen anew the places may differ, and a bridge's place moves its figures more than what was
+    done to the signal does: then the two would not differ in that alone.
+
+    Parameters
+    ----------
+    causal : Learnt
+    wanted : Recipe
+        From :func:`reference_of`.
+    prepared : Prepared
+        From :func:`prepare_beside`.
+    store, base, models
+        As for :func:`bioxedge.building.learnt.learn`; so are the errors.
+    """
+    given = wanted.bridge
+    place = msgspec.structs.replace(
+        given,
+        source_cut=causal.source_cut,
+        target_cut="head" if given.target_cut == "head" else causal.target_cut,
+    )
+    store.say("once more, from the same windows cut from whole recordings")
+    found = learn(
+        msgspec.structs.replace(wanted, bridge=place), prepared, store, base, dict(models)
+    )
+    if given.source_cut != "auto":
+        return found
+    # With its cut named, the encoder was passed up to there; the oracle reads its last one.
+    return replace(found, seen=see(wanted, prepared, store, base, dict(models)))
