@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bioxedge.commands.ending import told_to_end
 from bioxedge.commands.fitting import check_sensor, check_units
-from bioxedge.commands.running import choose_engine, closing, opening, with_quality
+from bioxedge.commands.running import (
+    choose_engine,
+    closing,
+    learning,
+    opening,
+    wearer_of,
+    with_quality,
+)
 from bioxedge.commands.shared import say
 from bioxedge.commands.sitefile import (
     RunTable,
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
     from bioxedge.runtime.sinks import BaseSink
     from bioxedge.runtime.site import Job
     from bioxedge.runtime.tee import Tee
+    from bioxedge.runtime.wearers import Wearer
 
 
 def run_site(path: Path, *, as_json: bool) -> None:
@@ -41,19 +50,28 @@ def run_site(path: Path, *, as_json: bool) -> None:
         Something that can be known before anything starts; or, at the end, runs that are down.
     """
     from bioxedge.runtime.host import return_at_once
-    from bioxedge.runtime.site import Site
 
     return_at_once()
     file = read(path)
     folder = path.absolute().parent
     page = _page(file, folder)
-    jobs, bundles = _jobs(file, folder, page, as_json)
+    with ExitStack() as kept:
+        _run(file, folder, page, as_json, kept)
+
+
+def _run(file: SiteFile, folder: Path, page: Page | None, as_json: bool, kept: ExitStack) -> None:
+    """Run all of them; what is learnt of wearers is kept at the end of it."""
+    from bioxedge.runtime.site import Site
+
+    jobs, bundles, wearers = _jobs(file, folder, page, as_json, kept)
     site = Site(jobs, lambda text: say(text, err=True))
     with told_to_end():
         try:
             for job in jobs:
                 said = opening(bundles[job.name], job.stream.engine, job.source)
                 say(f"{job.name}: {said}", err=as_json)
+                if said := learning(bundles[job.name].manifest, wearers[job.name]):
+                    say(f"{job.name}: {said}", err=as_json)
             site.run()
         finally:
             error = sys.exc_info()[1]
@@ -85,8 +103,8 @@ def _page(file: SiteFile, folder: Path) -> Page | None:
 
 
 def _jobs(
-    file: SiteFile, folder: Path, page: Page | None, as_json: bool
-) -> tuple[list[Job], dict[str, Bundle]]:
+    file: SiteFile, folder: Path, page: Page | None, as_json: bool, kept: ExitStack
+) -> tuple[list[Job], dict[str, Bundle], dict[str, Wearer | None]]:
     """Make every run, checked as far as it can be before anything starts."""
     from bioxedge.bundle import Bundle
     from bioxedge.runtime import Stream, loop
@@ -94,6 +112,7 @@ def _jobs(
 
     opened: dict[str, Bundle] = {}
     changed: dict[str, dict[str, str]] = {}
+    wearers: dict[str, Wearer | None] = {}
     for name, _, table in file.expanded():
         with _of(name):
             quality = [f"{key}={_plain(value)}" for key, value in table.quality.items()]
@@ -111,7 +130,11 @@ def _jobs(
                 "unit": check_units(manifest, view),
             }
             engine, _ = choose_engine(opened[name], table.variant, table.threads, table.provider)
-            stream = Stream(opened[name], engine=engine)
+            who = None if table.wearer is None else table.wearer.replace("{run}", name)
+            wearers[name] = known = wearer_of(manifest, who, anew=False)
+            if known is not None:
+                kept.enter_context(known)
+            stream = Stream(opened[name], engine=engine, wearer=known)
             info = loop.about(view, stream)
             said = {key: text for key, text in unchecked.items() if text}
             jobs.append(
@@ -125,7 +148,7 @@ def _jobs(
                     seconds=table.seconds,
                 )
             )
-    return jobs, opened
+    return jobs, opened, wearers
 
 
 def _acquire(

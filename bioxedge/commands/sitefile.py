@@ -61,6 +61,7 @@ class RunTable(msgspec.Struct, forbid_unknown_fields=True):
     variant: str | None = None
     threads: int | None = None
     provider: str | None = None
+    wearer: str | None = None
 
 
 class PageTable(msgspec.Struct, forbid_unknown_fields=True):

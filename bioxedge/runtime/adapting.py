@@ -20,7 +20,9 @@ Singles = npt.NDArray[np.float32]
 class Keeper(Protocol):
     """Keeps what is learnt of a wearer; see :class:`bioxedge.runtime.wearers.Wearer`."""
 
-    known: Known | None
+    @property
+    def known(self) -> Known | None:
+        """What is known now; None for nothing."""
 
     def saw(self, baseline: Baseline) -> None:
         """Take note of what is known after a window."""

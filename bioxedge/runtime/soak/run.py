@@ -28,6 +28,7 @@ from bioxedge.runtime.sources.rows import RowReader
 from bioxedge.runtime.stream import Stream
 from bioxedge.runtime.supervise import Supervised
 from bioxedge.signals import Chunk
+from bioxedge.wearer import Baseline, Known
 
 Progress = Callable[[float, float], None]
 """Told the simulated seconds that are done, and all of them."""
@@ -75,6 +76,27 @@ class Recorder(Engine):
         self._count += 1
         answer: Floats = self._answer.copy()
         return answer
+
+
+class Acquaintance:
+    """Knows the simulated wearer from the start, as well as the bundle's golden windows do.
+
+    A day that began with minutes of learning would hold no window of them to anything.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        about, beside = bundle.manifest.features, bundle.golden.beside
+        self.known: Known | None = None
+        if about is None or about.baseline is None or beside is None:
+            return
+        mean, inverse = np.split(beside[0, len(about.classic) :].astype(np.float64), 2)
+        spread = np.where(inverse > 0, 1 / np.where(inverse > 0, inverse, 1.0), 0.0)
+        seen = about.baseline.settle
+        count = (float(seen),) * about.count
+        self.known = Known(seen, count, tuple(mean.tolist()), tuple((spread**2).tolist()))
+
+    def saw(self, baseline: Baseline) -> None:
+        """Nothing is kept."""
 
 
 class Collector:
@@ -227,7 +249,8 @@ def soak(
     tap = _Tap(supervised, board, truth, clock, look, report)
     began, busy = time.perf_counter(), time.process_time()
     try:
-        loop.run(tap, Stream(bundle, engine=engine, clock=clock), [collector], clock=clock)
+        stream = Stream(bundle, engine=engine, clock=clock, wearer=Acquaintance(bundle))
+        loop.run(tap, stream, [collector], clock=clock)
     except KeyboardInterrupt:
         report.interrupted = True
     look()
