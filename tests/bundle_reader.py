@@ -32,7 +32,7 @@ def load(folder: Path) -> tuple[Manifest, dict[str, bytes], dict[str, np.ndarray
     """Read manifest, files by name and golden arrays; refuse what the page says to refuse."""
     raw = _file(folder, "manifest.json", None)
     try:
-        document = json.loads(raw, parse_constant=_no_constant)
+        document = json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_once)
     except ValueError as error:
         raise RefusedError(f"manifest.json: {error}") from error
     about: Manifest = bundle_schema.read(document, RefusedError)
@@ -47,6 +47,12 @@ def load(folder: Path) -> tuple[Manifest, dict[str, bytes], dict[str, np.ndarray
             raise RefusedError(part["file"])
         files[part["file"]] = content
     return about, files, golden(about, files[about["golden"]["file"]])
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Manifest:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise RefusedError("manifest.json: a key stands twice")
+    return dict(pairs)
 
 
 def _no_constant(name: str) -> None:

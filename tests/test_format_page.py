@@ -116,6 +116,13 @@ def test_damage(made: dict[str, Bundle], data: st.DataObject) -> None:
         assert refused(copied) == (True, True)
 
 
+def test_a_key_that_stands_twice(made: dict[str, Bundle], tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(made["plain"].path, tmp_path / "b"))
+    text = (copied / "manifest.json").read_text()
+    (copied / "manifest.json").write_text(text.replace('"hop": 64', '"hop": 64,\n    "hop": 64'))
+    assert refused(copied) == (True, True)
+
+
 def test_links_and_what_is_not_there(made: dict[str, Bundle], tmp_path: Path) -> None:
     copied = Path(shutil.copytree(made["plain"].path, tmp_path / "b"))
     (copied / "another.txt").write_text("of no concern")
