@@ -23,10 +23,11 @@ from test_checkpoints import stirred
 from test_published_pickles import Shell
 
 from bioxedge import models, recipes
-from bioxedge.building import started
+from bioxedge.building import data_report, started
 from bioxedge.building.feeding import UNKNOWN
 from bioxedge.building.forecast import parameters
 from bioxedge.building.kits import whole
+from bioxedge.building.preparation import prepare
 from bioxedge.models import checkpoint
 
 pytestmark = pytest.mark.train
@@ -189,6 +190,9 @@ def test_one_command_makes_the_table(call: Any, tmp_path: Path, name: str) -> No
     assert {"teacher", "bridge", "majority"} <= {
         one["method"] for one in json.loads(printed)["scores"]
     }
+    facts = json.loads((out / "report" / "data.json").read_text())
+    people = {role: len(part["people"]) for role, part in facts["parts"].items()}
+    assert people == {"head": 2, "pair": 1, "test": 1} or "fog" in name
     made_by = json.loads((out / "bundle" / "manifest.json").read_text())["made_by"]
     assert made_by["data"]["name"] == recipes.read(FOLDER / f"{name}.toml", changes).where
     shas = {made_by[side]["checkpoint_sha256"] for side in ("source", "target")}
@@ -214,8 +218,8 @@ def prepared(tmp_path: Path, name: str, changes: tuple[str, ...]) -> tuple[Any, 
     quiet = Console(file=io.StringIO())
     recipe, out = FOLDER / f"{name}.toml", tmp_path / "out"
     with started(recipe, out, tmp_path / "data", None, quiet, None, changes) as work:
-        found = work.prepare()
-    return found, json.loads((out / "report" / "data.json").read_text())
+        found = prepare(work.recipe, work.root, work.store)
+    return found, data_report.facts(work.recipe, found)
 
 
 def test_isruc_is_dealt_out_by_number_and_every_window_is_an_epoch(tmp_path: Path) -> None:
