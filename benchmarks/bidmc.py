@@ -5,8 +5,8 @@
 Five-fold cross-fitting by patient: everyone is tested once, by parts that never saw them. For
 each recipe, fold and seed: teacher on ECG, bridge on PPG, classic features of the PPG with a
 linear model on the same pseudo-labels, a counter of pulses, both oracles on true labels, the
-whole source encoder distilled (same pairs, same loss), the untrained bridge, a random one and the
-majority class.
+whole source encoder distilled (same pairs; by the bridge's loss, and by contrast), the untrained
+bridge, a random one and the majority class.
 Intervals are 95 % of 2000 draws of patients with replacement, paired over methods. Finished steps
 are kept in --out; a run that was stopped goes on from there.
 """
@@ -21,55 +21,26 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import torch
 from results import about
 from rich.console import Console
 from rich.table import Table
 
 from bioxedge import classic, recipes
-from bioxedge.bridging.baselines import Student, distil, last_tokens
 from bioxedge.bridging.evaluate import bootstrap, middle, score
 from bioxedge.bridging.verdict import verdicts
-from bioxedge.building.aligning import new_bridge, training_of
 from bioxedge.building.evaluation import evaluate
 from bioxedge.building.learnt import Learnt, learn
-from bioxedge.building.preparation import prepare, seed_of
+from bioxedge.building.preparation import prepare
 from bioxedge.building.progress import Steps
-from bioxedge.building.store import Store, Values, key_of
+from bioxedge.building.rows import DISTILLATION, contrasted, distilled
+from bioxedge.building.store import Store
 from bioxedge.errors import BioxedgeError
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "export" / "recipes"
 NAMES = ("bidmc_ecg_to_ppg", "bidmc_openecg_to_ppg")
-DISTILLATION, COUNTER = "distillation", "pulse counter"
+COUNTER = "pulse counter"
 CHANCE = 1 / 3
-
-
-def distilled(learnt: Learnt, store: Store, data_key: str) -> tuple[np.ndarray, int]:
-    """Distil the whole source encoder; give its answers on the test windows, and its size."""
-    recipe, prepared = learnt.recipe, learnt.prepared
-    source = prepared.windows.source
-    pair, test = (torch.from_numpy(prepared.rows("source", part)) for part in ("pair", "test"))
-    last = len(learnt.seen.encoders["source"].features.pooled) - 1
-    bridge = new_bridge(learnt.seen, last, learnt.target_cut)
-    student = Student(learnt.source[:last], bridge, learnt.tail)
-
-    def make(report: Any, state: Path) -> Values:
-        distil(
-            student,
-            source[pair],
-            learnt.teacher_pair,
-            training_of(recipe),
-            seed=seed_of(recipe, "distillation"),
-            state=state,
-            report=report,
-        )
-        tokens = last_tokens(student, source[test])
-        with torch.inference_mode():
-            return {"answers": learnt.head(tokens).argmax(1)}
-
-    found = store.step("distillation", "The whole encoder, distilled", data_key, make)
-    return found["answers"].numpy(), student.trained_parameters
 
 
 def counted(learnt: Learnt) -> np.ndarray:
@@ -96,9 +67,8 @@ def one(
     answers["bridge, uncalibrated"] = uncalibrated
     parameters["bridge, uncalibrated"] = parameters["bridge"]
     answers[COUNTER], parameters[COUNTER] = counted(learnt), 0
-    if distillation:
-        key = key_of("distillation", learnt.seen.key, recipes.section(recipe.bridge), recipe.seed)
-        answers[DISTILLATION], parameters[DISTILLATION] = distilled(learnt, store, key)
+    for row in [distilled(learnt, store), contrasted(learnt, store)] if distillation else []:
+        answers[row.method], parameters[row.method] = row.answers[0].argmax(1), row.parameters
     return {
         "truth": found.truth,
         "people": found.people,

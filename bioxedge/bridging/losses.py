@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bioxedge.errors import ModelError
@@ -108,6 +108,30 @@ def infonce(predicted: Tensor, wanted: Tensor, pairs: Pairs) -> Tensor:
     return (F.cross_entropy(alike, own) + F.cross_entropy(alike.T, own)) / 2
 
 
+def answers(head: nn.Module) -> Distance:
+    """Compare what a frozen head answers: the loss sees what the task sees, and nothing else.
+
+    Cross-entropy of the bridged probabilities against the teacher's (Hinton et al., 2015, at
+    temperature 1); of a value the squared difference. Where most of a teacher's features have
+    nothing to do with the task, or with the other sensor, a distance between features is ruled by
+    them.
+
+    Parameters
+    ----------
+    head : Module
+        Tokens ``[batch, tokens, features]`` to logits, or one value.
+    """
+
+    def measure(predicted: Tensor, wanted: Tensor, pairs: Pairs) -> Tensor:
+        given, taught = head(predicted), head(wanted).detach()
+        if given.shape[1] == 1:
+            return F.mse_loss(given, taught)
+        return F.cross_entropy(given, taught.softmax(1))
+
+    return measure
+
+
+ANSWERS = "answers"
 LOSSES: dict[str, Distance] = {
     "cosine": cosine,
     "centred_cosine": centred_cosine,
@@ -120,8 +144,17 @@ OVER_BATCH = ("infonce",)
 """Losses that compare the rows of a batch with each other: no mean over rows."""
 
 
-def distance(name: str) -> Distance:
-    """Find a loss by name; an unknown one is a ModelError that lists them."""
+def distance(name: str, head: nn.Module | None = None) -> Distance:
+    """Find a loss by name; an unknown one is a ModelError that lists them.
+
+    ``answers`` wants the head that gives them.
+    """
+    if name == ANSWERS:
+        if head is None:
+            raise ModelError("the loss answers compares what a head says: give one")
+        return answers(head)
     if name not in LOSSES:
-        raise ModelError(f"no loss is called {name!r}: choose one of {', '.join(LOSSES)}")
+        raise ModelError(
+            f"no loss is called {name!r}: choose one of {', '.join((*LOSSES, ANSWERS))}"
+        )
     return LOSSES[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,8 @@ class Training:
     Attributes
     ----------
     loss : str
-        One of :data:`bioxedge.bridging.losses.LOSSES`.
+        One of :data:`bioxedge.bridging.losses.LOSSES`, or ``answers``, which compares what the
+        ``head`` says.
     over : {"mean", "tokens"}
         Compare token means, which is what the head sees, or all tokens (as published). Tokens
         that describe beats differ from window to window in ways that one pooled source
@@ -41,6 +43,8 @@ class Training:
         epochs.
     schedule : {"cosine", "constant"}
         Of the learning rate: falling, or as published.
+    head : Module, optional
+        Frozen; for the loss ``answers``.
     """
 
     loss: str = "centred_cosine"
@@ -51,6 +55,7 @@ class Training:
     learning_rate: float = 3e-3
     patience: int = 0
     schedule: Schedule = "cosine"
+    head: nn.Module | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -205,7 +210,10 @@ class Alignment:
     def __init__(
         self, teacher: Tensor, training: Training, trained: Tensor, device: torch.device
     ) -> None:
-        self._measure = distance(training.loss)
+        head = training.head
+        if head is not None:
+            head = copy.deepcopy(head).to(device).requires_grad_(False).eval()
+        self._measure = distance(training.loss, head)
         self._over_batch = training.loss in OVER_BATCH
         self._mean = training.over == "mean"
         self._teacher, self._device = teacher, device

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bioxedge.bridging.bridge import PrototypeBridge
 from bioxedge.bridging.features import Features
 from bioxedge.bridging.loop import Report
+from bioxedge.bridging.losses import ANSWERS
 from bioxedge.bridging.runner import Runner
 from bioxedge.bridging.train import Training
 from bioxedge.building.encoders import compute_of
@@ -65,8 +66,8 @@ def held_out(recipe: Recipe, prepared: Prepared) -> Tensor | None:
     return torch.from_numpy(np.flatnonzero(np.isin(who, chosen)))
 
 
-def training_of(recipe: Recipe) -> Training:
-    """Read the bridge's training from a recipe."""
+def training_of(recipe: Recipe, head: nn.Module) -> Training:
+    """Read the bridge's training from a recipe; the head is the teacher's."""
     wanted = recipe.bridge
     return Training(
         loss=wanted.loss,
@@ -77,6 +78,7 @@ def training_of(recipe: Recipe) -> Training:
         learning_rate=wanted.learning_rate,
         patience=wanted.patience,
         schedule=wanted.schedule,
+        head=head if wanted.loss == ANSWERS else None,
     )
 
 

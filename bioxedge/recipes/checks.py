@@ -35,6 +35,11 @@ def check(recipe: Recipe) -> None:
             f"{recipe.target.model.name} serves as a source only: its blocks are conditioned on "
             "the raw signal, which a bridge does not have - at `$.target.model.name`"
         )
+    if recipe.bridge.loss == "answers" and recipe.bridge.at == "cut":
+        raise RecipeError(
+            'a head answers to the last block alone: write at = "last", or another loss - at '
+            "`$.bridge.at`"
+        )
     quality_in(recipe, QualitySpec())
     if not recipe.source.hop:
         raise RecipeError(
@@ -43,6 +48,40 @@ def check(recipe: Recipe) -> None:
     for side in ("source", "target"):
         _check_side(getattr(recipe, side), f"$.{side}")
     _check_features(recipe)
+    _check_others(recipe)
+
+
+def _check_others(recipe: Recipe) -> None:
+    """Hold further tasks to what holds for the first one, and to what one teacher can have."""
+    if not recipe.others:
+        return
+    names = [other.name for other in recipe.others]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise RecipeError(f"two tasks are called {', '.join(twice)} - at `$.others`")
+    if recipe.ready is not None:
+        raise RecipeError(
+            "a ready head tells one task: let [[teacher]] name labelled recordings - at `$.others`"
+        )
+    if isinstance(recipe.head.weights, tuple):
+        raise RecipeError(
+            "weights by number are those of one task's labels: write balanced or none - "
+            "at `$.head.weights`"
+        )
+    if recipe.bridge.loss == "answers":
+        raise RecipeError(
+            "a loss of answers hears the first task's head alone: take one of features - "
+            "at `$.bridge.loss`"
+        )
+    for place, other in enumerate(recipe.others):
+        alone = recipe.of(other)
+        try:
+            _check_task(alone)
+            _check_features(alone)
+        except RecipeError as error:
+            said = str(error).replace("`$.task", f"`$.others[{place}]")
+            said = said.replace("`$.decision", f"`$.others[{place}].decision")
+            raise RecipeError(said) from error
 
 
 def _check_features(recipe: Recipe) -> None:

@@ -182,7 +182,8 @@ class Bridge(Struct, frozen=True):
 
     A cut is a number, ``auto`` (two-stage choice), or for the target ``head``: the pooled
     feature of the last block, straight to the head. The loss compares ``over`` the token
-    ``mean`` or all ``tokens``, ``at`` the ``last`` block or the ``cut``. With a ``patience``,
+    ``mean`` or all ``tokens``, ``at`` the ``last`` block or the ``cut``; ``answers`` compares what
+    the head says of the last block. With a ``patience``,
     training stops when the loss on the pairs of a ``held_out`` share of the pair people has had
     no new best for so many epochs; no label is read. ``seed`` stands in place of the recipe's.
     """
@@ -193,7 +194,7 @@ class Bridge(Struct, frozen=True):
     prototypes: Positive = 16
     start: Literal["real", "random"] = "real"
     standardise: bool = True
-    loss: Literal["cosine", "centred_cosine", "mse", "mae", "infonce"] = "centred_cosine"
+    loss: Literal["answers", "centred_cosine", "cosine", "mse", "mae", "infonce"] = "centred_cosine"
     over: Literal["mean", "tokens"] = "mean"
     at: Literal["last", "cut"] = "last"
     epochs: Positive = 30
