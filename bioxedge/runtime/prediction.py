@@ -41,7 +41,7 @@ class Prediction:
         None where nothing is said (see ``reason``), and where a value is.
     probabilities : dict of str to float
         For each label, in the manifest's order, as the model gave them; empty where the model
-        was not asked.
+        was not asked, or the wearer's baseline has not settled.
     t_start, t_end : float
         Where the window lies, in seconds of stream time (input sample over nominal rate), the
         declared linear-phase delay taken off.
@@ -94,7 +94,7 @@ class Prediction:
 
     @property
     def asked(self) -> bool:
-        """Whether the model was asked about the window."""
+        """Whether there is an answer of the model that may be told."""
         return bool(self.probabilities) or self.answer is not None
 
     @property
