@@ -65,8 +65,8 @@ def build(
     recipe : path
         A TOML file; see :mod:`bioxedge.recipes`.
     out : path
-        Gets ``bundle/``, ``report/``, ``trained/`` and ``steps/`` (what is kept of finished
-        steps).
+        Gets ``bundle/``, ``report/`` (of further tasks in a folder each), ``trained/`` and
+        ``steps/`` (what is kept of finished steps).
     data : path, optional
         Holds the recipe's recordings; ``BIOXEDGE_SHARED``'s ``data`` if left out.
     seed : int, optional
@@ -98,23 +98,28 @@ def build(
             whole = unshippable.prepare_beside(work.recipe, prepared, work.root, work.store)
         learnt = learn(work.recipe, prepared, work.store, work.base, work.models)
         if beside:
-            work.store.say("once more, from the same windows cut from whole recordings")
-            wanted = unshippable.reference_of(work.recipe)
-            other = learn(wanted, whole, work.store, work.base, work.models)
+            wanted = msgspec.structs.replace(unshippable.reference_of(work.recipe), others=())
+            other = unshippable.learn_beside(
+                learnt, wanted, whole, work.store, work.base, work.models
+            )
         if not work.store.world.first:
             return None
         steps, out = work.steps, Path(out)
         with steps.running("Evaluated on people never seen"):
             found = evaluate(learnt)
+            others = {name: evaluate(own) for name, own in learnt.others.items()}
             price = None if other is None else causal_price.price(found, other)
         shipped: Shipped | None = None
         kept: list[Path] = []
         if causal:
             with steps.running("Exported, and proven on golden windows"), told(out / "bundle"):
-                shipped = ship(learnt, found.scores, out / "bundle")
-                kept = trained.save(learnt, found.scores, out / "trained")
+                further = {name: one.scores for name, one in others.items()}
+                shipped = ship(learnt, found.scores, out / "bundle", further)
+                kept = trained.save(learnt, found.scores, out / "trained", further)
         with told(out / "report"):
             pictures = report.write(learnt, found, out / "report")
+            for name, one in others.items():
+                pictures += report.write(learnt.others[name], one, out / "report" / name)
             causal_price.write(work.recipe, price, out / "report")
             if shipped is not None:
                 proofs = json.dumps(shipped.to_dict(), indent=2)
@@ -128,12 +133,19 @@ def build(
             steps.console.print(f"  {line}", style="bold", highlight=False, soft_wrap=True)
         said = learnt.calibration.line(work.recipe.task.labels)
         steps.console.print(said, highlight=False, soft_wrap=True)
+        for name, one in others.items():
+            own = learnt.others[name]
+            steps.console.print(report.table(own, one))
+            for line in one.verdicts:
+                steps.console.print(f"  {line}", style="bold", highlight=False, soft_wrap=True)
+            said = own.calibration.line(own.recipe.task.labels)
+            steps.console.print(said, highlight=False, soft_wrap=True)
         lines = [unshippable.told(work.recipe)] if shipped is None else shipped.lines()
         for line in lines:
             steps.console.print(line, highlight=False, soft_wrap=True)
         for path in (*([shipped.bundle.path] if shipped else []), *pictures, *kept):
             steps.console.print(f"  {path}", highlight=False)
-        return Built(shipped, learnt, found, pictures, kept, price)
+        return Built(shipped, learnt, found, pictures, kept, price, others)
 
 
 def check(

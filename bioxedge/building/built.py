@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class Built:
         where there is no bundle.
     price : Price or None
         What being causal costs, where that was to stand beside.
+    others : dict of str to Evaluation
+        Of each further task, by name.
     """
 
     shipped: Shipped | None
@@ -42,6 +44,7 @@ class Built:
     pictures: list[Path]
     trained: list[Path]
     price: Price | None = None
+    others: dict[str, Evaluation] = field(default_factory=dict)
 
     @property
     def bundle(self) -> Bundle:

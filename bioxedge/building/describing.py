@@ -42,10 +42,22 @@ def value_of(learnt: Learnt) -> manifest.Value | None:
     return manifest.Value(name=name, unit=task.unit, low=low, high=high)
 
 
+def outputs_of(parts: Parts, evidence: Evidence) -> list[manifest.Output]:
+    """Say what the graph answers, task by task, and how that is told."""
+    return [
+        output_of(parts, evidence),
+        *(_output(own, evidence.values.get(name)) for name, own in parts.others.items()),
+    ]
+
+
 def output_of(parts: Parts, evidence: Evidence) -> manifest.Output:
-    """Say what the graph answers, and how that is told."""
+    """Say what the graph answers for the first task."""
+    return _output(parts, evidence.value)
+
+
+def _output(parts: Parts, value: manifest.Value | None) -> manifest.Output:
     recipe, calibration = parts.recipe, parts.calibration
-    if recipe.task.rule == "value" and evidence.value is None:
+    if recipe.task.rule == "value" and value is None:
         raise ExportError(
             f"{recipe.task.said} is a value, and nothing here says in which range it was learnt: "
             "build the bundle from its data; nothing was written"
@@ -56,14 +68,14 @@ def output_of(parts: Parts, evidence: Evidence) -> manifest.Output:
             temperature=calibration.temperature, bias=calibration.bias
         ),
         decision=recipe.decision,
-        value=evidence.value,
+        value=value,
     )
 
 
 def manifest_of(
     parts: Parts,
     evidence: Evidence,
-    output: manifest.Output,
+    outputs: list[manifest.Output],
     kept: dict[str, Made],
     tensors: tuple[manifest.Tensor, manifest.Tensor],
 ) -> manifest.Manifest:
@@ -81,6 +93,10 @@ def manifest_of(
         output=tensors[1],
         tolerance=TOLERANCE,
     )
+    others = tuple(
+        manifest.Other(name=name, output=output)
+        for name, output in zip(parts.others, outputs[1:], strict=True)
+    )
     measured = {f"variant {name}": made.metrics for name, made in kept.items() if made.metrics}
     return manifest.Manifest(
         format=manifest.FORMAT,
@@ -92,8 +108,9 @@ def manifest_of(
         golden=manifest.Golden(
             file=GOLDEN, sha256=_PENDING, bytes=1, windows=len(evidence.golden[1])
         ),
-        output=output,
+        output=outputs[0],
         quality=quality_in(recipe, quality_of(side.sensor.input)),
         made_by=made_by(parts, evidence.data, {**evidence.metrics, **measured}),
         features=parts.features,
+        others=others or None,
     )

@@ -135,9 +135,14 @@ def _content(windows: Tensor, rows: Any) -> str:
 
 
 def teacher_head(
-    recipe: Recipe, prepared: Prepared, store: Store, target: Encoder, adapted: Adapted
+    recipe: Recipe,
+    prepared: Prepared,
+    store: Store,
+    target: Encoder,
+    adapted: Adapted,
+    task: str = "",
 ) -> tuple[Head, str]:
-    """Train the teacher's head on the head people's labels."""
+    """Train the teacher's head on the head people's labels; ``task`` names a further one."""
     seed, wanted = seed_of(recipe, "head"), recipe.head
     labelled = prepared.of("head")
     rows = torch.from_numpy(prepared.rows("target", "head"))
@@ -173,7 +178,10 @@ def teacher_head(
         return {"head": trained.state_dict()}
 
     modality = recipe.target.sensor.modality.upper()
-    values = store.step("head", f"The {modality} teacher's head, on labelled windows", key, make)
+    title, step = f"The {modality} teacher's head, on labelled windows", "head"
+    if task:
+        title, step = f"{title}: {task}", f"head-{task}"
+    values = store.step(step, title, key, make)
     head = Head(pooled.shape[1], recipe.task.answers)
     head.load_state_dict(values["head"])
     return head.requires_grad_(False).eval(), key

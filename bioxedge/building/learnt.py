@@ -7,7 +7,7 @@ both, once → cuts → bridge and its calibration (pair people, no labels) → 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ from bioxedge.bridging.loop import Report
 from bioxedge.bridging.positions import Positions
 from bioxedge.bridging.train import Course, train_bridge
 from bioxedge.building.aligning import held_out, new_bridge, training_of, wanted_of
-from bioxedge.building.preparation import Prepared, seed_of
+from bioxedge.building.encoders import teacher_head
+from bioxedge.building.preparation import Prepared, prepare_other, seed_of
 from bioxedge.building.seen import Seen, see, select
 from bioxedge.building.setting import facts, setting
 from bioxedge.building.store import Store, Values, key_of
 from bioxedge.models.chain import Chain
-from bioxedge.recipes import Recipe, section
+from bioxedge.recipes import Other, Recipe, section
 from bioxedge.spec import FeaturesSpec
 
 
@@ -52,6 +53,9 @@ class Learnt:
         What is done to the bridged logits in the bundle.
     compute : dict
         With which setting the bridge was trained, and why (`bioxedge.building.setting`).
+    others : dict of str to Learnt
+        The same for each further task, by name: models, cuts and bridge are these, the recipe is
+        that of the task by itself, what is known, head and calibration are its own.
     """
 
     seen: Seen
@@ -63,6 +67,7 @@ class Learnt:
     course: Course
     calibration: Calibration
     compute: dict[str, Any]
+    others: dict[str, Learnt] = field(default_factory=dict)
 
     @property
     def features(self) -> FeaturesSpec | None:
@@ -134,7 +139,27 @@ def learn(
 ) -> Learnt:
     """Train everything a bundle needs; parameters and errors as for `see`."""
     seen = see(recipe, prepared, store, base, models)
-    positions, source_cut, target_cut = select(seen, store)
+    found = aligned(seen, store, *select(seen, store))
+    features = seen.pooled("source", found.source_cut, "pair")
+    others = {one.name: _other(one, found, features, store) for one in recipe.others}
+    return replace(found, others=others)
+
+
+def aligned(
+    seen: Seen, store: Store, positions: Positions | None, source_cut: int, target_cut: int
+) -> Learnt:
+    """Train a bridge between two places, and calibrate it.
+
+    Parameters
+    ----------
+    seen : Seen
+    store : Store
+        Where the finished step is kept and found.
+    positions : Positions or None
+        How the places were chosen; None where they were named.
+    source_cut, target_cut : int
+    """
+    recipe, prepared = seen.recipe, seen.prepared
     features = seen.pooled("source", source_cut, "pair")
     wanted = wanted_of(seen, store, target_cut)
     out = held_out(recipe, prepared)
@@ -142,7 +167,7 @@ def learn(
 
     def make(report: Report, state: Path) -> Values:
         kept = state.with_suffix(".compute")
-        training, trained = training_of(recipe), len(features)
+        training, trained = training_of(recipe, seen.head), len(features)
         trained -= 0 if out is None else len(out)
         chosen = setting(seen, bridge, target_cut, features, wanted, training, trained, store, kept)
         course = train_bridge(
@@ -177,8 +202,6 @@ def learn(
     )
     bridge.load_state_dict(values["bridge"])
     bridge.requires_grad_(False).eval()
-    bridged = seen.runner.answers(bridge, seen.target[target_cut:], seen.head, features)
-    fit = calibrate_value if recipe.task.rule == "value" else calibrate
     return Learnt(
         seen=seen,
         bridge=bridge,
@@ -187,6 +210,31 @@ def learn(
         positions=positions,
         teacher_pair=wanted,
         course=Course(**values["course"]),
-        calibration=fit(bridged, seen.teacher("pair"), seen.people("pair")),
+        calibration=_calibrated(seen, bridge, target_cut, features),
         compute=values["compute"],
     )
+
+
+def _other(task: Other, first: Learnt, features: Tensor, store: Store) -> Learnt:
+    """Learn a further task on the same teacher, through the bridge that is there.
+
+    The bridge was aligned without a label: it knows of none of them.
+    """
+    seen, alone = first.seen, first.recipe.of(task)
+    prepared = prepare_other(alone, seen.prepared, store)
+    target, adapted = seen.encoders["target"], seen.adapted["target"]
+    head, key = teacher_head(alone, prepared, store, target, adapted, task.name)
+    own = replace(
+        seen, recipe=alone, prepared=prepared, head=head, key=key_of("seen", seen.key, key)
+    )
+    calibration = _calibrated(own, first.bridge, first.target_cut, features)
+    return replace(first, seen=own, positions=None, calibration=calibration)
+
+
+def _calibrated(
+    seen: Seen, bridge: PrototypeBridge, target_cut: int, features: Tensor
+) -> Calibration:
+    """Calibrate bridged answers on the pairs to those of the teacher."""
+    bridged = seen.runner.answers(bridge, seen.target[target_cut:], seen.head, features)
+    fit = calibrate_value if seen.recipe.task.rule == "value" else calibrate
+    return fit(bridged, seen.teacher("pair"), seen.people("pair"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from bioxedge.building.trained import About
 from bioxedge.errors import ExportError, ModelError, RecipeError
 from bioxedge.models import checkpoint
 from bioxedge.models.chain import Chain
-from bioxedge.recipes import Recipe
+from bioxedge.recipes import Other, Recipe
 from bioxedge.spec import FeaturesSpec
 
 RESHAPES = ("labram",)
@@ -41,6 +41,7 @@ class Loaded:
     calibration: Calibration
     about: About | None
     remarks: tuple[str, ...] = ()
+    others: dict[str, Loaded] = field(default_factory=dict)
 
     @property
     def tail(self) -> Chain:
@@ -89,7 +90,28 @@ def load(
             calibration = _uncalibrated(recipe)
             remarks = ("another head than the bridge was calibrated to: neither calibrated nor "
                        "measured",)  # fmt: skip
-    return Loaded(recipe, source, target, i, j, span, layer, calibration, about, remarks)
+    found = Loaded(recipe, source, target, i, j, span, layer, calibration, about, remarks)
+    return replace(found, others={one.name: _other(found, one, head) for one in recipe.others})
+
+
+def _other(first: Loaded, task: Other, head: Path) -> Loaded:
+    """Read a further task's head, which a build leaves beside the first one's."""
+    recipe, about, place = first.recipe.of(task), first.about, trained.head_beside(head, task.name)
+    if about is None or task.name not in about.others:
+        raise RecipeError(
+            f"the bridge was calibrated to no task {task.name}: a build of this recipe leaves what "
+            "is needed in OUT/trained; or leave it out of $.others"
+        )
+    stated = about.of(task.name)
+    _hold_labels(recipe, stated, place)
+    width, given = first.head.linear.in_features, foreign.read_weights(place, "head")
+    layer = foreign.head_of(given.weights, width, recipe.task.answers, source=str(place))
+    if weights_sha256(layer) != stated.head:
+        raise ModelError(
+            f"{place} is not the head that the bridge was calibrated to for {task.name}: take both "
+            "from one build"
+        )
+    return replace(first, recipe=recipe, head=layer, calibration=stated.calibration, about=stated)
 
 
 def _with_cuts(recipe: Recipe, about: About | None, path: Path) -> Recipe:
@@ -188,11 +210,7 @@ def _hold(
     """Hold a bridge of ours to the models and cuts that it is put between."""
     if as_published:
         raise ExportError(f"{path} was trained here, which transposes: leave --as-published out")
-    if about.labels != recipe.task.labels:
-        raise RecipeError(
-            f"{path} was trained for {', '.join(about.labels)}, the recipe says "
-            f"{', '.join(recipe.task.labels)} - at `$.task.labels`"
-        )
+    _hold_labels(recipe, about, path)
     stated = foreign.Shape(
         about.in_features, about.tokens, about.out_features, about.rank, about.prototypes
     )
@@ -210,6 +228,15 @@ def _hold(
                 f"{getattr(about, side)[:16]}…, this one has {found[:16]}…: a bridge serves the "
                 "weights that it was trained between; take those, or train again"
             )
+
+
+def _hold_labels(recipe: Recipe, about: About, path: Path) -> None:
+    """Hold the recipe's labels to those of training."""
+    if about.labels != recipe.task.labels:
+        raise RecipeError(
+            f"{path} was trained for {', '.join(about.labels)}, the recipe says "
+            f"{', '.join(recipe.task.labels)} - at `$.task.labels`"
+        )
 
 
 def _reshaped(recipe: Recipe, path: Path, as_published: bool | None) -> bool:

@@ -112,8 +112,8 @@ def export(
     with steps.running("Exported, and proven on golden windows"):
         shipped = finish(parts, evidence, Path(out), opset=opset)
     remarks = (*parts.remarks, whence)
-    output = shipped.bundle.manifest.output
-    spread = spread_of(shipped.bundle.golden.answers) / output.scale
+    scales = np.array(shipped.bundle.manifest.scales)
+    spread = spread_of(shipped.bundle.golden.answers / scales)
     if spread < LEAST_SPREAD:
         remarks += (
             f"golden windows are hardly told apart (probabilities differ by {spread:.1e}): a "
@@ -170,6 +170,11 @@ def evidence_of(
         expect,
         calibration=np.asarray(pieces[1]),
         value=None if about is None else about.value,
+        values={
+            name: own.about.value
+            for name, own in parts.others.items()
+            if own.about is not None and own.about.value is not None
+        },
         beside=_beside(parts, pieces),
     )
     return found, f"golden windows: {words}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -19,6 +20,7 @@ from bioxedge.building.store import Store, Values, digest_of, key_of
 from bioxedge.building.windowing import Windows, digest_of_part, windows_of
 from bioxedge.datasets.choosing import Chosen, choose
 from bioxedge.datasets.known import of_marks, of_reference
+from bioxedge.datasets.picking import pick_reference
 from bioxedge.errors import DatasetError, RecipeError
 from bioxedge.recipes import Recipe, Task, section
 
@@ -128,6 +130,45 @@ def prepare(recipe: Recipe, data: Path | None, store: Store) -> Prepared:
     found = Prepared(windows, people, values, bounds, labels, agreeing, ready)
     _suffices(recipe, found)
     return found
+
+
+def prepare_other(recipe: Recipe, prepared: Prepared, store: Store) -> Prepared:
+    """Read what is known of a further task in the same windows of the same people.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        That of the task by itself (:meth:`bioxedge.recipes.Recipe.of`).
+    prepared : Prepared
+        Of the first task.
+    store : Store
+
+    Raises
+    ------
+    DatasetError, RecipeError
+        Labels that do not suffice.
+    """
+    windows = replace(
+        prepared.windows,
+        sessions=tuple(_for(one, recipe.task) for one in prepared.windows.sessions),
+    )
+    values = _values(recipe, windows, store)
+    agreeing = not np.isfinite(values).any()
+    if agreeing and not prepared.agreeing:
+        raise DatasetError(
+            f"no window has a known {recipe.task.said}: nobody can teach {recipe.name}; check the "
+            "reference, or leave the task out of [[others]]"
+        )
+    bounds, labels = _classes(recipe, windows, values, prepared.people)
+    found = replace(prepared, values=values, bounds=bounds, labels=labels, windows=windows)
+    _suffices(recipe, found)
+    return found
+
+
+def _for(one: Chosen, task: Task) -> Chosen:
+    """Find what is known of another task in a session: a data set names a channel for one alone."""
+    data = msgspec.structs.replace(one.data, channel="")
+    return replace(one, data=data, reference=pick_reference(one.session, data, task))
 
 
 def _values(recipe: Recipe, windows: Windows, store: Store) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Protocol
 
@@ -61,6 +62,10 @@ class Parts(Protocol):
     @property
     def features(self) -> FeaturesSpec | None:
         """What goes into the bridge, where that is not the encoder's features alone."""
+
+    @property
+    def others(self) -> Mapping[str, Parts]:
+        """The same parts with the head of each further task, by its name."""
 
 
 def made_by(

@@ -50,7 +50,7 @@ def rehearse(recipe: Recipe, folder: Path) -> Rehearsed:
 
     Where a cut is left to training, the last of the source and the first of the target are taken,
     which is the most that there can be to compute. Bridge and head are drawn so that the golden
-    windows are told apart.
+    windows are told apart. Further tasks are left out.
 
     Parameters
     ----------
@@ -65,6 +65,7 @@ def rehearse(recipe: Recipe, folder: Path) -> Rehearsed:
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
+    recipe = msgspec.structs.replace(recipe, others=())
     chains = {}
     for side in ("source", "target"):
         about = getattr(recipe, side)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from bioxedge import goldenfile, manifest, spec
 from bioxedge.bridging.evaluate import Score
 from bioxedge.bridging.split import People, numbers
 from bioxedge.bridging.values import ValueScore
-from bioxedge.building.describing import GOLDEN, manifest_of, output_of, value_of
+from bioxedge.building.describing import GOLDEN, manifest_of, outputs_of, value_of
 from bioxedge.building.expect import expected
 from bioxedge.building.golden import Cuts, golden_beside, golden_signal, stand_in, usual_scale
 from bioxedge.building.learnt import Learnt
@@ -25,10 +25,10 @@ from bioxedge.bundle import Bundle, with_files, write
 from bioxedge.datasets.choosing import Chosen
 from bioxedge.datasets.picking import read_worn
 from bioxedge.exporting import opset as opsets
-from bioxedge.exporting.onnx import INPUT, OUTPUT, VALUE, to_onnx
+from bioxedge.exporting.onnx import ANSWERS, INPUT, OUTPUT, VALUE, to_onnx
 from bioxedge.exporting.parity import answers, prove
 from bioxedge.exporting.sizes import Size, sizes
-from bioxedge.exporting.splice import BridgedModel
+from bioxedge.exporting.splice import BridgedModel, Tasked
 from bioxedge.goldenfile import GoldenData
 from bioxedge.recipes import Recipe
 from bioxedge.runtime import Report, verify
@@ -59,6 +59,8 @@ class Evidence:
         What the graph takes beside golden, calibration's and held-out windows, if anything.
     value : manifest.Value, optional
         What is told, where it is a value: its range of training is known by the data alone.
+    values : dict of str to manifest.Value
+        Those of further tasks, by name.
     """
 
     golden: Cuts
@@ -68,6 +70,7 @@ class Evidence:
     calibration: npt.NDArray[np.float32]
     held_out: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None
     value: manifest.Value | None = None
+    values: dict[str, manifest.Value] = field(default_factory=dict)
     beside: Beside = field(default_factory=Beside)
 
 
@@ -124,7 +127,13 @@ class Shipped:
         return [*found, "PASS"]
 
 
-def ship(learnt: Learnt, scores: Sequence[AnyScore], out: Path) -> Shipped:
+Further = Mapping[str, Sequence[AnyScore]]
+"""Scores of further tasks, by name."""
+
+
+def ship(
+    learnt: Learnt, scores: Sequence[AnyScore], out: Path, others: Further | None = None
+) -> Shipped:
     """Write a bundle of what was learnt and prove it with the device's own code.
 
     Parameters
@@ -134,16 +143,20 @@ def ship(learnt: Learnt, scores: Sequence[AnyScore], out: Path) -> Shipped:
         Goes into the manifest.
     out : Path
         The bundle's directory.
+    others : mapping, optional
+        Those of further tasks, by name.
 
     Raises
     ------
     ExportError
         The graph does not answer as the trained model does; nothing was written.
     """
-    return finish(learnt, evidence_of(learnt, scores), out)
+    return finish(learnt, evidence_of(learnt, scores, others), out)
 
 
-def evidence_of(learnt: Learnt, scores: Sequence[AnyScore]) -> Evidence:
+def evidence_of(
+    learnt: Learnt, scores: Sequence[AnyScore], others: Further | None = None
+) -> Evidence:
     """Take what proves a bundle: nothing of test people but what variants are held to."""
     prepared, recipe = learnt.prepared, learnt.recipe
     windows, side = prepared.windows, recipe.source
@@ -173,7 +186,7 @@ def evidence_of(learnt: Learnt, scores: Sequence[AnyScore]) -> Evidence:
             split=numbered_split(prepared.people, windows.sessions),
             seed=recipe.seed,
         ),
-        metrics=metrics_of(learnt, scores),
+        metrics=metrics_of(learnt, scores, others),
         expect=expected(
             windows.measures[measured],
             windows.person[measured],
@@ -183,6 +196,11 @@ def evidence_of(learnt: Learnt, scores: Sequence[AnyScore]) -> Evidence:
         calibration=windows.source[known[chosen]].numpy(),
         held_out=(windows.source[rows].numpy(), prepared.labels[tested]) if by_label else None,
         value=value_of(learnt),
+        values={
+            name: value
+            for name, own in learnt.others.items()
+            if (value := value_of(own)) is not None
+        },
         beside=beside,
     )
 
@@ -204,19 +222,22 @@ def finish(parts: Parts, evidence: Evidence, out: Path, *, opset: int = opsets.N
     model = bridged(parts)
     raw, windows = evidence.golden
     beside = evidence.beside.golden
-    wanted, output = answers(model, windows, beside), output_of(parts, evidence)
-    name = OUTPUT if output.value is None else VALUE
+    wanted, outputs = answers(model, windows, beside), outputs_of(parts, evidence)
+    name = OUTPUT if outputs[0].value is None else VALUE
+    if len(outputs) > 1:
+        name = ANSWERS
     made = to_onnx(model, windows.shape[1], windows.shape[2], name, parts.features)
     graph = opsets.lowered(made, opset)
-    prove(graph, wanted, windows, beside=beside, scale=output.scale)
+    prove(graph, wanted, windows, beside=beside, scale=_scales(outputs))
     tensors = (
         manifest.Tensor(name=INPUT, shape=(1, *windows.shape[1:])),
         manifest.Tensor(name=name, shape=(1, wanted.shape[1])),
     )
-    kept, refused = _variants(parts, graph, evidence, wanted, tensors)
+    sizes_of = [output.answers for output in outputs]
+    kept, refused = _variants(parts, graph, evidence, wanted, sizes_of, tensors)
     files = {MODEL: graph, GOLDEN: goldenfile.pack(GoldenData(raw, windows, wanted, beside))}
     files |= {made.variant.file: made.raw for made in kept.values()}
-    about = manifest_of(parts, evidence, output, kept, tensors)
+    about = manifest_of(parts, evidence, outputs, kept, tensors)
     bundle = write(out, with_files(about, files), files)
     proofs = {name: verify(bundle, variant=name) for name in about.model}
     return Shipped(bundle, proofs, refused, sizes(graph))
@@ -232,7 +253,16 @@ def bridged(parts: Parts) -> BridgedModel:
         temperature=parts.calibration.temperature,
         bias=parts.calibration.bias,
         features=parts.features,
+        others=[
+            Tasked(own.head, own.calibration.temperature, own.calibration.bias)
+            for own in parts.others.values()
+        ],
     )
+
+
+def _scales(outputs: Sequence[manifest.Output]) -> npt.NDArray[np.float64]:
+    """Say what the difference of each answer is a share of."""
+    return np.array([output.scale for output in outputs for _ in range(output.answers)])
 
 
 def golden_of(recipe: Recipe, sessions: Sequence[Chosen], people: Sequence[str]) -> Cuts:
@@ -254,11 +284,19 @@ def simulated_alone(recipe: Recipe) -> bool:
     return all(data.dataset == "simulated" for data in recipe.used)
 
 
-def metrics_of(learnt: Learnt, scores: Sequence[AnyScore]) -> dict[str, dict[str, float]]:
-    """Scores on test people, and what the calibration was chosen by on held-out pair people."""
+def metrics_of(
+    learnt: Learnt, scores: Sequence[AnyScore], others: Further | None = None
+) -> dict[str, dict[str, float]]:
+    """Scores on test people, and what the calibration was chosen by on held-out pair people.
+
+    Those of a further task have its name in front.
+    """
     found = {score.method: score.metrics() for score in scores}
     for name, figures in learnt.calibration.held_out.items():
         found[f"held-out pairs, {name}"] = figures
+    for task, own in (others or {}).items():
+        further = metrics_of(learnt.others[task], own)
+        found |= {f"{task}: {name}": figures for name, figures in further.items()}
     return found
 
 
@@ -274,6 +312,7 @@ def _variants(
     graph: bytes,
     evidence: Evidence,
     wanted: npt.NDArray[np.float32],
+    sizes_of: Sequence[int],
     tensors: tuple[manifest.Tensor, manifest.Tensor],
 ) -> tuple[dict[str, Made], dict[str, str]]:
     """Make the variants that the recipe asks for."""
@@ -287,6 +326,7 @@ def _variants(
         calibration=evidence.calibration,
         held_out=evidence.held_out,
         beside=evidence.beside,
+        sizes=sizes_of,
         input=tensors[0],
         output=tensors[1],
     )

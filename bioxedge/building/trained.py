@@ -24,7 +24,7 @@ from bioxedge.building.describing import value_of
 from bioxedge.building.golden import usual_scale
 from bioxedge.building.learnt import Learnt
 from bioxedge.building.provenance import identity, weights_sha256
-from bioxedge.building.shipping import AnyScore, metrics_of, numbered_split
+from bioxedge.building.shipping import AnyScore, Further, metrics_of, numbered_split
 from bioxedge.errors import ModelError
 from bioxedge.models import checkpoint
 from bioxedge.spec import Count, FeaturesSpec, Positive, Rate, Struct
@@ -33,13 +33,23 @@ FORMAT = 1
 BRIDGE, HEAD = "bridge.pt", "head.pt"
 
 
+class OtherAbout(Struct, frozen=True):
+    """What belongs to a further task's head: its hash, calibration and what it tells."""
+
+    head: str
+    temperature: Rate
+    bias: tuple[float, ...]
+    labels: tuple[str, ...]
+    value: manifest.Value | None = None
+
+
 class About(Struct, frozen=True):
     """What a trained bridge says of itself.
 
     ``source``, ``target`` and ``head`` are SHA-256 of what it was trained between: a file's, or
     that of weights trained here. ``temperature`` and ``bias`` are its calibration to that head.
     ``features`` says what goes into it, where that is not its encoder's alone, and ``usual`` what a
-    wearer's baseline was in the middle.
+    wearer's baseline was in the middle. ``others`` are further tasks, by name.
     """
 
     source_cut: Count
@@ -63,6 +73,13 @@ class About(Struct, frozen=True):
     value: manifest.Value | None = None
     features: FeaturesSpec | None = None
     usual: tuple[float, ...] = ()
+    others: dict[str, OtherAbout] = msgspec.field(default_factory=dict)
+
+    def of(self, name: str) -> About:
+        """Give what would be said of a further task by itself."""
+        own = self.others[name]
+        facts = {key: getattr(own, key) for key in OtherAbout.__struct_fields__}
+        return msgspec.structs.replace(self, **facts, others={})
 
     @property
     def calibration(self) -> Calibration:
@@ -70,7 +87,9 @@ class About(Struct, frozen=True):
         return Calibration(self.temperature, self.bias)
 
 
-def save(learnt: Learnt, scores: Sequence[AnyScore], folder: Path) -> list[Path]:
+def save(
+    learnt: Learnt, scores: Sequence[AnyScore], folder: Path, others: Further | None = None
+) -> list[Path]:
     """Write what was trained.
 
     Parameters
@@ -80,11 +99,14 @@ def save(learnt: Learnt, scores: Sequence[AnyScore], folder: Path) -> list[Path]
         Stand in ``about``, so that a later export can state them.
     folder : Path
         Made if need be.
+    others : mapping, optional
+        Scores of further tasks, by name.
 
     Returns
     -------
     list of Path
-        ``bridge.pt``, ``head.pt`` and the encoders that were pretrained here.
+        ``bridge.pt``, ``head.pt``, one ``head-NAME.pt`` a further task, and the encoders that were
+        pretrained here.
     """
     with room.told(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,15 +133,20 @@ def save(learnt: Learnt, scores: Sequence[AnyScore], folder: Path) -> list[Path]
         data=recipe.where,
         split=numbered_split(prepared.people, prepared.windows.sessions),
         seed=recipe.seed,
-        metrics=metrics_of(learnt, scores),
+        metrics=metrics_of(learnt, scores, others),
         value=value_of(learnt),
         features=learnt.features,
         usual=usual,
+        others={name: _other(own) for name, own in learnt.others.items()},
     )
     facts = msgspec.to_builtins(about, builtin_types=(tuple,))
     _put(folder / BRIDGE, {"bridge": bridge.state_dict(), "about": facts})
     _put(folder / HEAD, {"head": learnt.head.state_dict(), "about": {"labels": about.labels}})
     written = [folder / BRIDGE, folder / HEAD]
+    for name, own in learnt.others.items():
+        written.append(head_beside(folder / HEAD, name))
+        labels = {"labels": own.recipe.task.labels}
+        _put(written[-1], {"head": own.head.state_dict(), "about": labels})
     for side in ("source", "target"):
         if getattr(recipe, side).model.checkpoint == "pretrain":
             place = encoder_beside(folder / BRIDGE, side)
@@ -132,6 +159,22 @@ def save(learnt: Learnt, scores: Sequence[AnyScore], folder: Path) -> list[Path]
                 partial.unlink(missing_ok=True)
             written.append(place)
     return written
+
+
+def _other(own: Learnt) -> OtherAbout:
+    """Describe a further task's head."""
+    return OtherAbout(
+        head=weights_sha256(own.head),
+        temperature=own.calibration.temperature,
+        bias=tuple(own.calibration.bias),
+        labels=own.recipe.task.labels,
+        value=value_of(own),
+    )
+
+
+def head_beside(head: Path, name: str) -> Path:
+    """Say where a further task's head lies, beside the first one's."""
+    return head.with_name(f"{head.stem}-{name}{head.suffix}")
 
 
 def encoder_beside(bridge: Path, side: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from bioxedge.bridging.evaluate import score
 from bioxedge.errors import BundleError, ExportError
 from bioxedge.exporting.variants import PRECISION, variant_of
 from bioxedge.onnxfile import inspect
-from bioxedge.runtime.answers import agreement_of, spread_of, tells_apart
+from bioxedge.runtime.answers import agreement_of, parted, spread_of, tells_apart
 from bioxedge.runtime.engine import fitting
 from bioxedge.runtime.session import Session
 
@@ -77,6 +78,7 @@ def make_variants(
     calibration: Floats,
     held_out: tuple[Floats, Classes] | None,
     beside: Beside | None = None,
+    sizes: Sequence[int] = (),
     input: manifest.Tensor,
     output: manifest.Tensor,
 ) -> tuple[dict[str, Made], dict[str, str]]:
@@ -96,6 +98,9 @@ def make_variants(
         Windows and classes of people who trained nothing; None where there are none.
     beside : Beside, optional
         What the graph takes beside all those windows.
+    sizes : sequence of int
+        How many labels each task has, where there are several; held-out classes, and so the
+        budget, are those of the first one.
     input, output : manifest.Tensor
 
     Returns
@@ -110,19 +115,27 @@ def make_variants(
         why = "a smaller variant is proven by the labels that it keeps, and a value has none"
         return kept, dict.fromkeys(wanted.make, why)
     task, by = None, beside or Beside()
+    sizes = sizes or (answers.shape[1],)
     if wanted.make and held_out is not None and len(held_out[1]):
-        task = _Task(graph, *held_out, classes=answers.shape[1], beside=by.held_out)
+        task = _Task(graph, *held_out, classes=sizes[0], beside=by.held_out)
     for name in dict.fromkeys(wanted.make):
         try:
             raw = graph if name == "bf16" else variant_of(graph, name, calibration, by.calibration)
             found = _run(raw, golden, name, by.golden)
-            metrics = _held_to_golden(name, found, answers, sole=task is None)
+            held = [
+                _held_to_golden(name, *one, sole=task is None)
+                for one in zip(parted(found, sizes), parted(answers, sizes), strict=True)
+            ]
+            metrics = {
+                key: (max if key == "golden_difference" else min)(one[key] for one in held)
+                for key in held[0]
+            }
             if task is not None:
                 metrics |= task.held_to(wanted.budget, name, raw)
         except (ExportError, BundleError) as error:
             refused[name] = str(error).removeprefix(f"{name}: ")
             continue
-        tolerance, agreement = _bounds(name, found, answers)
+        tolerance, agreement = _bounds(name, found, answers, sizes)
         facts = inspect(raw)
         about = manifest.Variant(
             file=MODEL if name == "bf16" else f"model.{name}.onnx",
@@ -185,16 +198,19 @@ def _held_to_golden(name: str, found: Floats, answers: Floats, *, sole: bool) ->
     }
 
 
-def _bounds(name: str, found: Floats, answers: Floats) -> tuple[float, float]:
+def _bounds(name: str, found: Floats, answers: Floats, sizes: Sequence[int]) -> tuple[float, float]:
     """Derive tolerance and least agreement from what was measured, with room for other machines.
 
     A window whose two best labels are nearer than the tolerance may go over to the second.
     """
     difference = float(np.abs(found.astype(np.float64) - answers).max())
     tolerance = round(min(0.5, 2 * difference + ROOM[_precision(name)]), 4)
-    best = np.sort(answers.astype(np.float64), axis=1)
-    clear = float((best[:, -1] - best[:, -2] > tolerance).mean())
-    return tolerance, min(agreement_of(found, answers), clear)
+    agreement = 1.0
+    for own, golden in zip(parted(found, sizes), parted(answers, sizes), strict=True):
+        best = np.sort(golden.astype(np.float64), axis=1)
+        clear = float((best[:, -1] - best[:, -2] > tolerance).mean())
+        agreement = min(agreement, agreement_of(own, golden), clear)
+    return tolerance, agreement
 
 
 class _Task:
@@ -215,7 +231,8 @@ class _Task:
         self._fp32 = self._accuracy(graph, "fp32")
 
     def _accuracy(self, raw: bytes, name: str) -> float:
-        labels = _run(raw, self._windows, name, self._beside).argmax(axis=1)
+        answers = _run(raw, self._windows, name, self._beside)
+        labels = answers[:, : self._classes].argmax(axis=1)
         return score(name, self._truth, labels, self._classes, 0).balanced_accuracy
 
     def held_to(self, budget: float, name: str, raw: bytes) -> dict[str, float]:

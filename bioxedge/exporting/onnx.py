@@ -21,6 +21,8 @@ from bioxedge.spec import FeaturesSpec
 OPSET = 18
 IR = 10
 INPUT, OUTPUT, VALUE = "window", "probabilities", "value"
+ANSWERS = "answers"
+"""What the output of several tasks is called."""
 
 
 def to_onnx(

@@ -40,7 +40,7 @@ def prove(
     windows: npt.NDArray[np.float32],
     *,
     beside: npt.NDArray[np.float32] | None = None,
-    scale: float = 1.0,
+    scale: float | npt.NDArray[np.float64] = 1.0,
 ) -> float:
     """Compare ONNX Runtime's answers with torch's on windows of real signal.
 
@@ -52,7 +52,7 @@ def prove(
         Torch's probabilities, or values [n, 1].
     windows : ndarray of float32, shape [n, channels, samples]
     beside : ndarray of float32, shape [n, numbers], optional
-    scale : float, optional
+    scale : float or ndarray of shape [labels], optional
         What differences are a share of: a value's range.
 
     Returns
@@ -76,7 +76,7 @@ def prove(
             for row in zip(*given, strict=True)
         ]
     )
-    difference = float(np.abs(found.astype(np.float64) - wanted).max()) / scale
+    difference = float((np.abs(found.astype(np.float64) - wanted) / scale).max())
     if not difference <= TOLERANCE:  # NaN exceeds every bound
         raise ExportError(
             f"the exported graph differs from the trained model by {difference:.2e} in a "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,15 @@ from bioxedge.bridging.head import Head
 from bioxedge.errors import ModelError
 from bioxedge.models.chain import Chain
 from bioxedge.spec import FeaturesSpec
+
+
+@dataclass(frozen=True)
+class Tasked:
+    """A further task's head, and what is done to its answers: divided, then added to."""
+
+    head: Head
+    temperature: float
+    bias: Sequence[float]
 
 
 class BridgedModel(nn.Module):
@@ -36,6 +46,8 @@ class BridgedModel(nn.Module):
         What is added to each label's logit after that; both are folded into a copy of the head.
     features : FeaturesSpec, optional
         What goes into the bridge, where that is not the encoder's pooled features alone.
+    others : sequence of Tasked, optional
+        Heads on the same tail; their answers stand behind the first head's.
 
     Raises
     ------
@@ -53,6 +65,7 @@ class BridgedModel(nn.Module):
         temperature: float = 1.0,
         bias: Sequence[float] | None = None,
         features: FeaturesSpec | None = None,
+        others: Sequence[Tasked] = (),
     ) -> None:
         super().__init__()
         if source.stem is None:
@@ -71,19 +84,14 @@ class BridgedModel(nn.Module):
             raise ModelError(
                 f"{features.count} features do not fit a bridge from {bridge.in_features}"
             )
-        classes = head.linear.out_features
-        if bias is not None and len(bias) != classes:
-            raise ModelError(f"{len(bias)} biases do not fit a head of {classes} classes")
         self.source, self.features = source, features
         self.pool = TokenMean()
         self.bridge = bridge.fold()
         self.tail = tail
-        self.head = copy.deepcopy(head)
-        with torch.no_grad():
-            self.head.linear.weight /= temperature
-            self.head.linear.bias /= temperature
-            if bias is not None:
-                self.head.linear.bias += torch.tensor(bias)
+        self.head = _calibrated(head, temperature, bias)
+        self.others = nn.ModuleList(
+            [_calibrated(one.head, one.temperature, one.bias) for one in others]
+        )
         self.eval()
         self.requires_grad_(False)
 
@@ -110,5 +118,28 @@ class BridgedModel(nn.Module):
     def _answered(self, features: Tensor) -> Tensor:
         """Probabilities, or values, of what goes into the bridge."""
         tokens = self.bridge(features)
-        answers: Tensor = self.head(self.tail(tokens) if len(self.tail) else tokens)
-        return answers.softmax(dim=1) if answers.shape[1] > 1 else answers
+        tokens = self.tail(tokens) if len(self.tail) else tokens
+        if not len(self.others):
+            return _told(self.head(tokens))
+        pooled = self.head.pool(tokens)
+        heads = (self.head, *self.others)
+        return torch.cat([_told(head.of_pooled(pooled)) for head in heads], dim=1)
+
+
+def _calibrated(head: Head, temperature: float, bias: Sequence[float] | None) -> Head:
+    """Fold a calibration into a copy of a head."""
+    classes = head.linear.out_features
+    if bias is not None and len(bias) != classes:
+        raise ModelError(f"{len(bias)} biases do not fit a head of {classes} classes")
+    made = copy.deepcopy(head)
+    with torch.no_grad():
+        made.linear.weight /= temperature
+        made.linear.bias /= temperature
+        if bias is not None:
+            made.linear.bias += torch.tensor(bias)
+    return made
+
+
+def _told(answers: Tensor) -> Tensor:
+    """Turn logits into probabilities; one answer is a value."""
+    return answers.softmax(dim=1) if answers.shape[1] > 1 else answers

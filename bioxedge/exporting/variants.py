@@ -127,11 +127,11 @@ def _chosen(graph: bytes) -> tuple[onnx.ModelProto, list[str]]:
 
 
 def _answers(graph: Graph, name: str) -> bool:
-    """Tell whether a value is the logits: only sums and the softmax stand behind it."""
+    """Tell whether a value is logits: only sums, the softmax and other tasks' stand behind it."""
     if name in graph.final:
         return True
     return any(
-        user.op_type in ("Add", "Softmax") and _answers(graph, user.output[0])
+        user.op_type in ("Add", "Softmax", "Concat") and _answers(graph, user.output[0])
         for user in graph.users.get(name, ())
     )
 

@@ -17,7 +17,7 @@ from bioxedge.recipes.parts import (
 )
 from bioxedge.recipes.reading import read
 from bioxedge.recipes.recipe import Recipe, section
-from bioxedge.recipes.task import Task
+from bioxedge.recipes.task import Other, Task
 
 __all__ = [
     "ROLES",
@@ -27,6 +27,7 @@ __all__ = [
     "Data",
     "Head",
     "Model",
+    "Other",
     "Picked",
     "Recipe",
     "Sensor",

@@ -10,7 +10,7 @@ import msgspec
 from bioxedge.manifest import Decision
 from bioxedge.recipes.data import ROLES, Align, Data, Split, Teacher
 from bioxedge.recipes.parts import Bridge, Compute, Head, Side, Variants
-from bioxedge.recipes.task import Task
+from bioxedge.recipes.task import Other, Task
 from bioxedge.spec import Count, Struct, Text
 
 
@@ -18,7 +18,9 @@ class Recipe(Struct, frozen=True):
     """All choices behind one bundle.
 
     ``teacher``, ``pairs`` and ``test`` are data sets for each role, as many as there are; ``data``
-    stands for each role that is not named. ``decision`` is how the device chooses a label;
+    stands for each role that is not named. ``others`` are further tasks of the same bundle: the
+    teacher has a head for each, people are dealt out, cuts chosen and variants proven by ``task``.
+    ``decision`` is how the device chooses a label;
     ``quality`` holds bounds that are to stand in place of those of the modality
     (:class:`bioxedge.spec.QualitySpec`); faults that are ``off`` are not looked for in the target's
     windows, either. ``preset = "paper"`` gives what the recipe leaves open of
@@ -34,6 +36,7 @@ class Recipe(Struct, frozen=True):
     teacher: tuple[Teacher, ...] = ()
     pairs: tuple[Data, ...] = ()
     test: tuple[Data, ...] = ()
+    others: tuple[Other, ...] = ()
     split: Split = Split()
     align: Align = Align()
     head: Head = Head()
@@ -54,6 +57,16 @@ class Recipe(Struct, frozen=True):
         if not named and self.data is not None:
             return (self.data,)
         return tuple(each for each in named if not (isinstance(each, Teacher) and each.ready))
+
+    def of(self, other: Other) -> Recipe:
+        """Give the recipe that a further task would have by itself, with the same of all else."""
+        return msgspec.structs.replace(
+            self,
+            name=f"{self.name}, {other.name}",
+            task=other.alone,
+            decision=other.decision,
+            others=(),
+        )
 
     @property
     def ready(self) -> Teacher | None:

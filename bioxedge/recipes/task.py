@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from bioxedge.manifest import Decision, TaskName
 from bioxedge.recipes.fields import Names, Share, names_of
 from bioxedge.spec import Struct, Text
 
@@ -49,3 +50,19 @@ class Task(Struct, frozen=True):
     def said(self) -> str:
         """What it is read from, in words."""
         return ", ".join(self.channels) or "marks"
+
+
+class Other(Task, frozen=True, kw_only=True):
+    """A further task on the same teacher, through the same bridge: a head of its own.
+
+    ``name`` is what its answers are called live and where its report lies; ``decision`` is how
+    the device chooses its label.
+    """
+
+    name: TaskName
+    decision: Decision = Decision()
+
+    @property
+    def alone(self) -> Task:
+        """The same without name and decision."""
+        return Task(**{key: getattr(self, key) for key in Task.__struct_fields__})
