@@ -125,6 +125,18 @@ def test_fog_takes_electrodes_and_muscles_by_visit(sets: dict[str, Path]) -> Non
     assert np.array_equal(part(session, "reference").read().samples[0], rows[:, 9])
 
 
+def test_a_set_lies_wherever_it_was_unpacked_but_not_anywhere(
+    sets: dict[str, Path], tmp_path: Path
+) -> None:
+    for module, name in ((isruc, "isruc"), (fog, "fog")):
+        shutil.copytree(sets[name], tmp_path / name / "archives" / "of 2026")
+        assert module.holds(tmp_path / name)
+        shutil.copytree(sets[name], tmp_path / f"{name} hidden" / ".cache")
+        assert not module.holds(tmp_path / f"{name} hidden")
+        shutil.copytree(sets[name], tmp_path / f"{name} deep" / "a" / "b" / "c" / "d")
+        assert not module.holds(tmp_path / f"{name} deep")  # a home directory is not searched
+
+
 def test_fog_counts_lines_of_those_who_are_meant(sets: dict[str, Path]) -> None:
     found = fog.sessions(sets["fog"], ("008",))
     assert [one.parts[0].seconds for one in found] == [None, 20.0, 20.0, 20.0]

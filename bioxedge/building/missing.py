@@ -1,4 +1,4 @@
-"""What a recipe names and nobody has brought yet: weights and recordings, and where to get them."""
+"""What a recipe names that nobody has brought yet, with where to get it."""
 
 from __future__ import annotations
 

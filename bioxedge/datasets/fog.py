@@ -1,4 +1,4 @@
-"""FOG: EEG, muscles and more of people with Parkinson's disease who walk and freeze, 500 Hz.
+"""FOG: EEG with leg muscles, of people with Parkinson's disease whose gait freezes, 500 Hz.
 
 Zhang et al., *Multimodal data for the detection of freezing of gait in Parkinson's disease*,
 Scientific Data 9, 2022; doi 10.17632/r8gmbtv7w2.3, CC BY 4.0. As published (``Filtered Data``):

@@ -1,4 +1,4 @@
-"""ISRUC-Sleep: nights of six EEG signals and an ECG at 200 Hz, scored in epochs of 30 s.
+"""ISRUC-Sleep: nights of six EEG signals with an ECG at 200 Hz, scored in epochs of 30 s.
 
 Khalighi et al., *ISRUC-Sleep*, Computer Methods and Programs in Biomedicine 124, 2016. As
 published, for group 1: ``subject1.mat`` … (extracted channels: for each signal a matrix

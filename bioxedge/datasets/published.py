@@ -1,4 +1,4 @@
-"""Published sets by name: how each is found and read, where it is to be had, and its usual size."""
+"""Published sets by name: how each is read, where it is to be had, how large it usually is."""
 
 from __future__ import annotations
 

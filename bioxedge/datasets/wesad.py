@@ -1,4 +1,4 @@
-"""WESAD: chest ECG at 700 Hz and wrist PPG at 64 Hz of 15 people, at rest, stressed, amused.
+"""WESAD: chest ECG at 700 Hz with wrist PPG at 64 Hz, of 15 people at rest, stressed, amused.
 
 Schmidt et al., *Introducing WESAD*, ICMI 2018. As published: a folder for each person (``S2`` …
 ``S17``, without ``S12``), and in it ``S2.pkl``, a pickle of Python 2 with ``signal`` (``chest``:

@@ -1,4 +1,4 @@
-"""Pickled numbers, read by a machine that can run nothing: arrays, text and plain containers.
+"""Pickled numbers, read by a machine that can run nothing.
 
 Published sets come as pickles (WESAD's were written by Python 2), and unpickling runs whatever a
 file says. Here it is not unpickled: the opcodes that numbers need are obeyed one by one, names
