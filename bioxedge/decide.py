@@ -37,7 +37,7 @@ class Decided:
     value: float | None = None
 
 
-class _Mean:
+class Mean:
     """An exponential mean over windows; one that is skipped counts as time."""
 
     def __init__(self, smoothing: float) -> None:
@@ -93,7 +93,7 @@ class Decider:
 
     def reset(self) -> None:
         """Forget everything, as if new: the stream began afresh."""
-        self._mean = _Mean(self._decision.smoothing)
+        self._mean = Mean(self._decision.smoothing)
         self._said: str | None = None
         self._held = 0  # windows for which what is said must still stay
         self._leader: str | None = None
@@ -182,7 +182,7 @@ class ValueDecider:
 
     def reset(self) -> None:
         """Forget everything, as if new: the stream began afresh."""
-        self._mean = _Mean(self._decision.smoothing)
+        self._mean = Mean(self._decision.smoothing)
 
     def skip(self) -> None:
         """Note a window that the model was not asked about."""

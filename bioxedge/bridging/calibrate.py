@@ -43,10 +43,11 @@ class Calibration:
     bias : tuple of float
         One for each class, their sum 0; all 0 where the temperature stands alone.
     taken : str
-        ``temperature alone`` or ``temperature and bias``; for a value ``as it is`` or ``slope and
-        offset``, the slope being one over the temperature and the offset the bias.
+        ``temperature alone``, ``temperature and bias`` or ``temperature and shares``; for a value
+        ``as it is`` or ``slope and offset``, the slope being one over the temperature and the
+        offset the bias.
     held_out : dict of str to dict of str to float
-        For both of them, on pair people who were held out: ``cross_entropy`` against the
+        For each of them, on pair people who were held out: ``cross_entropy`` against the
         teacher's probabilities, and ``agreement`` with its labels, every class weighing the same.
         Empty where there were too few people.
     """
@@ -69,17 +70,21 @@ class Calibration:
             what += " (its bound: the bridge's logits say next to nothing of the teacher's answers)"
         elif self.temperature * RANGE * _EDGE < 1:
             what += " (its bound: the teacher is surer than any sharpening makes the bridge)"
-        if self.taken == BOTH:
+        if self.taken in (BOTH, SHARES):
             own = ", ".join(f"{n} {b:+.2f}" for n, b in zip(labels, self.bias, strict=True))
             what += f" and a bias for each label ({own})"
+            if self.taken == SHARES:
+                what += ", so that each is said as often as the teacher says it"
         if not self.held_out:
             return f"Calibrated: {what}; fewer than {FEWEST_PEOPLE} pair people, so no bias"
-        alone, both = self.held_out[ALONE], self.held_out[BOTH]
+        three = [self.held_out[name] for name in (ALONE, BOTH, SHARES)]
+        crossed, agreed = (
+            ", ".join(f"{one[key]:.3f}" for one in three) for key in ("cross_entropy", "agreement")
+        )
         return (
-            f"Calibrated: {what}. On pair people held out, without a bias and with it: "
-            f"cross-entropy to the teacher {alone['cross_entropy']:.3f} and "
-            f"{both['cross_entropy']:.3f}, agreement with its labels "
-            f"{alone['agreement']:.3f} and {both['agreement']:.3f}"
+            f"Calibrated: {what}. On pair people held out, without a bias, with the likeliest and "
+            f"with the teacher's shares: cross-entropy to the teacher {crossed}, agreement with "
+            f"its labels {agreed}"
         )
 
     def _value_line(self) -> str:
@@ -143,11 +148,11 @@ def _line(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> tuple[float
 def calibrate(bridged: Tensor, teacher: Tensor, person: npt.NDArray[np.str_]) -> Calibration:
     """Fit a temperature, and a bias for each class where it serves people who were held out.
 
-    Each pair person in turn is held out: both are fitted on the others and held to the teacher
-    on that one. The bias is taken if it comes nearer to the teacher's probabilities and agrees
-    with its labels no less, every class weighing the same. A teacher that leans to the majority
-    pulls a bias the same way: its probabilities are met better, and the rarer class is lost; the
-    second condition is there for that.
+    Each pair person in turn is held out: all are fitted on the others and held to the teacher on
+    that one. Biases with which each label is said as often as the teacher says it are taken if
+    that agrees with its labels better than no bias does, every class weighing the same: where the
+    source knows little, the likeliest answer is the teacher's majority, whatever was heard. Else
+    the likeliest biases are, if they come nearer to the teacher's probabilities, too.
 
     Parameters
     ----------

@@ -45,8 +45,11 @@ def worn_by(windows: Windows, side: str) -> Iterator[npt.NDArray[np.intp]]:
     """Give each person's moments with a window of a side, in the order in which they were worn."""
     rows = getattr(windows, f"{side}_row")
     person = windows.person
-    # Sessions that nobody dated all begin at the same moment: their own order stands then.
-    order = np.lexsort((windows.start, windows.session, windows.moment))
+    begins = np.full(len(windows.sessions), np.inf)
+    np.minimum.at(begins, windows.session, windows.moment)
+    # One after the other: sessions that nobody dated all begin at the same moment, and their own
+    # order stands.
+    order = np.lexsort((windows.start, windows.session, begins[windows.session]))
     held = order[rows[order] >= 0]
     for name in np.unique(person):
         yield held[person[held] == name]
