@@ -121,8 +121,10 @@ def band(x: np.ndarray, fs: float, low: float, high: float) -> float:
 def passed(x: np.ndarray, fs: float, low: float, high: float) -> np.ndarray:
     whole = np.fft.rfft(straight(x))
     frequencies = np.arange(len(whole)) * fs / len(x)
-    whole[(frequencies < low) | (frequencies > high)] = 0
-    return np.fft.irfft(whole, len(x))
+    gain = np.zeros(len(whole))
+    v = frequencies[1:]
+    gain[1:] = 1 / ((1 + (low / v) ** 4) * (1 + (v / high) ** 4))
+    return np.fft.irfft(whole * gain, len(x))
 
 
 def peaks(
