@@ -11,7 +11,7 @@ import torch
 
 from bioxedge.bridging import verdict
 from bioxedge.bridging.bridge import PrototypeBridge
-from bioxedge.bridging.calibrate import ALONE, BOTH, LINE
+from bioxedge.bridging.calibrate import ALONE, BOTH, LINE, SHARES
 from bioxedge.bridging.evaluate import (
     FEWEST,
     Difference,
@@ -25,6 +25,7 @@ from bioxedge.bridging.values import ValueScore, errors, score_value
 from bioxedge.building import beside
 from bioxedge.building.aligning import new_bridge
 from bioxedge.building.learnt import Learnt
+from bioxedge.building.smoothed import told
 
 Floats = npt.NDArray[np.float64]
 
@@ -74,6 +75,7 @@ def evaluate(learnt: Learnt) -> Evaluation:
     others, their_sizes = _beside(learnt)
     answers |= others
     sizes |= their_sizes
+    answers |= told(learnt, sizes)
     prepared = learnt.prepared
     rows = prepared.of("test")
     people = prepared.windows.person[rows]
@@ -150,7 +152,7 @@ def _bridged(learnt: Learnt) -> tuple[dict[str, Floats], dict[str, int]]:
     if prepared.taught:
         found[TEACHER] = (learnt.seen.teacher("test"), trained_teacher(learnt))
     found[BRIDGE] = (calibration.apply(raw), size)
-    if calibration.taken == BOTH:  # a temperature changes no answer, a bias does
+    if calibration.taken in (BOTH, SHARES):  # a temperature changes no answer, a bias does
         found[f"bridge, {ALONE}"] = (raw / calibration.temperature, size)
     elif calibration.taken == LINE:
         found["bridge, uncalibrated"] = (raw, size)
