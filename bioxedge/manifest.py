@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -29,7 +29,7 @@ from bioxedge.spec import (
     WindowSpec,
 )
 
-FORMAT = 2
+FORMAT: Final = 2
 """What is written; format 1 is read, too."""
 LATER = (("output", "value"), ("", "features"), ("", "others"))
 """What format 2 got after bundles of it were written: part and key, None where it is absent."""

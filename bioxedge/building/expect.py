@@ -97,7 +97,7 @@ def _expect(
     channel: str,
     samples: int,
     person: npt.NDArray[np.str_],
-    measures: dict[str, npt.NDArray[np.float64]],
+    measures: dict[spec.Measure, npt.NDArray[np.float64]],
 ) -> spec.Expect:
     """Sum one channel up."""
     if not len(person):

@@ -152,10 +152,8 @@ def stand_in(side: Side, seed: int) -> tuple[list[Recording], str]:
             ecg_rate=sensor.rate,
             ppg_rate=sensor.rate,
         )
-        rows = [
-            _filled((pair.source if sensor.modality == "ppg" else pair.target).samples[0])
-            for pair in pairs
-        ]
+        sides = (pair.source if sensor.modality == "ppg" else pair.target for pair in pairs)
+        rows = [_filled(side.samples[0]) for side in sides if side is not None]
         rng = np.random.default_rng(seed)
         made = [np.outer(rng.uniform(0.5, 1.0, len(sensor.columns)), row) for row in rows]
         words = f"simulated {sensor.modality.upper()}"
@@ -208,11 +206,12 @@ def _filled(samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _unbroken(samples: Samples, needed: int) -> int | None:
     """Find the first run of real samples of that length, from the middle on."""
-    real = np.isfinite(samples).all(axis=0)
-    for start in (
+    real: npt.NDArray[np.bool_] = np.asarray(np.isfinite(samples).all(axis=0))
+    starts: list[int] = [
         *range(len(real) // 2, len(real) - needed + 1, 64),
         *range(0, len(real) // 2, 64),
-    ):
+    ]
+    for start in starts:
         if real[start : start + needed].all() and start + needed <= len(real):
             return start
     return None

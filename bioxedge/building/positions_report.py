@@ -93,6 +93,7 @@ def survey_of(seen: Seen, positions: Positions, device: Device | None = None) ->
         rank=recipe.bridge.rank,
         prototypes=recipe.bridge.prototypes,
     )
+    cuts = [seen.target.cut(j, samples[1]) for j in range(len(seen.target) + 1)]
     return Survey(
         name=recipe.name,
         source=seen.source.name,
@@ -101,7 +102,7 @@ def survey_of(seen: Seen, positions: Positions, device: Device | None = None) ->
         source_features=[
             seen.source.cut(i, samples[0]).features for i in range(len(seen.source) + 1)
         ],
-        target_cuts=[tuple(seen.target.cut(j, samples[1])) for j in range(len(seen.target) + 1)],
+        target_cuts=[(cut.tokens, cut.features) for cut in cuts],
         costs=counted,
         weighed=None
         if device is None

@@ -161,8 +161,7 @@ def select(seen: Seen, store: Store) -> tuple[Positions | None, int, int]:
     """Take the recipe's cuts, or choose them from the pairs' features, by person."""
     wanted = seen.recipe.bridge
     last = len(seen.target)
-    if "auto" not in (wanted.source_cut, wanted.target_cut):
-        assert isinstance(wanted.source_cut, int)
+    if isinstance(wanted.source_cut, int) and wanted.target_cut != "auto":
         return None, wanted.source_cut, last if wanted.target_cut == "head" else wanted.target_cut
 
     # A source cut that the recipe names is the only candidate; target cuts are held to it.
@@ -210,4 +209,5 @@ def pseudo_labels(seen: Seen) -> npt.NDArray[np.int64]:
         labels: npt.NDArray[np.int64] = answers.argmax(1)
         return labels
     edges = np.quantile(answers[:, 0], np.arange(1, _BINS) / _BINS)
-    return np.digitize(answers[:, 0], edges).astype(np.int64)
+    fifths: npt.NDArray[np.int64] = np.digitize(answers[:, 0], edges).astype(np.int64)
+    return fifths

@@ -144,12 +144,13 @@ def _looks(worn: Worn) -> list[tuple[float, int | None]]:
     if not worn.labels:
         known = np.where(np.isfinite(worn.truth), worn.truth, np.nan)
         known = known if np.isfinite(known).any() else worn.answers
-        return [(float(worn.minutes[int(f(known))]), None) for f in (np.nanargmin, np.nanargmax)]
+        ends = (int(np.nanargmin(known)), int(np.nanargmax(known)))
+        return [(float(worn.minutes[end]), None) for end in ends]
     longest: dict[int, tuple[int, int]] = {}
     for begin, end, label in _phases(worn):
         if end - begin > np.subtract(*longest.get(label, (0, 0))[::-1]):
             longest[label] = begin, end
-    some = [
+    some: list[tuple[float, int | None]] = [
         (float(worn.minutes[sum(longest[label]) // 2]), label)
         for label in sorted(longest)[:_MOST_LOOKS]
     ]

@@ -91,10 +91,11 @@ def _graph(
                 external_data=False,
                 verbose=False,
             )
+        assert program is not None  # it is where dynamo is asked for
         program.model.ir_version = IR
         _forget_where(program.model.graph)
         file = io.BytesIO()
-        program.save(file, external_data=False)
+        program.save(file, external_data=False)  # type: ignore[arg-type]  # a file serves, too
     except Exception as error:  # the exporter raises whatever the operator at hand raises
         raise ExportError(
             f"the model cannot be exported ({type(error).__name__}): "

@@ -133,10 +133,10 @@ def _calibrated(head: Head, temperature: float, bias: Sequence[float] | None) ->
         raise ModelError(f"{len(bias)} biases do not fit a head of {classes} classes")
     made = copy.deepcopy(head)
     with torch.no_grad():
-        made.linear.weight /= temperature
-        made.linear.bias /= temperature
+        made.linear.weight.div_(temperature)
+        made.linear.bias.div_(temperature)
         if bias is not None:
-            made.linear.bias += torch.tensor(bias)
+            made.linear.bias.add_(torch.tensor(bias))
     return made
 
 

@@ -179,7 +179,8 @@ class Judge:
             raise SignalError(
                 f"samples {first} to {last} are not among {self._first} to {self._end}"
             )
-        return self._room[:, first - self._first : last - self._first].copy()
+        copied: Samples = self._room[:, first - self._first : last - self._first].copy()
+        return copied
 
     def misfit(self, verdict: Verdict) -> str | None:
         """Say in one line why a run must not begin: another unit or modality than in training.
