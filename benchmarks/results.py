@@ -124,8 +124,95 @@ TITLES = {
 }
 
 
+TASKS = {
+    "stress_predict": ("Stress on a wristband, EDA → PPG", "stress.md"),
+    "eegmat": ("Mental arithmetic, EEG → ECG", "arithmetic.md"),
+    "challenge2015": ("True alarms, ECG → PPG", "alarms.md"),
+}
+"""What a task's row is called, and its page below ``docs/tasks``."""
+
+_FRONT = ("teacher", "bridge", "distillation", "classic features", "bridge, no baseline",
+          "oracle: classic features, true labels", "majority")  # fmt: skip
+
+
+def task(found: dict[str, Any]) -> str:
+    """Lay a cross-fitted task out as its page has it."""
+    lines = [
+        f"{found['people']} people, {found['windows']:,} windows, seeds "
+        f"{', '.join(map(str, found['seeds']))}; at commit {found['commit'][:12]}.",
+        "",
+        "| row | balanced accuracy | 95 % over people | by seed | macro F1 | trained |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for method, row in found["methods"].items():
+        name = f"**{method}**" if method == "bridge" else method
+        low, high = row["interval"]
+        seeds = ", ".join(f"{one:.3f}" for one in row["by_seed"])
+        size = f"{row['parameters']:,}" if row["parameters"] else "–"
+        lines.append(
+            f"| {name} | {row['balanced_accuracy']:.3f} | {low:.3f}–{high:.3f} | {seeds} | "
+            f"{row['macro_f1']:.3f} | {size} |"
+        )
+    said = [*found["verdicts"]]
+    if "share_of_parameters" in found:
+        low, high = found["bridge_minus_distillation_interval"]
+        said.append(
+            f"Bridge − distillation: {found['bridge_minus_distillation']:+.3f} ({low:+.3f} to "
+            f"{high:+.3f}), with {found['share_of_parameters']:.1%} of its trained parameters"
+        )
+    return "\n".join([*lines, "", *(f"{one}." for one in said)])
+
+
+def front_of(found: dict[str, Any]) -> str:
+    """Give the row that the front page has of a task."""
+    title, page = TASKS[found["recipe"]]
+    cells = [f"[{title}](docs/tasks/{page})"]
+    for name in _FRONT:
+        row = found["methods"].get(name)
+        if row is None:
+            cells.append("–")
+            continue
+        low, high = row["interval"]
+        figure = f"{row['balanced_accuracy']:.2f} ({low:.2f}–{high:.2f})"
+        cells.append(f"**{figure}**" if name == "bridge" else figure)
+    return f"| {' | '.join(cells)} |"
+
+
+def tasks() -> dict[Path, dict[str, str]]:
+    """Give the tables of the three tasks, by page and name."""
+    found = [
+        json.loads((KEPT / f"{name}.json").read_text())
+        for name in TASKS
+        if (KEPT / f"{name}.json").exists()
+    ]
+    if not found:
+        return {}
+    front = "\n".join(
+        [
+            "| balanced accuracy (95 % over people) | teacher, on its own sensor | **bridge** | "
+            "whole encoder distilled | classic features, same pseudo-labels and baseline | bridge "
+            "without the baseline | classic features, true labels | a constant |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+            *map(front_of, found),
+        ]
+    )
+    own = {
+        ROOT / "docs" / "tasks" / TASKS[each["recipe"]][1]: {each["recipe"]: task(each)}
+        for each in found
+    }
+    return {ROOT / "README.md": {"tasks": front}, **own}
+
+
 def pages() -> dict[Path, dict[str, str]]:
     """Give every table that the results make, by page and name."""
+    found = heart()
+    for page, tables in tasks().items():
+        found[page] = {**found.get(page, {}), **tables}
+    return found
+
+
+def heart() -> dict[Path, dict[str, str]]:
+    """Give the tables of the heart-rate band, by page and name."""
     found = [json.loads(path.read_text()) for path in sorted(KEPT.glob("bidmc_*.json"))]
     if not found:
         return {}
