@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from bioxedge.bridging.augment import Targets, stretch
 from bioxedge.bridging.compute import Compute
 from bioxedge.bridging.features import Features
 from bioxedge.bridging.head import Head, train_head, train_value_head
+from bioxedge.bridging.loop import Schedule
 from bioxedge.bridging.pretrain import pretrain
 from bioxedge.bridging.runner import Runner
 from bioxedge.building.adapting import Adapted
@@ -49,6 +50,17 @@ class Encoder:
     features: Features
     key: str
     seen_key: str
+
+
+class _Given(TypedDict):
+    """What both ways of training a head are told alike."""
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    schedule: Schedule
+    standardise: bool
+    seed: int
 
 
 def compute_of(recipe: Recipe) -> Compute:
@@ -158,7 +170,7 @@ def teacher_head(
         None if targets.bounds is None else targets.bounds.tolist(), targets.classes,
         targets.rate, seed, [] if adapted.plain else msgspec.to_builtins(adapted.spec(-1)),
     )  # fmt: skip
-    given = {
+    given: _Given = {
         "epochs": wanted.epochs,
         "batch": wanted.batch,
         "learning_rate": wanted.learning_rate,
