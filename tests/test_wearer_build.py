@@ -1,0 +1,169 @@
+"""From a recipe whose features adapt to a wearer: the device says what training would have said."""
+
+# ruff: noqa: E402 - without torch the module is skipped before it imports anything of ours
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", exc_type=ImportError)
+
+from fixtures_export import QUIET
+from test_building import RECIPE
+
+from bioxedge import Bundle, Stream, recording
+from bioxedge.building import Built, build, shipping
+from bioxedge.building.adapting import baseline_of, settled, worn_by
+from bioxedge.building.offline import export
+from bioxedge.datasets.picking import worn_of
+from bioxedge.datasets.simulated import wearers
+from bioxedge.exporting.parity import answers
+from bioxedge.runtime import Engine, ReplaySource, verify
+from bioxedge.signals import Recording
+
+pytestmark = pytest.mark.train
+
+# Windows come every two seconds: nine of them settle, and the memory is that of half a minute.
+SETTLE = 9
+BASELINE = "baseline = { settle = 0.3, memory = 0.5 }"
+ADAPTS = (
+    RECIPE.replace("max_gap = 32\n", f"max_gap = 32\nclassic = true\n{BASELINE}\n")
+    .replace("base_filters = 4", "base_filters = 16")
+    .replace("width = 16", "width = 32")  # else no variant would be smaller
+    .replace('source_cut = "auto"', "source_cut = 2")
+    .replace("[head]\n", '[variants]\nmake = ["fp16"]\n\n[head]\n')
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished build, and what a test person wore."""
+
+    out: Path
+    built: Built
+    worn: Recording
+    person: str
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("adapting")
+    recipe = folder / "tiny.toml"
+    recipe.write_text(ADAPTS)
+    built = build(recipe, folder / "out", **QUIET)
+    assert built is not None
+    person = built.learnt.prepared.people.test[0]
+    pairs = wearers(count=8, minutes=2.0, seed=1)
+    pair = next(pair for pair in pairs if pair.person == person)
+    worn = worn_of(pair.source, built.learnt.recipe.source.sensor)
+    recording.save(worn, folder / "worn")
+    return Done(folder / "out", built, worn, person)
+
+
+def trained(done: Done) -> dict[float, np.ndarray]:
+    """What the trained model answers at the test person's moments, by when windows begin."""
+    learnt = done.built.learnt
+    windows = learnt.prepared.windows
+    own = np.flatnonzero((windows.person == done.person) & (windows.source_row >= 0))
+    given = learnt.seen.adapted["source"].at(learnt.source_cut).beside[own]
+    cut = windows.source[torch.from_numpy(windows.source_row[own])].numpy()
+    found = answers(shipping.bridged(learnt), cut, given)
+    return dict(zip(windows.start[own].tolist(), found, strict=True))
+
+
+def streamed(stream: Stream, worn: Recording, chunk: int = 13) -> list:
+    with ReplaySource(worn, speed=float("inf"), chunk=chunk) as source:
+        return [one for piece in iter(source.read, None) for one in stream.push(piece)]
+
+
+def test_a_test_person_is_told_what_the_trained_model_says(done: Done) -> None:
+    wanted = trained(done)
+    told = streamed(Stream(done.built.bundle), done.worn)
+    assert len(told) == len(wanted) > 40
+    for number, one in enumerate(told):
+        if number < SETTLE:
+            assert one.label is None
+            assert one.reason == (
+                f"not settled: {number} of the {SETTLE} windows that this wearer's baseline takes"
+            )
+            continue
+        found = [*one.probabilities.values()]
+        np.testing.assert_allclose(found, wanted[done.worn.t0 + one.t_start], atol=1e-4)
+        assert one.label is not None
+    spread = np.ptp([[*one.probabilities.values()] for one in told[SETTLE:]], axis=0)
+    assert spread.min() > 1e-3  # it hangs on the window
+
+
+def test_the_command_says_the_same(done: Done, tmp_path: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; from bioxedge.cli import main; main()"
+    words = ["run", str(done.out / "bundle"), "--source", f"replay:{done.out.parent / 'worn'}"]
+    words += ["--speed", "max", "--sink", f"jsonl:{tmp_path / 'said'}", "--wearer", "w"]
+    command = [sys.executable, "-c", code, *words]
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert found.returncode == 0, found.stderr
+    assert "w is learnt first, for 0.3 min, without labels" in found.stdout
+    lines = [json.loads(line) for line in (tmp_path / "said").read_text().splitlines()]
+    said = [line for line in lines if line["kind"] == "prediction"]
+    alone = streamed(Stream(done.built.bundle), done.worn, 400)
+    assert [(line["label"], line["reason"], line["probabilities"]) for line in said] == [
+        (one.label, one.reason, one.probabilities) for one in alone
+    ]
+
+
+def test_the_bundle_says_what_training_took(done: Done) -> None:
+    learnt, about = done.built.learnt, done.built.bundle.manifest
+    spec = baseline_of(learnt.recipe, "source")
+    assert about.features is not None and about.features.baseline == spec
+    assert (spec.settle, spec.memory) == (SETTLE, 15)
+    assert all(name.startswith("ppg_2 ") for name in about.features.classic)
+    assert about.features.count == learnt.bridge.in_features == 16 + len(about.features.classic)
+    proof = verify(Bundle.open(done.out / "bundle"))  # or it raises
+    assert proof.difference < 1e-4 and proof.agreement == 1
+
+
+def test_nothing_is_trained_or_tested_on_before_the_baseline_has_settled(done: Done) -> None:
+    learnt = done.built.learnt
+    windows, prepared = learnt.prepared.windows, learnt.prepared
+    ready = settled(learnt.recipe, windows, "source")
+    for own in worn_by(windows, "source"):
+        assert not ready[own[:SETTLE]].any() and ready[own[SETTLE:]].all()
+        assert (np.diff(windows.start[own]) > 0).all()
+    for part in ("pair", "test"):
+        assert ready[prepared.of(part)].all()
+
+
+def test_a_smaller_variant_adapts_too(done: Done) -> None:
+    bundle = done.built.bundle
+    assert set(bundle.manifest.model) == {"fp32", "fp16"}
+    plain = streamed(Stream(bundle), done.worn)
+    half = streamed(Stream(bundle, engine=Engine(bundle, "fp16")), done.worn)
+    for one, other in zip(plain, half, strict=True):
+        assert one.reason == other.reason
+        np.testing.assert_allclose(
+            [*one.probabilities.values()], [*other.probabilities.values()], atol=2e-3
+        )
+
+
+def test_exporting_what_was_trained_gives_the_same_bundle(done: Done, tmp_path: Path) -> None:
+    given = {name: done.out / "trained" / f"{name}.pt" for name in ("bridge", "head")}
+    export(done.out.parent / "tiny.toml", tmp_path / "again", **given, **QUIET)
+    for path in (done.out / "bundle").iterdir():
+        if path.name != "manifest.json":
+            assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
+    one, other = Bundle.open(tmp_path / "again").manifest, done.built.bundle.manifest
+    # Only a build has people to measure a variant on.
+    assert (one.features, one.stream) == (other.features, other.stream)
+    assert (one.model, one.golden) == (other.model, other.golden)
+
+
+def test_report_has_the_rows_with_the_baseline_and_without(done: Done) -> None:
+    methods = {score.method for score in done.built.scores}
+    assert {"classic features", "classic features, no baseline", "bridge"} <= methods
