@@ -76,7 +76,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("kind", ["all", "features", "tasks", "value"])
-@law(150)
+@law(80)
 @given(data=st.data())
 def test_bounds(made: dict[str, Bundle], kind: str, data: st.DataObject) -> None:
     """A manifest with one value changed is refused by both or by neither."""
@@ -93,7 +93,10 @@ def test_bounds(made: dict[str, Bundle], kind: str, data: st.DataObject) -> None
         manifestfile.check(about)
         if about.quality is not None:
             Judge(about.input, about.input.expect, about.quality, memory=1)
-        fine = about.format == 2
+        # Filters whose sections are left open are for readers that can design them.
+        fine = about.format == 2 and None not in [
+            stage.sections for stage in about.stream.stages if isinstance(stage, spec.Filter)
+        ]
     except (msgspec.MsgspecError, BioxedgeError):
         fine = False
     try:
