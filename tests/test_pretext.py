@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bioxedge import models
 from bioxedge.bridging.augment import standardise
-from bioxedge.bridging.pretrain import SLOW, Span, pretrain, span_of
+from bioxedge.bridging.pretrain import SLOW, Span, _rhythm, pretrain, span_of
 from bioxedge.errors import ModelError
 
 pytestmark = pytest.mark.train
@@ -67,8 +67,37 @@ def test_a_slow_span_lies_within_the_rate_and_the_window(rate, samples):
     assert span.step > 0
 
 
+@quick
+@given(st.floats(SLOW, 1000, exclude_min=True), st.floats(0.05, 0.49))
+def test_a_lower_end_asks_for_slower_rhythms_and_the_pulse_all_the_same(rate, lowest):
+    span = span_of(math.ceil(rate * 2 / lowest) + 1, rate, lowest)
+    assert span == Span(lowest, 5.3, 0.25, 1.75, 0.016, 1 / lowest)
+
+
+def test_breaths_are_heard_from_the_lower_end_on():
+    """Windows that differ in how fast their level moves, and in nothing else."""
+    rate, seconds = 32.0, 30.0
+    time = torch.arange(round(rate * seconds)) / rate
+    breaths = 0.15 + 0.3 * torch.rand(64, 1, 1)
+    pulse = torch.sin(2 * math.pi * 1.2 * time + 6 * torch.rand(64, 1, 1))
+    windows = pulse + 1.5 * torch.sin(2 * math.pi * breaths * time + 6 * torch.rand(64, 1, 1))
+    given = _rhythm(len(time), rate, span_of(len(time), rate, 0.1))(windows)
+    without = _rhythm(len(time), rate, span_of(len(time), rate))(windows)
+    assert given.shape[1] > without.shape[1]
+    lags = torch.arange(round(1.75 * rate), round(10.0 * rate), round(0.1 * rate)) / rate
+    peak = lags[given[:, -len(lags) :].argmax(1)]
+    period = 1 / breaths[:, 0, 0]
+    # The first peak after half a period is a period, or several of them.
+    share = (peak / period - (peak / period).round()).abs()
+    assert (share < 0.12).float().mean() > 0.8
+
+
 def test_windows_that_hold_no_rhythm_are_refused():
     with pytest.raises(ModelError, match="16 or more are needed, 4 s at 4 Hz"):
         pretrain(encoder(), torch.zeros(8, 1, 15), rate=4.0, epochs=1, seed=0)
+    with pytest.raises(ModelError, match=r"0.1 Hz and needs 20 s"):
+        pretrain(encoder(), torch.zeros(8, 1, 640), rate=64.0, epochs=1, lowest=0.1, seed=0)
+    with pytest.raises(ModelError, match="not below 5.3 Hz"):
+        pretrain(encoder(), torch.zeros(8, 1, 640), rate=64.0, epochs=1, lowest=6.0, seed=0)
     with pytest.raises(ModelError, match=r"needs 4 s"):
         pretrain(encoder(), torch.zeros(8, 1, 192), rate=64.0, epochs=1, seed=0)

@@ -8,6 +8,9 @@ and its autocorrelation (lags of 0.25 to 1.75 s: the beat's period). To answer, 
 find the beats and time them through noise and through shapes it has not seen; the stretch makes
 every rate occur, whatever the few people at hand have. No label is read.
 
+Breathing is slower than any beat: its rate moves the level, the size and the times of beats. Where
+a lower end is named, the spectrum starts there, and lags up to its period are asked for, too.
+
 A slow sensor (skin conductance, temperature) holds no beat. Up to 12 Hz the same is asked of what
 it does hold: frequencies from two periods in a window to what the rate carries, lags to half a
 window.
@@ -32,6 +35,7 @@ from bioxedge.models.chain import Chain
 
 LOWEST, HIGHEST = 0.5, 5.3  # Hz, of the spectrum
 SHORTEST, LONGEST = 0.25, 1.75  # s, of the autocorrelation's lags: 240 to 34 beats a minute
+SLOW_STEP = 0.1  # s: 15 breaths a minute are then told from 15.4
 LAG_STEP = 0.016  # s: a beat of 0.7 s is then told apart by 1.6 beats a minute
 REFERENCE = 1024  # windows that set the answers' mean and spread
 SLOW = 12.0  # Hz, up to which a rate does not hold HIGHEST with room to spare
@@ -49,10 +53,11 @@ class Span:
     shortest: float = SHORTEST
     longest: float = LONGEST
     step: float = LAG_STEP
+    slowest: float = 0.0  # s: up to where lags go on from the longest, in steps of SLOW_STEP
 
 
-def span_of(samples: int, rate: float) -> Span:
-    """Say which rhythms windows at a rate can be asked for.
+def span_of(samples: int, rate: float, lowest: float = LOWEST) -> Span:
+    """Say which rhythms windows at a rate can be asked for, from ``lowest`` Hz on.
 
     Raises
     ------
@@ -69,12 +74,14 @@ def span_of(samples: int, rate: float) -> Span:
         highest = min(HIGHEST, _USABLE * rate)
         shortest, longest = 1 / highest, seconds / 2
         return Span(2 / seconds, highest, shortest, longest, (longest - shortest) / _LAGS)
-    if seconds < 2 / LOWEST:
+    if seconds < 2 / lowest:
         raise ModelError(
             f"windows of {seconds:.1f} s are too short to pretrain on: the spectrum "
-            f"starts at {LOWEST} Hz and needs {2 / LOWEST:.0f} s"
+            f"starts at {lowest:g} Hz and needs {2 / lowest:.0f} s"
         )
-    return Span()
+    if lowest >= HIGHEST:
+        raise ModelError(f"a lowest rhythm of {lowest:g} Hz is not below {HIGHEST} Hz")
+    return Span(lowest=lowest, slowest=1 / lowest if lowest < LOWEST else 0.0)
 
 
 def pretrain(
@@ -86,6 +93,7 @@ def pretrain(
     epochs: int,
     batch: int = 64,
     learning_rate: float = 2e-3,
+    lowest: float = LOWEST,
     seed: int,
     state: Path | None = None,
     report: Report = quiet,
@@ -105,6 +113,8 @@ def pretrain(
         Rate of the windows in Hz.
     epochs, batch, learning_rate, seed, state, report
         See :func:`bioxedge.bridging.loop.fit`; the rate falls along half a cosine.
+    lowest : float
+        Slowest rhythm that is asked for, in Hz.
 
     Returns
     -------
@@ -117,7 +127,7 @@ def pretrain(
         Windows too short to hold a rhythm (:func:`span_of`).
     """
     samples = windows.shape[2]
-    rhythm = _rhythm(samples, rate, span_of(samples, rate))
+    rhythm = _rhythm(samples, rate, span_of(samples, rate, lowest))
     generator = torch.Generator().manual_seed(seed)
     rows = torch.arange(len(windows)) if rows is None else rows
     some = torch.randperm(len(rows), generator=generator)[:REFERENCE]
@@ -163,6 +173,8 @@ def _rhythm(samples: int, rate: float, span: Span) -> Callable[[Tensor], Tensor]
     low, high = math.ceil(span.lowest / step), math.floor(span.highest / step) + 1
     stride = max(1, round(span.step * rate))
     first, last = round(span.shortest * rate), round(span.longest * rate)
+    lags = [*range(first, last, stride), *range(last, round(span.slowest * rate),
+            max(1, round(SLOW_STEP * rate)))]  # fmt: skip
     hann = torch.hann_window(samples)
 
     def rhythm(windows: Tensor) -> Tensor:
@@ -172,7 +184,7 @@ def _rhythm(samples: int, rate: float, span: Span) -> Callable[[Tensor], Tensor]
         density = torch.fft.rfft(windows, 2 * samples).abs().square()
         correlation = torch.fft.irfft(density)[..., :samples]
         correlation = correlation / correlation[..., :1].clamp_min(1e-6)
-        both = torch.cat([magnitude, correlation[..., first:last:stride]], dim=-1)
+        both = torch.cat([magnitude, correlation[..., lags]], dim=-1)
         return both.flatten(1)
 
     return rhythm

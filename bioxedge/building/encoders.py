@@ -18,7 +18,7 @@ from bioxedge.bridging.compute import Compute
 from bioxedge.bridging.features import Features
 from bioxedge.bridging.head import Head, train_head, train_value_head
 from bioxedge.bridging.loop import Schedule
-from bioxedge.bridging.pretrain import pretrain
+from bioxedge.bridging.pretrain import LOWEST, pretrain
 from bioxedge.bridging.runner import Runner
 from bioxedge.building.adapting import Adapted
 from bioxedge.building.feeding import options_of
@@ -111,6 +111,8 @@ def _pretrained(
     facts = section(wanted)[0]
     for unused in ("licence", "non_commercial", "sha256"):
         facts.pop(unused, None)
+    if facts["lowest"] == LOWEST:
+        del facts["lowest"]  # as before there was one
     torch.manual_seed(seed)
     chain = models.create(wanted.name, **options_of(about))
     # Of a model of one's own its code decides, too.
@@ -126,6 +128,7 @@ def _pretrained(
             epochs=wanted.epochs,
             batch=wanted.batch,
             learning_rate=wanted.learning_rate,
+            lowest=wanted.lowest,
             seed=seed,
             state=state,
             report=report,

@@ -85,7 +85,9 @@ class Model(Struct, frozen=True):
     people), ``pip:openecg``, or a path relative to the recipe; a path wants its ``sha256`` and
     the ``licence`` of the weights. ``config`` holds the model's dimensions; the number of
     channels, or their names where a model goes by them, come from the sensor unless they stand
-    there. ``epochs``, ``batch`` and ``learning_rate`` belong to ``pretrain``.
+    there. ``epochs``, ``batch`` and ``learning_rate`` belong to ``pretrain``, and so does
+    ``lowest``: the slowest rhythm in Hz that it asks for, 0.1 where breathing is to be heard (and
+    windows and filters let it through).
     """
 
     name: Text
@@ -99,6 +101,7 @@ class Model(Struct, frozen=True):
     epochs: Positive = 8
     batch: Positive = 64
     learning_rate: Rate = 2e-3
+    lowest: Rate = 0.5
 
 
 class Head(Struct, frozen=True):
