@@ -83,6 +83,8 @@ def main() -> int:
     console.print(table(built.learnt, built.found))
     for line in built.found.verdicts:
         console.print(f"  {line}", style="bold", soft_wrap=True)
+    for name, found in built.others.items():
+        console.print(table(built.learnt.others[name], found))
     console.print(over_seeds([built, *others]))
     console.print(f"what it is like to be worn: {given.out / 'report' / 'worn.png'}")
     console.print("other pictures:", *(f"\n  {path}" for path in built.pictures))
