@@ -97,7 +97,7 @@ def test_windows_that_hold_no_rhythm_are_refused():
         pretrain(encoder(), torch.zeros(8, 1, 15), rate=4.0, epochs=1, seed=0)
     with pytest.raises(ModelError, match=r"0.1 Hz and needs 20 s"):
         pretrain(encoder(), torch.zeros(8, 1, 640), rate=64.0, epochs=1, lowest=0.1, seed=0)
-    with pytest.raises(ModelError, match="not below 5.3 Hz"):
+    with pytest.raises(ModelError, match=r"not below 5.3 Hz"):
         pretrain(encoder(), torch.zeros(8, 1, 640), rate=64.0, epochs=1, lowest=6.0, seed=0)
     with pytest.raises(ModelError, match=r"needs 4 s"):
         pretrain(encoder(), torch.zeros(8, 1, 192), rate=64.0, epochs=1, seed=0)
