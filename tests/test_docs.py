@@ -92,14 +92,14 @@ def words(node: ast.AST) -> str | None:
 
 
 @cache
-def said() -> list[str]:
-    """Find every text in the code."""
-    return [
+def said() -> str:
+    """Find every text in the code: one string, zeros between."""
+    return "\0".join(
         text
         for path in sorted((ROOT / "bioxedge").rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         if (text := words(node))
-    ]
+    )
 
 
 def quoted() -> list[str]:
@@ -114,8 +114,7 @@ ELSEWHERE = {"Object contains unknown field"}  # msgspec's words, which are pass
 @pytest.mark.parametrize("message", quoted())
 def test_the_code_can_still_say_it(message: str) -> None:
     parts = [re.escape(part.strip()) for part in message.split("…") if part.strip()]
-    pattern = re.compile(r"[\s\S]*?".join(parts))
-    assert message in ELSEWHERE or any(pattern.search(text) for text in said())
+    assert message in ELSEWHERE or re.search(r"[^\0]*?".join(parts), said())
 
 
 def test_every_row_says_what_to_do() -> None:
