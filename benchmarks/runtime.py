@@ -63,11 +63,13 @@ class Timed(Engine):
     spent: tuple[int, int] = (0, 0)
     windows = 0
 
-    def run(self, window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def run(
+        self, window: npt.NDArray[np.float32], beside: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float32]:
         """Answer one window."""
         began = clocks()
         try:
-            return super().run(window)
+            return super().run(window, beside)
         finally:
             self.spent = plus(self.spent, clocks(), began)
             self.windows += 1
@@ -297,11 +299,13 @@ def memory(number: int) -> dict[str, Any]:
     seen: list[tuple[int, float]] = []
 
     class Watched(Timed):
-        def run(self, window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        def run(
+            self, window: npt.NDArray[np.float32], beside: npt.NDArray[np.float32] | None = None
+        ) -> npt.NDArray[np.float32]:
             if self.windows % max(number // 10, 1) == 0:
                 pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
                 seen.append((self.windows, round(pages * 4096 / 2**20, 2)))
-            return super().run(window)
+            return super().run(window, beside)
 
     class Coarse(Polls):
         def sleep(self, seconds: float) -> None:

@@ -33,9 +33,9 @@ class Slow(Engine):
         super().__init__(tested)
         self.clock, self.seconds = clock, seconds
 
-    def run(self, window):
+    def run(self, window, beside=None):
         self.clock.sleep(self.seconds)
-        return super().run(window)
+        return super().run(window, beside)
 
 
 def worn(seconds=120, seed=3):
