@@ -15,6 +15,7 @@ from bioxedge import goldenfile, manifest, spec
 from bioxedge.bridging.evaluate import Score
 from bioxedge.bridging.split import People, numbers
 from bioxedge.bridging.values import ValueScore
+from bioxedge.building import unshippable
 from bioxedge.building.describing import GOLDEN, manifest_of, outputs_of, value_of
 from bioxedge.building.expect import expected
 from bioxedge.building.golden import Cuts, golden_beside, golden_signal, stand_in, usual_scale
@@ -219,6 +220,7 @@ def finish(parts: Parts, evidence: Evidence, out: Path, *, opset: int = opsets.N
 
     ``opset`` is the version of the operators, 13 to 18.
     """
+    unshippable.refuse(parts.recipe)
     model = bridged(parts)
     raw, windows = evidence.golden
     beside = evidence.beside.golden
