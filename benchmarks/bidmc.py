@@ -7,6 +7,8 @@ each recipe, fold and seed: teacher on ECG, bridge on PPG, classic features of t
 linear model on the same pseudo-labels, a counter of pulses, both oracles on true labels, the
 whole source encoder distilled (same pairs; by the bridge's loss, and by contrast), the untrained
 bridge, a random one and the majority class.
+Of a recipe of several tasks each further one has a table of its own, without distillation; where
+that is breathing, a counter of breaths stands beside it.
 Intervals are 95 % of 2000 draws of patients with replacement, paired over methods. Finished steps
 are kept in --out; a run that was stopped goes on from there.
 """
@@ -21,6 +23,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import torch
 from results import about
 from rich.console import Console
 from rich.table import Table
@@ -39,8 +42,9 @@ from bioxedge.errors import BioxedgeError
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "export" / "recipes"
 NAMES = ("bidmc_ecg_to_ppg", "bidmc_openecg_to_ppg")
-COUNTER = "pulse counter"
-CHANCE = 1 / 3
+CHOICES = (*NAMES, "bidmc_two_tasks")
+COUNTER, BREATHS = "pulse counter", "breath counter"
+BREATHING = (0.1, 0.6)  # Hz: 6 to 36 breaths a minute
 
 
 def counted(learnt: Learnt) -> np.ndarray:
@@ -53,11 +57,31 @@ def counted(learnt: Learnt) -> np.ndarray:
     return np.digitize(np.where(np.isfinite(rate), rate, middle_of_all), prepared.bounds)
 
 
+def breathed(learnt: Learnt) -> np.ndarray:
+    """Take the strongest slow rhythm of each test window for its breathing; nothing is learnt."""
+    prepared = learnt.prepared
+    assert prepared.bounds is not None
+    rows = torch.from_numpy(prepared.rows("source", "test"))
+    windows = prepared.windows.source[rows][:, 0].double().numpy()
+    rate = learnt.recipe.source.sensor.rate
+    size = 8 * windows.shape[1]  # finer than the window's own steps
+    power = np.abs(np.fft.rfft(windows * np.hanning(windows.shape[1]), size))
+    frequency = np.fft.rfftfreq(size, 1 / rate)
+    slow = (BREATHING[0] <= frequency) & (frequency <= BREATHING[1])
+    return np.digitize(60 * frequency[slow][power[:, slow].argmax(axis=1)], prepared.bounds)
+
+
 def one(
     recipe: recipes.Recipe, data: Path | None, store: Store, distillation: bool
-) -> dict[str, Any]:
-    """Learn one recipe, fold and seed; give everybody's answers on the test windows."""
+) -> dict[str, dict[str, Any]]:
+    """Learn one recipe, fold and seed; give everybody's answers, task by task."""
     learnt = learn(recipe, prepare(recipe, data, store), store, RECIPES)
+    told = {"": asked(learnt, store, distillation)}
+    return told | {name: asked(own, store, False) for name, own in learnt.others.items()}
+
+
+def asked(learnt: Learnt, store: Store, distillation: bool) -> dict[str, Any]:
+    """Give everybody's answers on the test windows of one task."""
     found = evaluate(learnt)
     answers = {name: given.argmax(1) for name, given in found.answers.items()}
     parameters = {each.method: each.parameters for each in found.scores}
@@ -66,7 +90,10 @@ def one(
     answers.pop("bridge, temperature alone", None)
     answers["bridge, uncalibrated"] = uncalibrated
     parameters["bridge, uncalibrated"] = parameters["bridge"]
-    answers[COUNTER], parameters[COUNTER] = counted(learnt), 0
+    breathing = learnt.recipe.task.channel == "RESP"
+    counter = BREATHS if breathing else COUNTER
+    answers[counter] = breathed(learnt) if breathing else counted(learnt)
+    parameters[counter] = 0
     for row in [distilled(learnt, store), contrasted(learnt, store)] if distillation else []:
         answers[row.method], parameters[row.method] = row.answers[0].argmax(1), row.parameters
     return {
@@ -75,24 +102,39 @@ def one(
         "answers": answers,
         "parameters": parameters,
         "cuts": [learnt.source_cut, learnt.target_cut],
+        "classes": len(learnt.recipe.task.labels),
     }
 
 
 def study(
     name: str, data: Path | None, seeds: list[int], out: Path, distillation: bool
-) -> dict[str, Any]:
-    """Cross-fit one recipe over folds and seeds."""
+) -> dict[str, dict[str, Any]]:
+    """Cross-fit one recipe over folds and seeds; give the figures of each task by its name."""
     console = Console(stderr=True)
     plain = recipes.read(RECIPES / f"{name}.toml")
     store = Store(out / "steps", Steps(console))
-    runs: dict[int, list[dict[str, Any]]] = {}
+    runs: dict[int, list[dict[str, dict[str, Any]]]] = {}
     for seed in seeds:
         for fold in range(plain.split.folds):
             console.print(f"[bold]{name}[/], seed {seed}, fold {fold + 1} of {plain.split.folds}")
             split = msgspec.structs.replace(plain.split, fold=fold)
             recipe = msgspec.structs.replace(plain, seed=seed, split=split)
             runs.setdefault(seed, []).append(one(recipe, data, store, distillation))
+    return {
+        task: figures(
+            f"{name}, {task}" if task else name,
+            {seed: [run[task] for run in own] for seed, own in runs.items()},
+            distillation and not task,
+        )
+        for task in runs[seeds[0]][0]
+    }
+
+
+def figures(name: str, runs: dict[int, list[dict[str, Any]]], distillation: bool) -> dict[str, Any]:
+    """Put folds together and seeds beside each other: scores with intervals over patients."""
+    seeds = list(runs)
     first = runs[seeds[0]]
+    classes, chance = first[0]["classes"], 1 / first[0]["classes"]
     methods = tuple(first[0]["answers"])
     truth = np.concatenate([run["truth"] for run in first])
     people = np.concatenate([run["people"] for run in first])
@@ -103,11 +145,11 @@ def study(
     ]
     drawn = bootstrap(truth, columns, people, draws=2000).reshape(2000, len(methods), len(seeds))
     drawn = drawn.mean(axis=2)
-    each = [score("", truth, column, 3, 0) for column in columns]
+    each = [score("", truth, column, classes, 0) for column in columns]
     scores = np.array([(one.balanced_accuracy, one.macro_f1) for one in each])
     scores = scores.reshape(len(methods), len(seeds), 2)
     at = methods.index
-    margins = (drawn - CHANCE)[:, at("bridge")] / (drawn - CHANCE)[:, at("teacher")]
+    margins = (drawn - chance)[:, at("bridge")] / (drawn - chance)[:, at("teacher")]
     mean = scores[..., 0].mean(axis=1)
     sizes, patients = first[0]["parameters"], len(np.unique(people))
     found: dict[str, Any] = {
@@ -126,7 +168,7 @@ def study(
             }
             for i, method in enumerate(methods)
         },
-        "kept": float((mean[at("bridge")] - CHANCE) / (mean[at("teacher")] - CHANCE)),
+        "kept": float((mean[at("bridge")] - chance) / (mean[at("teacher")] - chance)),
         "kept_interval": middle(margins, patients),
         "verdicts": verdicts(methods, mean.tolist(), drawn, patients),
         "cuts": [[run["cuts"] for run in runs[seed]] for seed in seeds],
@@ -181,15 +223,17 @@ def main() -> int:
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--data", type=Path, help="default: BIOXEDGE_SHARED's data")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--recipes", nargs="+", default=NAMES, choices=NAMES)
+    options.add_argument("--recipes", nargs="+", default=NAMES, choices=CHOICES)
     options.add_argument(
         "--no-distillation", action="store_true", help="leave out the slowest comparison"
     )
     given = options.parse_args()
     for name in given.recipes:
         found = study(name, given.data, given.seeds, given.out, not given.no_distillation)
-        (given.out / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
-        Console(width=110).print(table(found))
+        for task, facts in found.items():
+            file = given.out / f"{name}{f'-{task}' if task else ''}.json"
+            file.write_text(json.dumps(facts, indent=2) + "\n")
+            Console(width=110).print(table(facts))
     return 0
 
 
