@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from damage import Place, Tree
 
-from bioxedge import atomic, bundle, goldenfile, manifest, manifestfile, onnxfile, spec
+from bioxedge import atomic, bundle, classic, goldenfile, manifest, manifestfile, onnxfile, spec
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError, ManifestError
 from bioxedge.manifestfile import decode
@@ -70,6 +70,14 @@ def template() -> Tree:
     tree["input"]["sensors"] = ["muse_2/ancillary", "muse_2_bled/ancillary"]
     tree["input"]["expect"] = [expected(name) for name in ("green", "red")]
     tree["quality"] = {**msgspec.to_builtins(spec.QualitySpec()), "off": ["noise"]}
+    described = list(classic.names("ppg", ["green", "red"]))
+    tree["features"] = {
+        "encoder": 3,
+        "classic": described,
+        "fill": [0.5] * len(described),
+        "baseline": {"settle": 4, "memory": 9, "clip": 4.0},
+    }
+    tree["made_by"]["bridge"]["in_features"] = 3 + len(described)
     return tree
 
 
@@ -190,8 +198,9 @@ def test_clause_01_a_missing_key_is_no_other_bundle(place: Place) -> None:
         after = decode(damage.sealed(tree))
     except ManifestError:
         return
-    # A name of the user's own choice may go; the manifest then says something else.
-    assert place[:-1] in OPEN | {("made_by", "metrics", "bridge")}
+    # A name of the user's own choice may go, and what a bundle need not have; the manifest then
+    # says something else.
+    assert place == ("features",) or place[:-1] in OPEN | {("made_by", "metrics", "bridge")}
     assert after != before
 
 
@@ -734,6 +743,49 @@ def test_clause_08b_what_is_written_is_always_the_newest_format(tmp_path: Path) 
     assert new.manifest.format == manifest.FORMAT == 2
     assert new.manifest.digest != old.manifest.digest
     assert set(new.manifest.absent) == set(old.manifest.absent)
+
+
+# -- clause 8c: features and a wearer's baseline -------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classic": ["green heart"], "fill": [1.0]}, r"not the features .* names and order are"),
+        ({"fill": [1.0, 2.0]}, r"2 values do not fill 24 classic features - at `\$.features.fill`"),
+        ({"classic": [], "fill": [], "baseline": None}, "neither classic features nor a baseline"),
+        ({"encoder": 4}, r"28 features in all do not fit a bridge from 27"),
+        ({"baseline": {"settle": 0}}, r"settle"),
+        ({"baseline": {"settle": 2, "memory": -1}}, r"memory"),
+        ({"baseline": {"settle": 2, "clip": 0.0}}, r"clip"),
+        ({"baseline": {}}, "settle"),
+    ],
+)
+def test_clause_8c_features_that_cannot_be_are_refused(change: Tree, message: str) -> None:
+    tree = template()
+    tree["features"] |= change
+    refuses(tree, message)
+
+
+def test_clause_8c_classic_features_are_in_the_order_of_the_channels() -> None:
+    tree = template()
+    tree["features"]["classic"].reverse()
+    refuses(tree, r"names and order are green rate \(bpm\)")
+
+
+def test_clause_8c_raw_samples_are_kept_for_classic_features_by_the_judge() -> None:
+    tree = template()
+    tree["quality"] = None
+    refuses(tree, r"kept to be judged: state it - at `\$.quality`")
+
+
+def test_clause_8c_a_baseline_alone_needs_no_judge() -> None:
+    tree = template()
+    tree["quality"] = None
+    tree["features"] |= {"classic": [], "fill": []}
+    tree["made_by"]["bridge"]["in_features"] = 3
+    about = decode(damage.sealed(tree))
+    assert about.features is not None and about.features.beside == 6
 
 
 # -- clause 9: files -----------------------------------------------------------------------
