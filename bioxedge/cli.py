@@ -26,6 +26,7 @@ from bioxedge.commands.profile import profile
 from bioxedge.commands.record import record
 from bioxedge.commands.run import run
 from bioxedge.commands.soak import soak
+from bioxedge.commands.study import study
 from bioxedge.commands.verify import verify
 from bioxedge.commands.wearers import wearers
 from bioxedge.errors import BioxedgeError
@@ -40,7 +41,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-_DESKTOP = (import_, new, build, export, positions, profile, models)
+_DESKTOP = (import_, new, build, study, export, positions, profile, models)
 _DEVICE = (verify, run, record, convert, soak, bench, doctor, boards, wearers)
 for verb in (*_DESKTOP, *_DEVICE):
     cli.add_command(verb)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -19,12 +20,15 @@ from bioxedge.bridging.evaluate import (
     bootstrap,
     differences,
     score,
+    together,
 )
 from bioxedge.bridging.train import trained_parameters
 from bioxedge.bridging.values import ValueScore, errors, score_value
+from bioxedge.bridging.values import together as values_together
 from bioxedge.building import beside
 from bioxedge.building.aligning import new_bridge
 from bioxedge.building.learnt import Learnt
+from bioxedge.building.preparation import seed_of
 from bioxedge.building.smoothed import told
 
 Floats = npt.NDArray[np.float64]
@@ -35,6 +39,9 @@ BRIDGE, TEACHER, CONSTANT, CLASSIC = (
 ORACLE_CLASSIC = verdict.ORACLE_CLASSIC
 NO_BASELINE = f"{CLASSIC}, no baseline"
 ORACLE_ENCODER = "oracle: source encoder, true labels"
+RANDOM = "random bridge"
+DRAWS = 5
+"""Random bridges, of which the row is the mean."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +76,12 @@ def evaluate(learnt: Learnt) -> Evaluation:
     shipped), the same uncalibrated where that differs, ``classic features`` (a linear model on the
     same pseudo-labels of the pairs; with the recipe's baseline, and without it), both oracles (the
     same, and the source encoder's last cut, on the true labels of everyone who is not tested),
-    ``untrained bridge`` (B = 0: one answer for everything), ``random bridge`` and ``majority``.
+    ``untrained bridge`` (B = 0: one answer for everything), ``random bridge`` (the mean of several
+    draws) and ``majority``.
     """
     answers, sizes = _bridged(learnt)
+    several = {RANDOM: _random(learnt)}
+    answers[RANDOM], sizes[RANDOM] = several[RANDOM][0], 0
     others, their_sizes = _beside(learnt)
     answers |= others
     sizes |= their_sizes
@@ -80,26 +90,52 @@ def evaluate(learnt: Learnt) -> Evaluation:
     rows = prepared.of("test")
     people = prepared.windows.person[rows]
     if learnt.recipe.task.rule == "value":
-        return _by_value(learnt, answers, sizes, people)
+        return _by_value(learnt, answers, sizes, people, several)
     classes = len(learnt.recipe.task.labels)
     truth = prepared.labels[rows]
     if prepared.agreeing:
         truth = learnt.seen.teacher("test").argmax(1).numpy()
         answers.pop(TEACHER, None)
-    scores: list[Score | ValueScore] = [
-        score(
-            name, truth, found.argmax(1), classes, sizes[name], probabilities=found, people=people
-        )
-        for name, found in answers.items()
-    ]
+    columns = {name: several.get(name, [found]) for name, found in answers.items()}
     draws = None
     if len(np.unique(people)) >= FEWEST:
-        draws = bootstrap(truth, [found.argmax(1) for found in answers.values()], people)
+        labels = [each.argmax(1) for found in columns.values() for each in found]
+        draws = bootstrap(truth, labels, people)
+    scores: list[Score | ValueScore] = []
+    for name, found in columns.items():
+        own = [
+            score(
+                name, truth, each.argmax(1), classes, sizes[name], probabilities=each, people=people
+            )
+            for each in found
+        ]
+        drawn = None if draws is None else _of(draws, columns, name)
+        scores.append(own[0] if len(own) == 1 else together(name, own, drawn))
+    draws = None if draws is None else _means(draws, columns)
     return _judged(learnt, scores, answers, truth, people, draws)
 
 
+def _of(draws: Floats, columns: dict[str, list[Floats]], name: str) -> Floats:
+    """Give a row's columns of all draws, shape [draws, several]."""
+    first = 0
+    for each, found in columns.items():
+        if each == name:
+            return draws[:, first : first + len(found)]
+        first += len(found)
+    raise KeyError(name)
+
+
+def _means(draws: Floats, columns: dict[str, list[Floats]]) -> Floats:
+    """Give a column for each row: of several the mean, shape [draws, rows]."""
+    return np.stack([_of(draws, columns, name).mean(axis=1) for name in columns], axis=1)
+
+
 def _by_value(
-    learnt: Learnt, answers: dict[str, Floats], sizes: dict[str, int], people: npt.NDArray[np.str_]
+    learnt: Learnt,
+    answers: dict[str, Floats],
+    sizes: dict[str, int],
+    people: npt.NDArray[np.str_],
+    several: dict[str, list[Floats]],
 ) -> Evaluation:
     """Score values."""
     prepared = learnt.prepared
@@ -107,12 +143,16 @@ def _by_value(
     if prepared.agreeing:
         truth = learnt.seen.teacher("test")[:, 0].double().numpy()
         answers.pop(TEACHER, None)
-    scores: list[Score | ValueScore] = [
-        score_value(name, truth, found, sizes[name], people) for name, found in answers.items()
-    ]
+    columns = {name: several.get(name, [found]) for name, found in answers.items()}
     draws = None
     if len(np.unique(people)) >= FEWEST:
-        draws = -errors(truth, list(answers.values()), people)
+        draws = -errors(truth, [each for found in columns.values() for each in found], people)
+    scores: list[Score | ValueScore] = []
+    for name, found in columns.items():
+        own = [score_value(name, truth, each, sizes[name], people) for each in found]
+        drawn = None if draws is None else -_of(draws, columns, name)
+        scores.append(own[0] if len(own) == 1 else values_together(name, own, drawn))
+    draws = None if draws is None else _means(draws, columns)
     return _judged(learnt, scores, answers, truth, people, draws)
 
 
@@ -157,13 +197,23 @@ def _bridged(learnt: Learnt) -> tuple[dict[str, Floats], dict[str, int]]:
     elif calibration.taken == LINE:
         found["bridge, uncalibrated"] = (raw, size)
     found["untrained bridge"] = (learnt.answers(untrained(learnt, 0.0), "test"), 0)
-    found["random bridge"] = (learnt.answers(untrained(learnt, 1.0), "test"), 0)
     by_value = learnt.recipe.task.rule == "value"
     answers: dict[str, Floats] = {
         name: (given[:, 0] if by_value else given.softmax(1)).double().numpy()
         for name, (given, _) in found.items()
     }
     return answers, {name: size for name, (_, size) in found.items()}
+
+
+def _random(learnt: Learnt) -> list[Floats]:
+    """Give what bridges say that were drawn at random, each with prototypes of its own."""
+    by_value = learnt.recipe.task.rule == "value"
+    found: list[Floats] = []
+    for draw in range(DRAWS):
+        given = learnt.answers(untrained(learnt, 1.0, draw), "test")
+        answers = given[:, 0] if by_value else given.softmax(1)
+        found.append(answers.double().numpy())
+    return found
 
 
 def _beside(learnt: Learnt) -> tuple[dict[str, Floats], dict[str, int]]:
@@ -203,11 +253,11 @@ def _beside(learnt: Learnt) -> tuple[dict[str, Floats], dict[str, int]]:
         else:
             classes = len(recipe.task.labels)
             answers[name], sizes[name] = beside.linear(train, labels, asked, classes)
-    answers[CONSTANT], sizes[CONSTANT] = _constant(learnt, len(test)), 0
+    answers[CONSTANT], sizes[CONSTANT] = constant(learnt, len(test)), 0
     return answers, sizes
 
 
-def _constant(learnt: Learnt, count: int) -> Floats:
+def constant(learnt: Learnt, count: int) -> Floats:
     """Answer what the head people (or the teacher, where they are none) show most, always."""
     prepared, recipe = learnt.prepared, learnt.recipe
     head = prepared.of("head")
@@ -221,13 +271,14 @@ def _constant(learnt: Learnt, count: int) -> Floats:
 
 
 def trained_teacher(learnt: Learnt) -> int:
-    """Parameters that were trained for the teacher."""
-    count = trained_parameters(learnt.head) if learnt.recipe.ready is None else 0
-    if learnt.recipe.target.model.checkpoint == "pretrain":
-        count += trained_parameters(learnt.target)
-    return count
+    """Parameters that were trained for the teacher; those of its encoder are counted apart."""
+    return trained_parameters(learnt.head) if learnt.recipe.ready is None else 0
 
 
-def untrained(learnt: Learnt, b_std: float) -> PrototypeBridge:
-    """Make the bridge as it stood before training, with B at N(0, b_std²)."""
-    return new_bridge(learnt.seen, learnt.source_cut, learnt.target_cut, b_std=b_std)
+def untrained(learnt: Learnt, b_std: float, draw: int = 0) -> PrototypeBridge:
+    """Make the bridge as it stood before training, with B at N(0, b_std²), or another draw."""
+    seen = learnt.seen
+    if draw:
+        bridge = msgspec.structs.replace(seen.recipe.bridge, seed=seed_of(seen.recipe, f"{draw}"))
+        seen = replace(seen, recipe=msgspec.structs.replace(seen.recipe, bridge=bridge))
+    return new_bridge(seen, learnt.source_cut, learnt.target_cut, b_std=b_std)

@@ -1,0 +1,223 @@
+"""Rows that cost a training of their own: what else could be done with the same pairs.
+
+Each is a kept step. A student's answers are calibrated as a bridge's are, on the same pairs, so
+that none is better for that alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bioxedge.bridging.baselines import Aligned, Student, distil, last_tokens
+from bioxedge.bridging.bridge import PrototypeBridge
+from bioxedge.bridging.calibrate import calibrate, calibrate_value
+from bioxedge.bridging.loop import Report
+from bioxedge.bridging.spent import Spent
+from bioxedge.bridging.train import Training, trained_parameters
+from bioxedge.building.aligning import new_bridge, training_of
+from bioxedge.building.learnt import Learnt, aligned
+from bioxedge.building.preparation import seed_of
+from bioxedge.building.seen import adapt, select
+from bioxedge.building.spending import pretrained_of, spent_on
+from bioxedge.building.store import Store, Values, key_of
+from bioxedge.recipes import section
+
+Floats = npt.NDArray[np.float64]
+
+DISTILLATION, CONTRAST = "distillation", "contrastive distillation"
+FIXED, NO_BASELINE = "bridge at fixed positions", "bridge, no baseline"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method's answers on the test windows.
+
+    Attributes
+    ----------
+    method : str
+    answers : list of ndarray
+        Probabilities [n, classes] or values [n]; several where the row is the mean of several.
+    parameters : int
+        Trained for it, on average.
+    spent : Spent
+    """
+
+    method: str
+    answers: list[Floats]
+    parameters: int
+    spent: Spent
+
+
+def all_rows(learnt: Learnt, store: Store) -> list[Row]:
+    """Train what a bridge is compared with, or find what was trained before.
+
+    Parameters
+    ----------
+    learnt : Learnt
+        Its bridge is not trained again.
+    store : Store
+        Keeps each row's answers.
+
+    Returns
+    -------
+    list of Row
+        ``distillation`` (the whole source encoder, by the bridge's loss) and ``contrastive
+        distillation`` (the same, by InfoNCE between pooled features), where the target has
+        nothing beside its encoder; ``bridge at fixed positions`` (the mean over a grid of places
+        that nobody chose) and, where the recipe has one, the bridge without the wearer's baseline.
+    """
+    found, own = [], store.took.get("bridge")
+    if learnt.recipe.target.plain or learnt.recipe.bridge.target_cut == "head":
+        found.append(distilled(learnt, store))
+    found += [contrasted(learnt, store), fixed(learnt, store)]
+    if learnt.recipe.source.own is not None:
+        found.append(without_baseline(learnt, store))
+    if own is not None:  # other bridges were trained since
+        store.took["bridge"] = own
+    return found
+
+
+def distilled(learnt: Learnt, store: Store) -> Row:
+    """Distil the whole source encoder: same pairs, same loss, a bridge of the same form behind."""
+    return _student_row(
+        learnt, store, "distillation", DISTILLATION, lambda: student(learnt), learnt.teacher_pair,
+        training_of(learnt.recipe, learnt.head),
+    )  # fmt: skip
+
+
+def contrasted(learnt: Learnt, store: Store) -> Row:
+    """Train the whole source encoder by contrast with the teacher's pooled feature."""
+    wanted = learnt.seen.pooled("target", -1, "pair")[:, None]
+    training = replace(
+        training_of(learnt.recipe, learnt.head), loss="infonce", over="mean", at="last"
+    )
+    return _student_row(
+        learnt, store, "contrast", CONTRAST, lambda: contrast_student(learnt), wanted, training
+    )
+
+
+def student(learnt: Learnt) -> Student:
+    """Make what is distilled, untrained behind its pretrained encoder."""
+    pooled = _last_pooled(learnt)
+    like = new_bridge(learnt.seen, learnt.source_cut, learnt.target_cut)
+    wanted = learnt.recipe.bridge
+    bridge = PrototypeBridge(
+        pooled.shape[1],
+        like.out_features,
+        like.tokens,
+        wanted.rank,
+        like.prototypes.detach().clone(),
+        standardise=(pooled.mean(0), pooled.std(0)) if wanted.standardise else None,
+        b_std=1e-3 if like.B.any() else 0.0,
+        seed=seed_of(learnt.recipe, "bridge"),
+    )
+    return Student(learnt.source, bridge, learnt.tail)
+
+
+def contrast_student(learnt: Learnt) -> Aligned:
+    """Make what is trained by contrast."""
+    source = learnt.source
+    features = source.cut(source.last, learnt.recipe.source.length).features
+    seed = seed_of(learnt.recipe, "contrast")
+    return Aligned(source, features, learnt.head.linear.in_features, seed=seed)
+
+
+def _last_pooled(learnt: Learnt) -> Tensor:
+    """Give the pairs' pooled features of the source's last block, without what stands beside."""
+    seen, rows = learnt.seen, torch.from_numpy(learnt.prepared.rows("source", "pair"))
+    if seen.cuts == len(learnt.source):
+        return seen.encoders["source"].features.pooled[-1][rows]
+    windows = learnt.prepared.windows.source
+    return seen.runner.features(learnt.source, windows, rows=rows).pooled[-1]
+
+
+def _student_row(
+    learnt: Learnt,
+    store: Store,
+    step: str,
+    method: str,
+    make_student: Callable[[], Student | Aligned],
+    wanted: Tensor,
+    training: Training,
+) -> Row:
+    """Train a student and give its answers, calibrated."""
+    prepared, recipe, windows = learnt.prepared, learnt.recipe, learnt.prepared.windows.source
+    pair, test = (torch.from_numpy(prepared.rows("source", part)) for part in ("pair", "test"))
+    seed = seed_of(recipe, step)
+
+    def make(report: Report, state: Path) -> Values:
+        trained = make_student()
+        distil(trained, windows, wanted, training, seed=seed, rows=pair, state=state, report=report)
+        if isinstance(trained, Aligned):
+            trained.rescale(last_tokens(trained, windows, pair), wanted)
+        found: Values = {"parameters": trained.trained_parameters}
+        with torch.inference_mode():
+            for name, rows in (("pair", pair), ("test", test)):
+                found[name] = learnt.head(last_tokens(trained, windows, rows)).clone()
+        return found
+
+    about, places = section(recipe.bridge)[0], [learnt.source_cut, learnt.target_cut]
+    key = key_of(step, learnt.seen.key, about, places, seed, test.tolist())
+    values = store.step(step, f"The whole source encoder: {method}", key, make)
+    fit = calibrate_value if recipe.task.rule == "value" else calibrate
+    calibration = fit(values["pair"], learnt.seen.teacher("pair"), learnt.seen.people("pair"))
+    answers = as_answers(learnt, calibration.apply(values["test"]))
+    spent = spent_on(store, step, pretrained_of(learnt))
+    return Row(method, [answers], int(values["parameters"]), spent)
+
+
+def fixed(learnt: Learnt, store: Store) -> Row:
+    """Train bridges on a grid of places, a quarter, half and three quarters into each model."""
+    seen = learnt.seen
+    ends = (
+        [len(seen.target)] if learnt.recipe.bridge.target_cut == "head"
+        else places(len(seen.target))
+    )  # fmt: skip
+    grid = [(i, j) for i in places(seen.cuts) for j in ends]
+    answers, sizes, seconds = [], [], 0.0
+    memory: float | None = None
+    for source_cut, target_cut in grid:
+        one = aligned(seen, store, None, source_cut, target_cut)
+        answers.append(as_answers(one, one.calibration.apply(one.answers(one.bridge, "test"))))
+        sizes.append(trained_parameters(one.bridge))
+        if (took := store.took.get("bridge")) is not None:
+            seconds += took.seconds / len(grid)
+            memory = max(memory or 0.0, took.memory or 0.0) or None
+    spent = Spent(pretrained_of(learnt), seconds or None, memory)
+    return Row(FIXED, answers, round(float(np.mean(sizes))), spent)
+
+
+def without_baseline(learnt: Learnt, store: Store) -> Row:
+    """Train the bridge on features that no wearer's past has scaled, on the same windows."""
+    recipe, seen = learnt.recipe, learnt.seen
+    plain = msgspec.structs.replace(recipe.source, baseline=False)
+    changed = msgspec.structs.replace(recipe, source=plain)
+    source = adapt(changed, learnt.prepared, seen.encoders["source"], "source")
+    other = replace(
+        seen, recipe=changed, adapted=seen.adapted | {"source": source},
+        key=key_of("seen", seen.key, "no baseline"),
+    )  # fmt: skip
+    one = aligned(other, store, *select(other, store))
+    answers = as_answers(one, one.calibration.apply(one.answers(one.bridge, "test")))
+    spent = spent_on(store, "bridge", pretrained_of(one))
+    return Row(NO_BASELINE, [answers], trained_parameters(one.bridge), spent)
+
+
+def places(last: int) -> list[int]:
+    """Give the cuts a quarter, half and three quarters into a model; fewer where they coincide."""
+    return sorted({round(last * part / 4) for part in (1, 2, 3)})
+
+
+def as_answers(learnt: Learnt, given: Tensor) -> Floats:
+    """Give probabilities [n, classes], or values [n]."""
+    by_value = learnt.recipe.task.rule == "value"
+    found: Floats = (given[:, 0] if by_value else given.softmax(1)).double().numpy()
+    return found
