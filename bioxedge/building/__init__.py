@@ -37,9 +37,13 @@ from bioxedge.building.positions_report import Survey
 from bioxedge.building.preparation import Prepared, prepare
 from bioxedge.building.progress import Steps
 from bioxedge.building.readyhead import ready_head
+from bioxedge.building.rows import all_rows
+from bioxedge.building.scored import with_rows
 from bioxedge.building.seen import probed, see
 from bioxedge.building.shipping import Shipped, ship
+from bioxedge.building.spending import spent
 from bioxedge.building.store import Store
+from bioxedge.building.times import timed
 from bioxedge.datasets.choosing import choose
 from bioxedge.models.chain import Chain
 
@@ -55,6 +59,7 @@ def build(
     compute: Mapping[str, str] | None = None,
     changes: Sequence[str] = (),
     beside: str = "",
+    rows: str = "",
 ) -> Built | None:
     """Build a bundle; steps already done for the same inputs are not repeated.
 
@@ -80,6 +85,8 @@ def build(
     beside : str
         ``reference`` also learns from the same windows cut from whole recordings, for figures
         beside these (:mod:`bioxedge.building.causal_price`); the bundle is the causal one.
+    rows : str, optional
+        ``all`` also trains what a bridge is compared with (:mod:`bioxedge.building.rows`).
 
     Returns
     -------
@@ -105,8 +112,9 @@ def build(
         if not work.store.world.first:
             return None
         steps, out = work.steps, Path(out)
+        more = all_rows(learnt, work.store) if rows == "all" else []
         with steps.running("Evaluated on people never seen"):
-            found = evaluate(learnt)
+            found = with_rows(learnt, evaluate(learnt), more)
             others = {name: evaluate(own) for name, own in learnt.others.items()}
             price = None if other is None else causal_price.price(found, other)
         shipped: Shipped | None = None
@@ -116,6 +124,7 @@ def build(
                 further = {name: one.scores for name, one in others.items()}
                 shipped = ship(learnt, found.scores, out / "bundle", further)
                 kept = trained.save(learnt, found.scores, out / "trained", further)
+        found = spent(learnt, found, work.store, timed(learnt, work.store, shipped, more))
         with told(out / "report"):
             pictures = report.write(learnt, found, out / "report")
             for name, one in others.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rich.table import Table
+from rich.console import Group
 from torch import Tensor
 
 from bioxedge.bridging.evaluate import Score
@@ -25,11 +25,13 @@ Floats = npt.NDArray[np.float64]
 FORMAT = 2
 
 
-def table(learnt: Learnt, found: Evaluation) -> Table:
-    """Lay the scores out for a terminal."""
+def table(learnt: Learnt, found: Evaluation) -> Group:
+    """Lay the scores out for a terminal, and what the methods took where that is known."""
     recipe = learnt.recipe
     what = "agreement with the teacher" if learnt.prepared.agreeing else "scores"
-    return tables.scores(found.scores, f"{recipe.name}: {what}", unit=recipe.task.unit)
+    reached = tables.scores(found.scores, f"{recipe.name}: {what}", unit=recipe.task.unit)
+    took = tables.costs(found.scores)
+    return Group(reached) if took is None else Group(reached, took)
 
 
 def write(learnt: Learnt, found: Evaluation, folder: Path) -> list[Path]:

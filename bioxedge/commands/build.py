@@ -21,7 +21,12 @@ from bioxedge.commands.recipe import on_a_recipe, on_desktop
     type=click.Choice(["reference"]),
     help="Figures beside, of the same windows cut from whole recordings: what being causal costs.",
 )
-def build(dry_run: bool, beside: str | None, **options: Any) -> None:
+@click.option(
+    "--rows",
+    type=click.Choice(["all"]),
+    help="Also train what a bridge is compared with: whole encoders, fixed positions.",
+)
+def build(dry_run: bool, beside: str | None, rows: str | None, **options: Any) -> None:
     """Build a bundle from a recipe (needs the [train] extra).
 
     Finished steps are kept below OUT/steps: what was stopped goes on from there. With
@@ -36,4 +41,4 @@ def build(dry_run: bool, beside: str | None, **options: Any) -> None:
             )
         on_desktop("check", **options)
         return
-    on_desktop("build", beside=beside or "", **options)
+    on_desktop("build", beside=beside or "", rows=rows or "", **options)
