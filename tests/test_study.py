@@ -30,7 +30,9 @@ from bioxedge.building.spending import spent
 from bioxedge.building.store import Store
 from bioxedge.building.study import study, truth_of
 from bioxedge.building.study_axes import SHARES
-from bioxedge.building.study_figures import Reached, figure
+from bioxedge.building.study_figures import Reached, Truth, figure
+from bioxedge.building.study_found import Laid, Place, Studied, tables
+from bioxedge.building.study_pictures import draw
 from bioxedge.building.study_vary import apart, fewer_labelled, fewer_pairs, late
 from bioxedge.datasets.alignment import Places
 from bioxedge.errors import DatasetError, RecipeError
@@ -305,6 +307,19 @@ def test_what_is_kept_is_a_share_of_the_teachers_margin(toy: Toy) -> None:
     assert found.ahead == pytest.approx(0.05) and found.ahead_interval[0] > 0
     whole = figure([truth], [Reached([teacher])])
     assert whole.kept == pytest.approx(1)
+
+
+def test_two_people_are_drawn_without_an_interval(tmp_path: Path) -> None:
+    known, people = np.tile([0, 1], 20), np.repeat(["a", "b"], 20)
+    answers = [known, np.where(np.arange(40) % 8, known, 1 - known), np.zeros(40, int)]
+    truth = Truth(known, people, *answers, by_value=False)
+    teacher, bridge, constant = (figure([truth], [Reached([each])]) for each in answers)
+    assert bridge.interval is None and bridge.ahead_interval is None
+    found = Studied("x", "balanced accuracy", False, [0], 2, 40, bridge, teacher, constant)
+    found.axes.append(Laid("start", "starts", "", [Place({"start": "real"}, "real", bridge)]))
+    assert [path.name for path in draw(found, tmp_path)] == ["start.png", "overview.png"]
+    assert tables(found)[0].row_count == 1
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 # -- rows -----------------------------------------------------------------------------------

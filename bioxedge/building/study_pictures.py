@@ -106,8 +106,8 @@ def _limits(found: Studied) -> tuple[float, float]:
     """Give one scale to all axes, so that a step on one compares with a step on another."""
     figures = [found.bridge, found.constant, *([found.teacher] if found.teacher else [])]
     figures += [each for laid in found.axes if not laid.scores for _, each in known(laid)]
-    low = min(min(one.value, *(one.interval or ())) for one in figures)
-    high = max(max(one.value, *(one.interval or ())) for one in figures)
+    low = min(min((one.value, *(one.interval or ()))) for one in figures)
+    high = max(max((one.value, *(one.interval or ()))) for one in figures)
     room = 0.04 * (high - low) + 0.005 * high
     return low - room, high + room
 
