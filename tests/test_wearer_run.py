@@ -16,6 +16,7 @@ from test_cli import LINES, MAIN, NO_TORCH, lines_of, python
 from test_site import predictions
 
 from bioxedge import Bundle, Stream, cli, recording, spec
+from bioxedge.runtime import Engine
 from bioxedge.runtime.soak import soak
 from bioxedge.signals import Chunk
 from bioxedge.wearer import Baseline, Known
@@ -306,3 +307,12 @@ def test_runs_of_a_site_know_their_wearers(here, call, tmp_path):
         one["probabilities"] for part in "12" for one in lines_of(tmp_path / part, "prediction")
     ]
     assert together == alone
+
+
+def test_openvino_takes_what_goes_beside_a_window_too(here, bundle):
+    pytest.importorskip("openvino", exc_type=ImportError)
+    x = worn(0, 12)
+    plain = said(Stream(bundle), x)
+    other = said(Stream(bundle, engine=Engine(bundle, providers=["openvino"])), x)
+    for one, two in zip(plain, other, strict=True):
+        assert one[2] == two[2] and one[3] == pytest.approx(two[3], abs=1e-4)

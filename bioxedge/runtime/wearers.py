@@ -124,7 +124,8 @@ def forget(name: str) -> int:
                     raise StorageError(f"a run learns of {name} now: stop it before")
             shutil.rmtree(place)
     except OSError as error:
-        raise StorageError(f"{place} cannot be removed: {error.strerror}") from error
+        why = error.strerror or error
+        raise StorageError(f"{place} cannot be removed: {why}") from error
     return count
 
 
