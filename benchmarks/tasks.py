@@ -1,7 +1,7 @@
 """What a bridge is worth on people never seen, on tasks that need a model, beside the other ways.
 
     bioxedge import …                   # as the head of each recipe says, into SESSIONS
-    python benchmarks/tasks.py --out out/tasks --data SESSIONS [--seeds 0 1 2] [--recipes …]
+    python benchmarks/tasks.py --out out/tasks --data SESSIONS [--seeds 0 1 2] [--recipes …] [--quick]
 
 Five-fold cross-fitting by person: everyone is tested once, by parts that never saw them. For each
 recipe, fold and seed every row of a build's table, and those that cost a training of their own
@@ -35,15 +35,17 @@ NAMES = ("stress_predict", "eegmat", "challenge2015")
 FOLDS, DRAWS = 5, 2000
 
 
-def one(name: str, data: Path, out: Path, seed: int, fold: int, console: Console) -> dict[str, Any]:
+def one(name: str, seed: int, fold: int, given: argparse.Namespace) -> dict[str, Any]:
     """Learn one recipe, fold and seed; give everybody's answers on the test windows."""
-    recipe, changes = RECIPES / f"{name}.toml", (f"split.fold={fold}", f"split.folds={FOLDS}")
+    recipe, data, out = RECIPES / f"{name}.toml", given.data, given.out
+    changes = (*given.changes, f"split.fold={fold}", f"split.folds={FOLDS}")
+    console = Console(stderr=True)
     with started(recipe, out / name, data, seed, console, None, changes) as work:
         learnt = learn(work.recipe, work.prepare(), work.store, work.base, work.models)
         found = evaluate(learnt)
         answers = {method: [given.argmax(1)] for method, given in found.answers.items()}
         sizes = {each.method: each.parameters for each in found.scores}
-        for row in all_rows(learnt, work.store):
+        for row in () if given.quick else all_rows(learnt, work.store):
             answers[row.method] = [given.argmax(1) for given in row.answers]
             sizes[row.method] = row.parameters
         return {
@@ -57,14 +59,14 @@ def one(name: str, data: Path, out: Path, seed: int, fold: int, console: Console
         }
 
 
-def study(name: str, data: Path, seeds: list[int], out: Path) -> dict[str, Any]:
+def study(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """Cross-fit one recipe over folds and seeds."""
-    console = Console(stderr=True)
+    console, seeds = Console(stderr=True), given.seeds
     runs = {}
     for seed in seeds:
         for fold in range(FOLDS):
             console.print(f"[bold]{name}[/], seed {seed}, fold {fold + 1} of {FOLDS}")
-            runs[seed, fold] = one(name, data, out, seed, fold, console)
+            runs[seed, fold] = one(name, seed, fold, given)
     # A row that a fold lacks (a bias that was not needed) is no row of all.
     methods = [
         method
@@ -118,6 +120,7 @@ def study(name: str, data: Path, seeds: list[int], out: Path) -> dict[str, Any]:
     found: dict[str, Any] = {
         **about(),
         "recipe": name,
+        "changes": list(given.changes),
         "seeds": seeds,
         "people": count,
         "windows": len(truth),
@@ -144,10 +147,12 @@ def main() -> int:
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--data", type=Path, required=True, help="what the imports wrote")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--recipes", nargs="+", default=NAMES, choices=NAMES)
+    options.add_argument("--recipes", nargs="+", default=NAMES, help="of export/recipes")
+    options.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
+    options.add_argument("--quick", action="store_true", help="only the rows of a build's table")
     given = options.parse_args()
     for name in given.recipes:
-        found = study(name, given.data, given.seeds, given.out)
+        found = study(name, given)
         (given.out / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
         for method, row in found["methods"].items():
             low, high = row["interval"]
