@@ -1,7 +1,7 @@
 """What a bridge is worth on people never seen, on tasks that need a model, beside the other ways.
 
     bioxedge import …                   # as the head of each recipe says, into SESSIONS
-    python benchmarks/tasks.py --out out/tasks --data SESSIONS [--seeds 0 1 2] [--recipes …] [--quick]
+    python benchmarks/tasks.py --out out/tasks --data SESSIONS [--seeds 0 1 2] [--recipes …]
 
 Five-fold cross-fitting by person: everyone is tested once, by parts that never saw them. For each
 recipe, fold and seed every row of a build's table, and those that cost a training of their own
