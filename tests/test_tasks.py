@@ -12,7 +12,7 @@ import pytest
 from fixtures_bundle import make_bundle, pulse
 from fixtures_tasks import BREATH, make_tasks_bundle
 from fixtures_value import HEART
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bioxedge import manifestfile
@@ -145,6 +145,7 @@ def test_nothing_is_asked_of_any_task_where_too_little_is_real(tmp_path: Path) -
             assert other.said is None and other.answer is None and other.reason == one.reason
 
 
+@settings(deadline=None, max_examples=50)
 @given(cuts=st.lists(st.integers(1, 767), max_size=6))
 def test_any_chunks_tell_the_same(three: Bundle, cuts: list[int]) -> None:
     samples, edges = pulse(1, 768, 64.0), sorted({0, 768, *cuts})
