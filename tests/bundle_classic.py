@@ -118,12 +118,12 @@ def band(x: np.ndarray, fs: float, low: float, high: float) -> float:
     return float(p[(frequencies >= low) & (frequencies < high)].sum() * step)
 
 
-def passed(x: np.ndarray, fs: float, low: float, high: float) -> np.ndarray:
+def passed(x: np.ndarray, fs: float, low: float, high: float, p: int) -> np.ndarray:
     whole = np.fft.rfft(straight(x))
     frequencies = np.arange(len(whole)) * fs / len(x)
     gain = np.zeros(len(whole))
     v = frequencies[1:]
-    gain[1:] = 1 / ((1 + (low / v) ** 4) * (1 + (v / high) ** 4))
+    gain[1:] = 1 / ((1 + (low / v) ** p) * (1 + (v / high) ** p))
     return np.fft.irfft(whole * gain, len(x))
 
 
@@ -162,12 +162,12 @@ def peaks(
 def beats(x: np.ndarray, fs: float, modality: str) -> list[float]:
     """Describe a pulse."""
     if modality == "ppg":
-        m = passed(x, fs, 0.48, 8.0)
+        m = passed(x, fs, 0.48, 8.0, 4)
         least = 0.5 * 1.4826 * float(np.median(np.abs(m)))
     else:
         size = max(round(0.15 * fs), 1)
         k = 0.5 - 0.5 * np.cos(2 * pi * (np.arange(size) + 1) / (size + 1))
-        full = np.convolve(passed(x, fs, 8.0, 20.0) ** 2, k / k.sum())
+        full = np.convolve(passed(x, fs, 8.0, 20.0, 16) ** 2, k / k.sum())
         m = np.sqrt(np.maximum(full[(size - 1) // 2 :][: len(x)], 0.0))
         least = 0.6 * float(m.std())
     frequencies, p = spectrum(x, fs)

@@ -115,6 +115,7 @@ def test_a_bridge_trained_by_several_is_that_of_one(results: list[dict], loss: s
     assert len(losses) == 3 and losses[0] != losses[-1]  # something was trained
 
 
+@pytest.mark.timeout(600)
 def test_a_build_by_two_is_the_build_of_one(tmp_path: Path) -> None:
     from test_building import RECIPE
 

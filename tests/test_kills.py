@@ -50,6 +50,7 @@ def test_whatever_is_killed_is_whole_or_absent(tmp_path, what):
         assert found["every"]["kills"] > 40
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.train
 def test_a_build_killed_in_every_step_goes_on_and_ends_the_same_to_the_bit(tmp_path):
     pytest.importorskip("torch", exc_type=ImportError)

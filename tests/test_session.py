@@ -131,17 +131,18 @@ def test_shapes_that_are_not_fixed_are_refused() -> None:
 
 
 def test_other_numbers_of_inputs_and_other_types_are_refused() -> None:
-    two = [_value("x", (1, 3)), _value("z", (1, 3))]
-    added = _field(1, _node("Add", ["x", "z"], "y"))
-    with pytest.raises(BundleError, match=r"two.onnx has 2 inputs: only one"):
-        Session(model_of(added, two, [_value("y", (1, 3))]), name="two.onnx")
-    outputs = _field(1, _node("Relu", ["x"], "y")) + _field(1, _node("Abs", ["x"], "v"))
-    with pytest.raises(BundleError, match="has 2 outputs"):
-        Session(model_of(outputs, two[:1], [_value("y", (1, 3)), _value("v", (1, 3))]))
+    three = [_value(name, (1, 3)) for name in ("x", "z", "w")]
+    added = _field(1, _node("Sum", ["x", "z", "w"], "y"))
+    with pytest.raises(BundleError, match=r"three.onnx has 3 inputs: only one or two"):
+        Session(model_of(added, three, [_value("y", (1, 3))]), name="three.onnx")
+    made = {"Relu": "y", "Abs": "v", "Neg": "u"}
+    outputs = b"".join(_field(1, _node(kind, ["x"], name)) for kind, name in made.items())
+    with pytest.raises(BundleError, match="has 3 outputs"):
+        Session(model_of(outputs, three[:1], [_value(name, (1, 3)) for name in made.values()]))
     shape = _field(2, _field(1, _field(1, 7) + _field(2, _field(1, _field(1, 2)))))
     counted = _field(1, _node("Shape", ["x"], "y"))
     with pytest.raises(BundleError, match=r"tensor\(int64\).*in float32"):
-        Session(model_of(counted, two[:1], [_field(1, "y") + shape]))
+        Session(model_of(counted, three[:1], [_field(1, "y") + shape]))
 
 
 @pytest.mark.parametrize("raw", [b"", b"no model", MODEL[:-40], MODEL.replace(b"Gemm", b"Gone")])

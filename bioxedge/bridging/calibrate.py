@@ -149,10 +149,10 @@ def calibrate(bridged: Tensor, teacher: Tensor, person: npt.NDArray[np.str_]) ->
     """Fit a temperature, and a bias for each class where it serves people who were held out.
 
     Each pair person in turn is held out: all are fitted on the others and held to the teacher on
-    that one. Biases with which each label is said as often as the teacher says it are taken if
-    that agrees with its labels better than no bias does, every class weighing the same: where the
-    source knows little, the likeliest answer is the teacher's majority, whatever was heard. Else
-    the likeliest biases are, if they come nearer to the teacher's probabilities, too.
+    that one, every class weighing the same. The likeliest biases are taken if they come nearer to
+    the teacher's probabilities and agree with its labels no less. Where the source knows little,
+    the likeliest answer is the teacher's majority, whatever was heard: so biases with which each
+    label is said as often as the teacher says it are, if that agrees with its labels better still.
 
     Parameters
     ----------
@@ -182,14 +182,15 @@ def calibrate(bridged: Tensor, teacher: Tensor, person: npt.NDArray[np.str_]) ->
         bias = _sharing(logits[others] / heat, taught[others])
         held_out[SHARES][out] = logits[out] / heat + bias
     figures = {name: _figures(found, wanted, person) for name, found in held_out.items()}
-    better = (
+    agreed = {name: found["agreement"] for name, found in figures.items()}
+    likelier = (
         figures[BOTH]["cross_entropy"] < figures[ALONE]["cross_entropy"]
-        and figures[BOTH]["agreement"] >= figures[ALONE]["agreement"]
+        and agreed[BOTH] >= agreed[ALONE]
     )
-    if figures[SHARES]["agreement"] > figures[ALONE]["agreement"]:
+    if agreed[SHARES] > agreed[BOTH if likelier else ALONE]:
         bias = _sharing(logits / alone[0], taught)
         return Calibration(alone[0], tuple(bias.tolist()), SHARES, figures)
-    if not better:
+    if not likelier:
         return Calibration(*alone, ALONE, figures)
     heat, bias = _both(logits, wanted)
     return Calibration(heat, tuple(bias.tolist()), BOTH, figures)

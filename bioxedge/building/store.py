@@ -38,7 +38,7 @@ Cut = Callable[[Report, Path], None]
 """Fills a folder with files: told where to report progress and which folder it is."""
 
 FORMATS = {
-    "windows": 3,
+    "windows": 4,
     "values": 1,
     "encoder": 2,
     "features": 1,

@@ -34,6 +34,7 @@ _NAMES = (
     "spread",
 )
 _QRS = (8.0, 20.0)  # Hz
+_SOFT, _SHARP = 4, 16
 _BREATHING = (0.1, 0.5)  # Hz
 _FEWEST = 3  # beats, of which two intervals are made
 _CLEAN = 0.2  # of the median interval, within which one is of two beats that follow each other
@@ -49,7 +50,7 @@ def _pulse(rows: Rows, rate: float) -> Rows:
     def least(row: Rows) -> float:
         return 0.5 * _DEVIATION * float(np.median(np.abs(row)))
 
-    return _features(rows, _passed(rows, rate, 0.8 * SLOWEST, 8.0), rate, least)
+    return _features(rows, _passed(rows, rate, 0.8 * SLOWEST, 8.0, _SOFT), rate, least)
 
 
 def _ecg(rows: Rows, rate: float) -> Rows:
@@ -57,7 +58,7 @@ def _ecg(rows: Rows, rate: float) -> Rows:
 
     The band is that of Elgendi et al., BIOSIGNALS 2010: a tall T wave has little in it.
     """
-    fast = _passed(rows, rate, *_QRS) ** 2
+    fast = _passed(rows, rate, *_QRS, _SHARP) ** 2
     width = max(round(0.15 * rate), 1)
     kernel = np.hanning(width + 2)[1:-1]
     energy = np.apply_along_axis(np.convolve, 1, fast, kernel / kernel.sum(), "same")
@@ -67,15 +68,16 @@ def _ecg(rows: Rows, rate: float) -> Rows:
 PULSE, ECG = Kind(_NAMES, _pulse), Kind(_NAMES, _ecg)
 
 
-def _passed(rows: Rows, rate: float, low: float, high: float) -> Rows:
+def _passed(rows: Rows, rate: float, low: float, high: float, power: int) -> Rows:
     """Keep the frequencies between two, of the whole window at once, without a phase.
 
-    The gain is that of a second-order Butterworth band, forward and backward: a sharp edge would
-    spread one jerk of the arm over the whole window.
+    The gain is that of a Butterworth band, forward and backward; ``power`` is twice its order. A
+    sharp edge would spread one jerk of the arm over the whole window; a soft one lets a tall T wave
+    through.
     """
     frequencies = np.fft.rfftfreq(rows.shape[1], 1 / rate)
     with np.errstate(divide="ignore"):
-        gain = 1 / ((1 + (low / frequencies) ** 4) * (1 + (frequencies / high) ** 4))
+        gain = 1 / ((1 + (low / frequencies) ** power) * (1 + (frequencies / high) ** power))
     found: Rows = np.fft.irfft(
         np.fft.rfft(straightened(rows), axis=1) * gain, rows.shape[1], axis=1
     )
