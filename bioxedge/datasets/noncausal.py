@@ -29,13 +29,13 @@ import numpy.typing as npt
 
 from bioxedge import spec
 from bioxedge.datasets.windowed import streamed_rate
-from bioxedge.dsp import Affine
 from bioxedge.errors import ModelError, SignalError
 from bioxedge.models.cards import card
 from bioxedge.models.reference import Step, prepare
 from bioxedge.models.zerophase import counterparts
 from bioxedge.recipes import Side
 from bioxedge.signals import Recording, Samples
+from bioxedge.stage import Affine
 from bioxedge.windows import Window, as_chunk, finish
 
 Cut = npt.NDArray[np.float32]

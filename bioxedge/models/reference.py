@@ -19,9 +19,9 @@ from typing import ClassVar
 import numpy as np
 from scipy import signal
 
-from bioxedge.dsp import Affine
 from bioxedge.errors import SignalError
 from bioxedge.signals import Samples
+from bioxedge.stage import Affine
 from bioxedge.windows import rank, zscore
 
 

@@ -22,6 +22,7 @@ from bioxedge.errors import SignalError
 from bioxedge.filters import sections_of, settling
 from bioxedge.models.reference import Standardise, Step
 from bioxedge.signals import Samples
+from bioxedge.stage import Affine, Stage
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class AsStreamed(Step):
     parameters: spec.Select | spec.Scale | spec.Resample
     channels: tuple[str, ...]
 
-    def _stage(self) -> dsp.Stage:
+    def _stage(self) -> Stage:
         """Make the stage, as if nothing had come yet."""
         about = self.parameters
         if isinstance(about, spec.Select):
@@ -76,7 +77,7 @@ class AsStreamed(Step):
         about = self.parameters
         return rate * about.up / about.down if isinstance(about, spec.Resample) else rate
 
-    def place(self, count: int, rate: float) -> dsp.Affine:
+    def place(self, count: int, rate: float) -> Affine:
         """Say where each sample that comes out stands among ``count`` that go in."""
         return self._stage().position
 
