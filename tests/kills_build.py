@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import sys
 from collections import Counter
@@ -31,6 +32,7 @@ from bioxedge.exporting.onnx import to_onnx
 START = "start"
 MADE_EACH_TIME = ("Evaluated", "Exported")
 """Steps that are never kept; all others are done once, however often a build is killed."""
+TOOK = re.compile(rb'"(seconds|memory_mib|window_ms)": [^,}\n]*')
 
 
 class Lines:
@@ -108,11 +110,17 @@ def built(recipe: Path, out: Path, said: Path, lines: Lines | None = None) -> in
 
 
 def content(out: Path) -> dict[str, bytes]:
-    """Give everything that a build leaves, but for the lock; of itself it knows where it lies."""
+    """Give everything that a build leaves, but for the lock; of itself it knows where it lies.
+
+    How long something took, here and now, is no part of what came out.
+    """
     return {
-        str(path.relative_to(out)): path.read_bytes().replace(bytes(out), b"OUT")
+        str(path.relative_to(out)): TOOK.sub(b"", path.read_bytes().replace(bytes(out), b"OUT"))
         for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name != "lock"
+        if path.is_file()
+        and path.name != "lock"
+        and not path.match("*.took")
+        and not path.name.startswith("times-")
     }
 
 

@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 KILLS = 30
-STEPS = 14  # of a build, with what comes before the first
+STEPS = 15  # of a build, with what comes before the first
 
 
 def killed(program: str, *arguments: object, timeout: float = 300) -> dict:

@@ -111,8 +111,8 @@ def build(
             )
         if not work.store.world.first:
             return None
-        steps, out = work.steps, Path(out)
-        more = all_rows(learnt, work.store) if rows == "all" else []
+        steps, store, out = work.steps, work.store.alone(), Path(out)
+        more = all_rows(learnt, store) if rows == "all" else []
         with steps.running("Evaluated on people never seen"):
             found = with_rows(learnt, evaluate(learnt), more)
             others = {name: evaluate(own) for name, own in learnt.others.items()}
@@ -124,7 +124,7 @@ def build(
                 further = {name: one.scores for name, one in others.items()}
                 shipped = ship(learnt, found.scores, out / "bundle", further)
                 kept = trained.save(learnt, found.scores, out / "trained", further)
-        found = spent(learnt, found, work.store, timed(learnt, work.store, shipped, more))
+        found = spent(learnt, found, store, timed(learnt, store, shipped, more))
         with told(out / "report"):
             pictures = report.write(learnt, found, out / "report")
             for name, one in others.items():

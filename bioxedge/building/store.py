@@ -6,6 +6,7 @@ their hash. What does not match it was damaged: it is made again, and said.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
@@ -89,6 +90,12 @@ class Store:
         self._sound: set[Path] = set()  # held against their hashes by this process already
         self.world = world
         self.took: dict[str, took.Took] = {}
+
+    def alone(self) -> Store:
+        """Give the same for what the first process does by itself, when the others have left."""
+        mine = copy.copy(self)  # what was found and what it took are shared
+        mine.world = ALONE
+        return mine
 
     def say(self, line: str) -> None:
         """Show what a step found out."""
