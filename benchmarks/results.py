@@ -60,13 +60,13 @@ def _git(*words: str) -> str:
     return done.stdout.strip()
 
 
-def study(found: dict[str, Any]) -> str:
-    """Lay a cross-fitted study out as a page has it."""
+def rows_of(found: dict[str, Any], who: str) -> list[str]:
+    """Lay out the rows of what was cross-fitted, below who was tested; ``who`` in the plural."""
     lines = [
-        f"{found['patients']} patients, {found['windows']:,} windows, seeds "
+        f"{found[who]} {who}, {found['windows']:,} windows, seeds "
         f"{', '.join(map(str, found['seeds']))}; at commit {found['commit'][:12]}.",
         "",
-        "| method | balanced accuracy | 95 % over patients | by seed | macro F1 | trained |",
+        f"| row | balanced accuracy | 95 % over {who} | by seed | macro F1 | trained |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for method, row in found["methods"].items():
@@ -78,17 +78,28 @@ def study(found: dict[str, Any]) -> str:
             f"| {name} | {row['balanced_accuracy']:.3f} | {low:.3f}–{high:.3f} | {seeds} | "
             f"{row['macro_f1']:.3f} | {size} |"
         )
-    lines.append("")
+    return [*lines, ""]
+
+
+def beside_distillation(found: dict[str, Any]) -> str:
+    """Say how far the bridge is ahead of distillation, and at what size; empty without that row."""
+    if "share_of_parameters" not in found:
+        return ""
+    low, high = found["bridge_minus_distillation_interval"]
+    return (
+        f"Bridge − distillation: {found['bridge_minus_distillation']:+.3f} ({low:+.3f} to "
+        f"{high:+.3f}), with {found['share_of_parameters']:.1%} of its trained parameters."
+    )
+
+
+def study(found: dict[str, Any]) -> str:
+    """Lay a cross-fitted study out as a page has it."""
     low, high = found["kept_interval"]
     kept = f"Kept of the teacher's margin over chance: {found['kept']:.2f} ({low:.2f}–{high:.2f})."
-    if "share_of_parameters" in found:
-        low, high = found["bridge_minus_distillation_interval"]
-        kept += (
-            f" Bridge − distillation: {found['bridge_minus_distillation']:+.3f} ({low:+.3f} to "
-            f"{high:+.3f}), with {found['share_of_parameters']:.1%} of its trained parameters."
-        )
-    lines += [kept, ""]
-    return "\n".join([*lines, *(f"{one}." for one in found["verdicts"])])
+    said = " ".join(one for one in (kept, beside_distillation(found)) if one)
+    return "\n".join(
+        [*rows_of(found, "patients"), said, "", *(f"{one}." for one in found["verdicts"])]
+    )
 
 
 def short(found: dict[str, Any]) -> str:
@@ -137,30 +148,8 @@ _FRONT = ("teacher", "bridge", "distillation", "classic features", "bridge, no b
 
 def task(found: dict[str, Any]) -> str:
     """Lay a cross-fitted task out as its page has it."""
-    lines = [
-        f"{found['people']} people, {found['windows']:,} windows, seeds "
-        f"{', '.join(map(str, found['seeds']))}; at commit {found['commit'][:12]}.",
-        "",
-        "| row | balanced accuracy | 95 % over people | by seed | macro F1 | trained |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for method, row in found["methods"].items():
-        name = f"**{method}**" if method == "bridge" else method
-        low, high = row["interval"]
-        seeds = ", ".join(f"{one:.3f}" for one in row["by_seed"])
-        size = f"{row['parameters']:,}" if row["parameters"] else "–"
-        lines.append(
-            f"| {name} | {row['balanced_accuracy']:.3f} | {low:.3f}–{high:.3f} | {seeds} | "
-            f"{row['macro_f1']:.3f} | {size} |"
-        )
-    said = [*found["verdicts"]]
-    if "share_of_parameters" in found:
-        low, high = found["bridge_minus_distillation_interval"]
-        said.append(
-            f"Bridge − distillation: {found['bridge_minus_distillation']:+.3f} ({low:+.3f} to "
-            f"{high:+.3f}), with {found['share_of_parameters']:.1%} of its trained parameters"
-        )
-    return "\n".join([*lines, "", *(f"{one}." for one in said)])
+    said = [f"{one}." for one in found["verdicts"]]
+    return "\n".join([*rows_of(found, "people"), *said, beside_distillation(found)])
 
 
 def front_of(found: dict[str, Any]) -> str:

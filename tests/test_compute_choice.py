@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", exc_type=ImportError)
 
 from test_building import RECIPE, interrupted, run, weights
+from torch._inductor import config as inductor
 
 from bioxedge import models, recipes
 from bioxedge.bridging import fastest as measuring
@@ -110,8 +111,8 @@ def test_compiling_is_tried_only_where_the_training_is_long(parts, monkeypatch) 
     assert "compiling is not tried: 4 steps take 0 s without" in short.line()
     monkeypatch.setattr(measuring, "LONG", 0.0)
     # A compiler that is there and fails costs the trial, not the build.
-    with monkeypatch.context() as patch:
-        patch.setattr("torch._inductor.config.cpp.cxx", ("/nonexistent",))
+    # Torch's own patch: undoing monkeypatch's would delete the entry for every later test.
+    with inductor.patch({"cpp.cxx": ("/nonexistent",)}):
         torch._dynamo.reset()
         broken = fastest(quick, slow, *given, macs=2**40, steps=4)
     torch._dynamo.reset()

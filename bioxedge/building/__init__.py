@@ -21,6 +21,7 @@ from bioxedge.building import (
     kits,
     positions_report,
     report,
+    saying,
     trained,
     unshippable,
 )
@@ -133,28 +134,9 @@ def build(
             if shipped is not None:
                 proofs = json.dumps(shipped.to_dict(), indent=2)
                 (out / "report" / "bundle.json").write_text(proofs)
-        steps.console.print(report.table(learnt, found))
-        if price is not None:
-            steps.console.print(price.table())
-        mark = work.recipe.split.mark
-        marked = [f"Not by person: {mark}"] if mark else []
-        for line in (*marked, *found.verdicts, *(price.verdicts if price else ())):
-            steps.console.print(f"  {line}", style="bold", highlight=False, soft_wrap=True)
-        said = learnt.calibration.line(work.recipe.task.labels)
-        steps.console.print(said, highlight=False, soft_wrap=True)
-        for name, one in others.items():
-            own = learnt.others[name]
-            steps.console.print(report.table(own, one))
-            for line in one.verdicts:
-                steps.console.print(f"  {line}", style="bold", highlight=False, soft_wrap=True)
-            said = own.calibration.line(own.recipe.task.labels)
-            steps.console.print(said, highlight=False, soft_wrap=True)
-        lines = [unshippable.told(work.recipe)] if shipped is None else shipped.lines()
-        for line in lines:
-            steps.console.print(line, highlight=False, soft_wrap=True)
-        for path in (*([shipped.bundle.path] if shipped else []), *pictures, *kept):
-            steps.console.print(f"  {path}", highlight=False)
-        return Built(shipped, learnt, found, pictures, kept, price, others)
+        built = Built(shipped, learnt, found, pictures, kept, price, others)
+        saying.say(built, steps.console)
+        return built
 
 
 def check(

@@ -137,8 +137,7 @@ class Adapted:
     def of(self, cut: int, moments: npt.NDArray[np.intp]) -> Tensor:
         """Give the features of some moments at a cut, shape [moments, features]."""
         if self.plain:
-            rows = getattr(self.windows, f"{self.side}_row")[moments]
-            return self.pooled[cut][torch.from_numpy(rows)]
+            return self.pooled[cut][torch.from_numpy(self._rows()[moments])]
         return self.at(cut).features[torch.from_numpy(moments)]
 
     def described(self, moments: npt.NDArray[np.intp]) -> Floats:
@@ -146,32 +145,43 @@ class Adapted:
 
         NaN where a window does not allow one and there is no baseline.
         """
-        rows, spec = self._classic(), baseline_of(self.recipe, self.side)
-        if spec is None:
+        rows, baseline = self._classic(), baseline_of(self.recipe, self.side)
+        if baseline is None:
             return rows[moments]
-        found = np.full(rows.shape, np.nan)
-        alone = FeaturesSpec(encoder=1, classic=("",) * rows.shape[1], fill=tuple(self.fill))
-        for own in worn_by(self.windows, self.side):
-            baseline = Baseline(spec, rows.shape[1])
-            for moment in own:
-                scale = baseline.scale()
-                usual = np.where(scale.inverse > 0, scale.mean, alone.fill)
-                whole = np.where(np.isfinite(rows[moment]), rows[moment], usual)
-                found[moment] = scaled(whole.astype(np.float32), scale, spec.clip)
-                baseline.push(rows[moment])
-        return found[moments]
+        sensor = self.about.sensor
+        names = classic.names(sensor.modality, sensor.channels)
+        alone = FeaturesSpec(encoder=0, classic=names, fill=tuple(self.fill), baseline=baseline)
+        held = np.empty((int(self._rows().max()) + 1, 0), np.float32)
+        found: Floats = self._worn(alone, held, rows).features[torch.from_numpy(moments)].numpy()
+        return found.astype(np.float64)
 
     def _classic(self) -> Floats:
         """Give the side's classic features of every moment."""
         windows = self.windows
         return windows.classic if self.side == "source" else windows.target_classic
 
+    def _rows(self) -> npt.NDArray[np.int64]:
+        """Give each moment's window of this side; −1 where there is none."""
+        found: npt.NDArray[np.int64] = getattr(self.windows, f"{self.side}_row")
+        return found
+
     def _made(self, cut: int) -> Given:
+        """Give everything at a cut, anew."""
         spec = self.spec(cut)
         assert spec is not None
-        rows = getattr(self.windows, f"{self.side}_row")
-        encoded: Singles = self.pooled[cut].numpy()
-        described = self._classic() if spec.classic else np.empty((len(rows), 0))
+        rows = self._classic() if spec.classic else np.empty((len(self.windows), 0))
+        return self._worn(spec, self.pooled[cut].numpy(), rows)
+
+    def _worn(self, spec: FeaturesSpec, encoded: Singles, described: Floats) -> Given:
+        """Pass features through each person's baseline, as they were worn.
+
+        Parameters
+        ----------
+        spec : FeaturesSpec
+        encoded : ndarray of float32, shape [windows, encoder's features]
+        described : ndarray of float64, shape [n, classic features]
+        """
+        rows = self._rows()
         features = np.full((len(rows), spec.count), np.nan, np.float32)
         given = np.full((len(rows), spec.beside), np.nan, np.float32)
         for own in worn_by(self.windows, self.side):

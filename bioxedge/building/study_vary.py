@@ -219,7 +219,7 @@ def late(recording: Recording, lag: float, ppm: float) -> Recording:
         lies = np.array(anchors, np.float64)
         lies[:, 1:] += lag + drift * (lies[:, 1:] - lies[0, 1:])
         facts["anchors"] = lies.tolist()
-    elif drift:
+    if drift:  # beyond its anchors a recording goes on at its rate
         real = float(facts.get("real_rate") or recording.rate)
         facts["real_rate"] = real / (1 + drift)
     return replace(recording, t0=recording.t0 + lag, facts=facts)

@@ -161,7 +161,11 @@ def _facts(recipe: Recipe) -> list[Any]:
     for name in ("source", "target"):
         about: Side = getattr(recipe, name)
         side = msgspec.to_builtins(about)
-        del side["model"], side["preprocessing"]
+        # A baseline changes no window; the source's classic features are there whatever it says.
+        for later in ("model", "preprocessing", "baseline"):
+            del side[later]
+        if name == "source":
+            del side["classic"]
         if about.preprocessing != "streaming":  # what is done to whole recordings is the model's
             side["preprocessing"] = noncausal.said(about)
         for key in _UNUSED:
