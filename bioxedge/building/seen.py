@@ -24,6 +24,7 @@ from bioxedge.building.feeding import opened
 from bioxedge.building.preparation import Prepared
 from bioxedge.building.provenance import weights_sha256
 from bioxedge.building.readyhead import ready_head
+from bioxedge.building.spanning import over_span
 from bioxedge.building.store import Store, Values, key_of
 from bioxedge.models.chain import Chain
 from bioxedge.recipes import Recipe, Side
@@ -73,13 +74,19 @@ class Seen:
     def pooled(self, side: str, cut: int, group: str) -> Tensor:
         """Give the pooled features of a part's windows at a cut, shape [n, features].
 
-        The source's as the bridge takes them, the target's last ones as the head does.
+        The source's as the bridge takes them, the target's last ones as the head does. Those that
+        a bridge imitates are means over the span that the recipe says.
         """
         moments = self.prepared.of(group)
         if side == "source" or cut % len(self.encoders[side].features.pooled) == len(self.target):
-            return self.adapted[side].of(cut, moments)
-        rows = torch.from_numpy(self.prepared.rows(side, group))
-        return self.encoders[side].features.pooled[cut][rows]
+            found = self.adapted[side].of(cut, moments)
+        else:
+            rows = torch.from_numpy(self.prepared.rows(side, group))
+            found = self.encoders[side].features.pooled[cut][rows]
+        span, windows = self.recipe.bridge.span, self.prepared.windows
+        if side == "target" and group == "pair" and span:
+            return over_span(found, windows.session[moments], windows.start[moments], span)
+        return found
 
     @property
     def cuts(self) -> int:
@@ -88,7 +95,10 @@ class Seen:
 
     @torch.inference_mode()
     def teacher(self, group: str) -> Tensor:
-        """The teacher's answers on a part's windows: logits, or the value."""
+        """The teacher's answers on a part's windows: logits, or the value.
+
+        Of pairs over the recipe's span, as everything that learns from them has it.
+        """
         return self.head.of_pooled(self.pooled("target", -1, group)).clone()
 
     def people(self, group: str) -> npt.NDArray[np.str_]:
@@ -136,6 +146,8 @@ def see(
         head_key = weights_sha256(head)
     pairs = prepared.of("pair").tolist()
     made = [_made(recipe, side) for side in ("source", "target")]
+    if recipe.bridge.span:
+        made.append(recipe.bridge.span)
     key = key_of("seen", encoders["source"].seen_key, target.seen_key, head_key, pairs, *made)
     return Seen(recipe, prepared, encoders, adapted, head, key)
 

@@ -40,6 +40,11 @@ def check(recipe: Recipe) -> None:
             'a head answers to the last block alone: write at = "last", or another loss - at '
             "`$.bridge.at`"
         )
+    if recipe.bridge.span and recipe.bridge.over == "tokens":
+        raise RecipeError(
+            "tokens tell moments within a window, which have no mean over windows: write "
+            'over = "mean", or span = 0 - at `$.bridge.span`'
+        )
     quality_in(recipe, QualitySpec())
     if not recipe.source.hop:
         raise RecipeError(

@@ -189,6 +189,8 @@ class Bridge(Struct, frozen=True):
     the head says of the last block. With a ``patience``,
     training stops when the loss on the pairs of a ``held_out`` share of the pair people has had
     no new best for so many epochs; no label is read. ``seed`` stands in place of the recipe's.
+    What is imitated of a pair is the teacher's mean over a ``span`` of seconds around it, where
+    states last longer than that; 0 for what the teacher makes of the one window.
     """
 
     source_cut: int | Literal["auto"] = "auto"
@@ -200,6 +202,7 @@ class Bridge(Struct, frozen=True):
     loss: Literal["answers", "centred_cosine", "cosine", "mse", "mae", "infonce"] = "centred_cosine"
     over: Literal["mean", "tokens"] = "mean"
     at: Literal["last", "cut"] = "last"
+    span: Annotated[float, Meta(ge=0)] = 0.0
     epochs: Positive = 30
     batch: Positive = 64
     learning_rate: Rate = 3e-3
