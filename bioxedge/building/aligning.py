@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from bioxedge.building.preparation import Prepared, seed_of
 from bioxedge.building.seen import Seen
 from bioxedge.building.store import Store, key_of
 from bioxedge.errors import RecipeError
-from bioxedge.recipes import Recipe
+from bioxedge.recipes import Recipe, section
 
 
 def wanted_of(seen: Seen, store: Store, target_cut: int) -> Tensor:
@@ -64,6 +65,16 @@ def held_out(recipe: Recipe, prepared: Prepared) -> Tensor | None:
     chosen = rng.permutation(people)[:count]
     who = prepared.windows.person[prepared.of("pair")]
     return torch.from_numpy(np.flatnonzero(np.isin(who, chosen)))
+
+
+def bridge_facts(recipe: Recipe) -> dict[str, Any]:
+    """Give what a step that learns from pairs depends on, beside what was seen.
+
+    What is imitated of the pairs is part of what was seen, and of its key.
+    """
+    about: dict[str, Any] = section(recipe.bridge)[0]
+    del about["span"]
+    return about
 
 
 def training_of(recipe: Recipe, head: nn.Module) -> Training:

@@ -22,14 +22,14 @@ from bioxedge.bridging.head import Head
 from bioxedge.bridging.loop import Report
 from bioxedge.bridging.positions import Positions
 from bioxedge.bridging.train import Course, train_bridge
-from bioxedge.building.aligning import held_out, new_bridge, training_of, wanted_of
+from bioxedge.building.aligning import bridge_facts, held_out, new_bridge, training_of, wanted_of
 from bioxedge.building.encoders import teacher_head
 from bioxedge.building.preparation import Prepared, prepare_other, seed_of
 from bioxedge.building.seen import Seen, see, select
 from bioxedge.building.setting import facts, setting
 from bioxedge.building.store import Store, Values, key_of
 from bioxedge.models.chain import Chain
-from bioxedge.recipes import Other, Recipe, section
+from bioxedge.recipes import Other, Recipe
 from bioxedge.spec import FeaturesSpec
 
 
@@ -187,7 +187,7 @@ def aligned(
             kept.unlink(missing_ok=True)
         return {"bridge": bridge.state_dict(), "course": vars(course), "compute": facts(chosen)}
 
-    about = section(recipe.bridge)[0]
+    about = bridge_facts(recipe)
     for chosen in ("source_cut", "target_cut", "seed"):
         del about[chosen]  # what they came to stands in their place
     seeds = [seed_of(recipe, name) for name in ("bridge", "held-out")]

@@ -22,13 +22,12 @@ from bioxedge.bridging.calibrate import calibrate, calibrate_value
 from bioxedge.bridging.loop import Report
 from bioxedge.bridging.spent import Spent
 from bioxedge.bridging.train import Training, trained_parameters
-from bioxedge.building.aligning import new_bridge, training_of
+from bioxedge.building.aligning import bridge_facts, new_bridge, training_of
 from bioxedge.building.learnt import Learnt, aligned
 from bioxedge.building.preparation import seed_of
 from bioxedge.building.seen import adapt, select
 from bioxedge.building.spending import pretrained_of, spent_on
 from bioxedge.building.store import Store, Values, key_of
-from bioxedge.recipes import section
 
 Floats = npt.NDArray[np.float64]
 
@@ -164,7 +163,7 @@ def _student_row(
                 found[name] = learnt.head(last_tokens(trained, windows, rows)).clone()
         return found
 
-    about, places = section(recipe.bridge)[0], [learnt.source_cut, learnt.target_cut]
+    about, places = bridge_facts(recipe), [learnt.source_cut, learnt.target_cut]
     key = key_of(step, learnt.seen.key, about, places, seed, test.tolist())
     values = store.step(step, f"The whole source encoder: {method}", key, make)
     fit = calibrate_value if recipe.task.rule == "value" else calibrate
