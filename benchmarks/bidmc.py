@@ -24,18 +24,16 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from results import about
+from crossfit import Fold, figures, fold_of
+from results import about, beside_distillation
 from rich.console import Console
 from rich.table import Table
 
 from bioxedge import classic, recipes
-from bioxedge.bridging.evaluate import bootstrap, middle, score
-from bioxedge.bridging.verdict import verdicts
-from bioxedge.building.evaluation import evaluate
 from bioxedge.building.learnt import Learnt, learn
 from bioxedge.building.preparation import prepare
 from bioxedge.building.progress import Steps
-from bioxedge.building.rows import DISTILLATION, contrasted, distilled
+from bioxedge.building.rows import Row, contrasted, distilled
 from bioxedge.building.store import Store
 from bioxedge.errors import BioxedgeError
 
@@ -71,49 +69,37 @@ def breathed(learnt: Learnt) -> np.ndarray:
     return np.digitize(60 * frequency[slow][power[:, slow].argmax(axis=1)], prepared.bounds)
 
 
-def one(
-    recipe: recipes.Recipe, data: Path | None, store: Store, distillation: bool
-) -> dict[str, dict[str, Any]]:
+def one(recipe: recipes.Recipe, data: Path | None, store: Store, more: bool) -> dict[str, Fold]:
     """Learn one recipe, fold and seed; give everybody's answers, task by task."""
     learnt = learn(recipe, prepare(recipe, data, store), store, RECIPES)
-    told = {"": asked(learnt, store, distillation)}
-    return told | {name: asked(own, store, False) for name, own in learnt.others.items()}
+    rows = [distilled(learnt, store), contrasted(learnt, store)] if more else []
+    told = {"": asked(learnt, store, rows)}
+    return told | {name: asked(own, store, []) for name, own in learnt.others.items()}
 
 
-def asked(learnt: Learnt, store: Store, distillation: bool) -> dict[str, Any]:
+def asked(learnt: Learnt, store: Store, rows: list[Row]) -> Fold:
     """Give everybody's answers on the test windows of one task."""
-    found = evaluate(learnt)
-    answers = {name: given.argmax(1) for name, given in found.answers.items()}
-    parameters = {each.method: each.parameters for each in found.scores}
+    fold = fold_of(learnt, store, rows)
     # A bias is taken in some folds and not in others: the row is there in all of them.
-    uncalibrated = learnt.answers(learnt.bridge, "test").argmax(1).numpy()
-    answers.pop("bridge, temperature alone", None)
-    answers["bridge, uncalibrated"] = uncalibrated
-    parameters["bridge, uncalibrated"] = parameters["bridge"]
+    uncalibrated = learnt.answers(learnt.bridge, "test").softmax(1).double().numpy()
+    fold.answers.pop("bridge, temperature alone", None)
+    fold.put("bridge, uncalibrated", uncalibrated, like="bridge")
     breathing = learnt.recipe.task.channel == "RESP"
-    counter = BREATHS if breathing else COUNTER
-    answers[counter] = breathed(learnt) if breathing else counted(learnt)
-    parameters[counter] = 0
-    for row in [distilled(learnt, store), contrasted(learnt, store)] if distillation else []:
-        answers[row.method], parameters[row.method] = row.answers[0].argmax(1), row.parameters
-    return {
-        "truth": found.truth,
-        "people": found.people,
-        "answers": answers,
-        "parameters": parameters,
-        "cuts": [learnt.source_cut, learnt.target_cut],
-        "classes": len(learnt.recipe.task.labels),
-    }
+    labels = breathed(learnt) if breathing else counted(learnt)
+    fold.put_labels(BREATHS if breathing else COUNTER, labels, len(learnt.recipe.task.labels))
+    return fold
 
 
 def study(
     name: str, data: Path | None, seeds: list[int], out: Path, distillation: bool
 ) -> dict[str, dict[str, Any]]:
     """Cross-fit one recipe over folds and seeds; give the figures of each task by its name."""
-    console = Console(stderr=True)
+    console, measured = Console(stderr=True), about()
     plain = recipes.read(RECIPES / f"{name}.toml")
+    classes = {"": len(plain.task.labels)}
+    classes |= {other.name: len(other.task.labels) for other in plain.others}
     store = Store(out / "steps", Steps(console))
-    runs: dict[int, list[dict[str, dict[str, Any]]]] = {}
+    runs: dict[int, list[dict[str, Fold]]] = {}
     for seed in seeds:
         for fold in range(plain.split.folds):
             console.print(f"[bold]{name}[/], seed {seed}, fold {fold + 1} of {plain.split.folds}")
@@ -121,97 +107,35 @@ def study(
             recipe = msgspec.structs.replace(plain, seed=seed, split=split)
             runs.setdefault(seed, []).append(one(recipe, data, store, distillation))
     return {
-        task: figures(
-            f"{name}, {task}" if task else name,
-            {seed: [run[task] for run in own] for seed, own in runs.items()},
-            distillation and not task,
-        )
-        for task in runs[seeds[0]][0]
+        task: {
+            **measured,
+            "recipe": f"{name}, {task}" if task else name,
+            **figures({seed: [run[task] for run in own] for seed, own in runs.items()}, count),
+        }
+        for task, count in classes.items()
     }
-
-
-def figures(name: str, runs: dict[int, list[dict[str, Any]]], distillation: bool) -> dict[str, Any]:
-    """Put folds together and seeds beside each other: scores with intervals over patients."""
-    seeds = list(runs)
-    first = runs[seeds[0]]
-    classes, chance = first[0]["classes"], 1 / first[0]["classes"]
-    methods = tuple(first[0]["answers"])
-    truth = np.concatenate([run["truth"] for run in first])
-    people = np.concatenate([run["people"] for run in first])
-    columns = [
-        np.concatenate([run["answers"][method] for run in runs[seed]])
-        for method in methods
-        for seed in seeds
-    ]
-    drawn = bootstrap(truth, columns, people, draws=2000).reshape(2000, len(methods), len(seeds))
-    drawn = drawn.mean(axis=2)
-    each = [score("", truth, column, classes, 0) for column in columns]
-    scores = np.array([(one.balanced_accuracy, one.macro_f1) for one in each])
-    scores = scores.reshape(len(methods), len(seeds), 2)
-    at = methods.index
-    margins = (drawn - chance)[:, at("bridge")] / (drawn - chance)[:, at("teacher")]
-    mean = scores[..., 0].mean(axis=1)
-    sizes, patients = first[0]["parameters"], len(np.unique(people))
-    found: dict[str, Any] = {
-        **about(),
-        "recipe": name,
-        "seeds": seeds,
-        "patients": patients,
-        "windows": len(truth),
-        "methods": {
-            method: {
-                "balanced_accuracy": float(mean[i]),
-                "interval": middle(drawn[:, i], patients),
-                "by_seed": scores[i, :, 0].tolist(),
-                "macro_f1": float(scores[i, :, 1].mean()),
-                "parameters": sizes.get(method, 0),
-            }
-            for i, method in enumerate(methods)
-        },
-        "kept": float((mean[at("bridge")] - chance) / (mean[at("teacher")] - chance)),
-        "kept_interval": middle(margins, patients),
-        "verdicts": verdicts(methods, mean.tolist(), drawn, patients),
-        "cuts": [[run["cuts"] for run in runs[seed]] for seed in seeds],
-    }
-    if distillation:
-        found["bridge_minus_distillation"] = float(mean[at("bridge")] - mean[at(DISTILLATION)])
-        found["bridge_minus_distillation_interval"] = middle(
-            drawn[:, at("bridge")] - drawn[:, at(DISTILLATION)], patients
-        )
-        found["share_of_parameters"] = sizes["bridge"] / sizes[DISTILLATION]
-    return found
 
 
 def table(found: dict[str, Any]) -> Table:
     """Lay a study out for a terminal."""
     rows = Table(
-        title=f"{found['recipe']}: {found['patients']} patients, each tested once, "
+        title=f"{found['recipe']}: {found['people']} patients, each tested once, "
         f"seeds {', '.join(map(str, found['seeds']))}",
         title_justify="left",
     )
-    for name in ("method", "balanced accuracy", "95 % (patients)", "macro F1", "trained"):
-        rows.add_column(name, justify="left" if name == "method" else "right")
-    for method, facts in found["methods"].items():
+    for name in ("row", "balanced accuracy", "95 % (patients)", "macro F1", "trained"):
+        rows.add_column(name, justify="left" if name == "row" else "right")
+    for name, facts in found["methods"].items():
         low, high = facts["interval"]
         rows.add_row(
-            method,
+            name,
             f"{facts['balanced_accuracy']:.3f}",
             f"{low:.3f}–{high:.3f}",
             f"{facts['macro_f1']:.3f}",
             f"{facts['parameters']:,}" if facts["parameters"] else "–",
         )
-    low, high = found["kept_interval"]
-    rows.caption = (
-        f"kept of the teacher's margin over chance: {found['kept']:.2f} ({low:.2f}–{high:.2f})"
-    )
-    if "share_of_parameters" in found:
-        near, far = found["bridge_minus_distillation_interval"]
-        rows.caption += (
-            f"; bridge − distillation: {found['bridge_minus_distillation']:+.3f} ({near:+.3f} to "
-            f"{far:+.3f}) with {found['share_of_parameters']:.1%} of its parameters"
-        )
-    for line in found["verdicts"]:
-        rows.caption += f"\n{line}"
+    beside = beside_distillation(found)
+    rows.caption = "\n".join([*found["verdicts"], *([beside] if beside else [])])
     return rows
 
 
