@@ -36,6 +36,7 @@ def study(**options: Any) -> None:
     differ in the pairs. threads: one against two. rows: everything that a bridge is compared
     with, two ways of distillation among them, which train whole encoders.
 
-    Writes OUT/study/study.json and pictures; finished steps are kept below OUT/steps.
+    Writes OUT/study/study.json and pictures of the axes that are named, anew each time; finished
+    steps are kept below OUT/steps, so naming an axis again costs next to nothing.
     """
     on_desktop("study", module="bioxedge.building.study", **options)
