@@ -73,7 +73,7 @@ PROGRAM = """
 
 
 def test_windows_and_features_larger_than_the_memory_are_worked_on(tmp_path: Path) -> None:
-    allowed, windows = 200 * 2**20, 1300
+    allowed, windows = 120 * 2**20, 850
     done = subprocess.run(
         [
             sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path), str(windows),
