@@ -24,8 +24,9 @@ LONGEST = (
     "test_offline_export", "test_distributed", "test_kills", "test_board_losses", "test_roles",
     "test_install", "test_compute_choice", "test_training", "test_building", "test_soak",
     "test_recompute", "test_memory", "test_published_build", "test_lsl", "test_mqtt",
-    "test_directions", "test_disk_full_build", "test_study", "test_real_driver", "test_wearer_build",
-    "test_tasks_build", "test_export_refused", "test_bench", "test_record_verb",
+    "test_directions", "test_disk_full_build", "test_study", "test_real_driver",
+    "test_wearer_build", "test_tasks_build", "test_export_refused", "test_bench",
+    "test_record_verb",
 )  # fmt: skip
 
 
