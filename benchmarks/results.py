@@ -159,6 +159,45 @@ _FRONT = ("teacher", "bridge", "distillation", "classic features", "bridge, no b
           "oracle: classic features, true labels", "majority")  # fmt: skip
 
 
+STUDIES = {
+    "stress_predict": ROOT / "docs" / "tasks" / "stress.md",
+    "eegmat": ROOT / "docs" / "tasks" / "arithmetic.md",
+    "bidmc_ecg_to_ppg": ROOT / "benchmarks" / "README.md",
+}
+"""On which page a recipe's study stands."""
+
+
+def studied(found: dict[str, Any]) -> str:
+    """Lay out what a bridge depends on: each axis with its lowest and highest figure, in words."""
+    whole = found["bridge"]
+    lines = [
+        f"{found['people']} people tested, {found['windows']:,} windows, seeds "
+        f"{', '.join(map(str, found['seeds']))}; the recipe as it is {whole['value']:.3f} "
+        f"({whole['interval'][0]:.2f}–{whole['interval'][1]:.2f}); at commit "
+        f"{found['commit'][:12]}.",
+        "",
+        "| what is varied | balanced accuracy, point by point | in words |",
+        "| --- | --- | --- |",
+    ]
+    for axis in found["axes"]:
+        points = [
+            f"{one['label']} {one['figure']['value']:.3f}"
+            for one in axis["places"]
+            if one["figure"] is not None
+        ]
+        if axis["name"] == "threads":
+            points = [f"{one['label']} {one['window']:.3f} ms a window" for one in axis["places"]]
+        said = "; ".join(axis["lines"]) or axis["why_not"]
+        lines.append(f"| {axis['title']} | {', '.join(points) or '–'} | {said} |")
+    return "\n".join(lines)
+
+
+def studies() -> dict[Path, dict[str, str]]:
+    """Give what the studies found, by page and name."""
+    found = [json.loads(path.read_text()) for path in sorted(KEPT.glob("study_*.json"))]
+    return {STUDIES[each["recipe"]]: {f"study {each['recipe']}": studied(each)} for each in found}
+
+
 def front_of(found: dict[str, Any]) -> str:
     """Give the row that the front page has of a task."""
     title, page = TASKS[found["recipe"]]
@@ -202,8 +241,9 @@ def tasks() -> dict[Path, dict[str, str]]:
 def pages() -> dict[Path, dict[str, str]]:
     """Give every table that the results make, by page and name."""
     found = heart()
-    for page, tables in tasks().items():
-        found[page] = {**found.get(page, {}), **tables}
+    for more in (tasks(), studies()):
+        for page, tables in more.items():
+            found[page] = {**found.get(page, {}), **tables}
     return found
 
 

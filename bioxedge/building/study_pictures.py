@@ -152,7 +152,7 @@ def _line(axis: Axes, found: Studied, laid: Laid, *, small: bool) -> None:
     axis.set_xticks(range(len(words)), [word.removesuffix(f" {laid.unit}") for word in words])
     if laid.unit and not laid.unit.startswith("%"):
         axis.set_xlabel(laid.unit)
-    axis.legend(frameon=False, fontsize=7 if small else 8)
+    axis.legend(fontsize=7 if small else 8, framealpha=0.85, edgecolor="none")
 
 
 def _map(axis: Axes, found: Studied, laid: Laid, *, small: bool) -> None:
