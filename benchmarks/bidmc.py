@@ -97,7 +97,7 @@ def study(
     console, measured = Console(stderr=True), about()
     plain = recipes.read(RECIPES / f"{name}.toml")
     classes = {"": len(plain.task.labels)}
-    classes |= {other.name: len(other.task.labels) for other in plain.others}
+    classes |= {other.name: len(other.labels) for other in plain.others}
     store = Store(out / "steps", Steps(console))
     runs: dict[int, list[dict[str, Fold]]] = {}
     for seed in seeds:
