@@ -27,6 +27,8 @@ from bioxedge.building.times import timed
 
 Floats = npt.NDArray[np.float64]
 DRAWS = 2000
+COMPARED = ("teacher", "bridge")
+"""Rows whose price of being causal is told."""
 COSTS = ("pretrained", "seconds", "memory_mib", "window_ms")
 
 
@@ -47,6 +49,8 @@ class Fold:
         What was taken of it.
     sure : set of str
         Rows that say a label and no probability.
+    reference : dict of str to ndarray
+        What rows answer that learnt from whole recordings, as no device can.
     """
 
     truth: npt.NDArray[np.int64]
@@ -57,6 +61,7 @@ class Fold:
     cuts: list[int] = field(default_factory=list)
     calibration: str = ""
     sure: set[str] = field(default_factory=set)
+    reference: dict[str, Floats] = field(default_factory=dict)
 
     def put(self, name: str, given: Floats, like: str = "") -> None:
         """Put a row to it, which costs what another one does, or nothing."""
@@ -144,6 +149,9 @@ def figures(runs: Mapping[int, list[Fold]], classes: int) -> dict[str, Any]:
         "calibration": [fold.calibration for fold in every],
         "verdicts": verdicts(names, reached, means, count),
     }
+    for name in COMPARED:
+        if all(name in fold.reference for fold in every) and name in names:
+            found.setdefault("causal_cost", {})[name] = _cost(runs, name, made[name], truth, people)
     if DISTILLATION in names:
         bridge, other = names.index("bridge"), names.index(DISTILLATION)
         off = means[:, bridge] - means[:, other]
@@ -153,6 +161,29 @@ def figures(runs: Mapping[int, list[Fold]], classes: int) -> dict[str, Any]:
             made["bridge"]["parameters"] / made[DISTILLATION]["parameters"]
         )
     return found
+
+
+def _cost(
+    runs: Mapping[int, list[Fold]],
+    name: str,
+    streaming: dict[str, Any],
+    truth: npt.NDArray[np.int64],
+    people: npt.NDArray[np.str_],
+) -> list[float]:
+    """Put a row's figure from whole recordings beside it; give what being causal costs it."""
+    pairs = [
+        [np.concatenate([each(fold).argmax(1) for fold in own]) for own in runs.values()]
+        for each in (lambda fold: fold.reference[name], lambda fold: fold.answers[name][0])
+    ]
+    drawn = bootstrap(truth, [*pairs[0], *pairs[1]], people, draws=DRAWS)
+    seeds = len(runs)
+    off = drawn[:, :seeds].mean(axis=1) - drawn[:, seeds:].mean(axis=1)
+    classes = int(max(truth.max(), *(one.max() for one in pairs[0]))) + 1
+    streaming["reference"] = float(
+        np.mean([score(name, truth, one, classes, 0).balanced_accuracy for one in pairs[0]])
+    )
+    cost = streaming["reference"] - streaming["balanced_accuracy"]
+    return [cost, *middle(off, len(np.unique(people)))]
 
 
 def _costs(each: list[Spent]) -> dict[str, float | None]:

@@ -63,7 +63,7 @@ def _git(*words: str) -> str:
 def rows_of(found: dict[str, Any]) -> list[str]:
     """Lay out the rows of what was cross-fitted, below who was tested."""
     titles = [
-        "row", "balanced accuracy", "95 % over people", "by seed", "macro F1", "κ",
+        "row", "balanced accuracy", "95 % over people", "by seed", "not causal", "macro F1", "κ",
         "calibration error", "trained", "pretrained here", "s", "MiB", "ms a window",
     ]  # fmt: skip
     lines = [
@@ -80,6 +80,7 @@ def rows_of(found: dict[str, Any]) -> list[str]:
             f"{row['balanced_accuracy']:.3f}",
             f"{low:.3f}–{high:.3f}",
             ", ".join(f"{one:.3f}" for one in row["by_seed"]),
+            _shown(row.get("reference"), ".3f"),
             f"{row['macro_f1']:.3f}",
             f"{row['kappa']:.2f}",
             _shown(row["calibration_error"], ".3f"),
@@ -109,10 +110,25 @@ def beside_distillation(found: dict[str, Any]) -> str:
     )
 
 
+def causal(found: dict[str, Any]) -> str:
+    """Say what being causal costs; empty where that was not measured."""
+    told = [
+        f"the {name} {cost:+.3f} ({low:+.3f} to {high:+.3f})"
+        for name, (cost, low, high) in found.get("causal_cost", {}).items()
+    ]
+    if not told:
+        return ""
+    return (
+        f"Being causal costs {' and '.join(told)}: what it reaches from the same windows cut from "
+        "whole recordings, as no device can, less what it reaches here."
+    )
+
+
 def table(found: dict[str, Any]) -> str:
     """Lay out what was cross-fitted as its page has it."""
     said = [f"{one}." for one in found["verdicts"]]
-    return "\n".join([*rows_of(found), *said, beside_distillation(found)]).rstrip()
+    more = [one for one in (beside_distillation(found), causal(found)) if one]
+    return "\n".join([*rows_of(found), *said, *more])
 
 
 def short(found: dict[str, Any]) -> str:
