@@ -27,14 +27,13 @@ PATHS = (
     "bioxedge/models",
     "bioxedge/windows.py",
     "bioxedge/dsp.py",
-    "export/recipes",
 )
-"""What the studies depend on."""
+"""What the studies depend on, each besides its own recipe."""
 
 
 def about() -> dict[str, Any]:
     """Say at which commit, and on what, something is measured."""
-    changed = _git("status", "--porcelain", "--", *PATHS)
+    changed = _git("status", "--porcelain", "--", *PATHS, "export/recipes")
     return {
         "commit": _git("rev-parse", "HEAD"),
         "changed_since": bool(changed),
@@ -46,7 +45,8 @@ def about() -> dict[str, Any]:
 def older(found: dict[str, Any]) -> list[str]:
     """Name the files that have changed since a result; itself if its commit is not known."""
     try:
-        changed = _git("diff", "--name-only", found["commit"], "HEAD", "--", *PATHS)
+        own = f"export/recipes/{found['recipe'].split(',')[0]}.toml"
+        changed = _git("diff", "--name-only", found["commit"], "HEAD", "--", *PATHS, own)
     except subprocess.CalledProcessError:
         return ["its commit is not in this history"]
     return changed.splitlines()
@@ -66,13 +66,7 @@ def rows_of(found: dict[str, Any]) -> list[str]:
         "row", "balanced accuracy", "95 % over people", "by seed", "not causal", "macro F1", "κ",
         "calibration error", "trained", "pretrained here", "s", "MiB", "ms a window",
     ]  # fmt: skip
-    lines = [
-        f"{found['people']} people, {found['windows']:,} windows, seeds "
-        f"{', '.join(map(str, found['seeds']))}; at commit {found['commit'][:12]}.",
-        "",
-        f"| {' | '.join(titles)} |",
-        f"|{' --- |' * len(titles)}",
-    ]
+    rows = []
     for method, row in found["methods"].items():
         low, high = row["interval"]
         cells = [
@@ -90,8 +84,17 @@ def rows_of(found: dict[str, Any]) -> list[str]:
             _shown(row["memory_mib"], ".0f"),
             _shown(row["window_ms"], ".2f"),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, ""]
+        rows.append(cells)
+    # What was measured for no row is no column.
+    kept = [k for k in range(len(titles)) if any(cells[k] != "–" for cells in rows)]
+    table = [[cells[k] for k in kept] for cells in (titles, ["---"] * len(titles), *rows)]
+    return [
+        f"{found['people']} people, {found['windows']:,} windows, seeds "
+        f"{', '.join(map(str, found['seeds']))}; at commit {found['commit'][:12]}.",
+        "",
+        *(f"| {' | '.join(cells)} |" for cells in table),
+        "",
+    ]
 
 
 def _shown(value: float | None, form: str) -> str:
