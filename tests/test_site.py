@@ -250,6 +250,29 @@ def test_a_sensor_streams_on_and_is_recorded_while_its_only_run_is_down(here, tm
     assert kept.samples.shape[1] == samples.shape[1] and kept.facts["takes"] == 1
 
 
+def test_a_run_that_starts_as_its_sensor_ends_begins_nothing_anew(here, tmp_path):
+    """The sensor ends after the look whether it has, and before the run's start."""
+    samples = pulse(1, 64 * 30, 64.0)
+    source = ReplaySource(recorded(samples), speed=20.0)
+    source.waits = False  # as a sensor
+    view = Tee(Recorded(source, tmp_path / "rec")).view()
+    stream = Stream(Bundle.open(here / "b"))
+
+    def at_its_end():
+        limit = time.monotonic() + 30
+        while not view.over:
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+        return [Keep()]
+
+    job = Job("one", view, stream, at_its_end, loop.about(view, stream))
+    said = []
+    Site([job], said.append, first=0.3, longest=0.3).run()
+    assert job.failures == 1 and job.error.endswith("has come to its end") and len(said) == 1
+    kept = recording.load(tmp_path / "rec" / "source")
+    assert kept.samples.shape[1] == samples.shape[1] and kept.facts["takes"] == 1
+
+
 def test_told_to_stop_all_end_in_order(here):
     kept = [Keep(), Keep()]
     made, jobs, _ = site(here, lambda: [kept[0]], lambda: [kept[1]], seconds=10_000)

@@ -206,6 +206,20 @@ def test_one_that_begins_anew_counts_from_there_and_its_times_are_right():
     assert chunk.first == 0 and chunk.t0 == 1000.0 + base / 64
 
 
+def test_what_is_over_for_good_is_not_begun_from_the_front():
+    tee = Tee(source := Scripted(*chunks(0)))
+    view = tee.view()
+    for number in (1, 2):  # left out, who starts again has it once more
+        with view:
+            while view.read() is not None:
+                pass
+        assert source.started == number
+    tee.once = True
+    with pytest.raises(SourceError, match="scripted has come to its end"), view:
+        pass
+    assert source.started == source.closed == 2
+
+
 def test_nobody_waits_for_ever_for_one_that_does_not_begin():
     clock = SimulatedClock()
     tee = Tee(Scripted(*chunks(0, 16)), clock=clock)

@@ -106,6 +106,8 @@ class Site:
         self._beats = Beats(self._watchdog)
         self._random = random.Random()
         live = {id(job.source.tee): job.source.tee for job in jobs if not job.source.waits}
+        for tee in live.values():  # it may end between a look and the start of a run
+            tee.once = True
         self._keepers = [
             threading.Thread(target=self._hold, args=(tee.view(name="site"),), daemon=True)
             for tee in live.values()

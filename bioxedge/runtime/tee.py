@@ -46,6 +46,12 @@ class Tee:
         that view, which is told; a recording waits for it instead.
     clock : HostClock, optional
 
+    Attributes
+    ----------
+    once : bool
+        Whether it is over for good at the source's end; left out, who starts then has it from the
+        front.
+
     Examples
     --------
     ::
@@ -63,7 +69,7 @@ class Tee:
         self._error: SourceError | None = None
         self._next = 0  # index of the next sample
         self._began = 0
-        self._begun = False
+        self._begun = self.once = False
 
     def view(self, channels: tuple[str, ...] | None = None, name: str = "") -> View:
         """Make a source for one more reader, before any of them starts.
@@ -88,6 +94,8 @@ class Tee:
 
     def _start(self, view: View) -> None:
         with self._lock:
+            if self.once and self._ended:
+                raise SourceError(f"{self._source.name} has come to its end")
             if not any(one.streams for one in self._views):
                 self._source.start()
                 self._ended, self._error, self._next = False, None, 0
@@ -218,7 +226,7 @@ class View(Managed):
         Raises
         ------
         SourceError
-            The source did not start.
+            The source did not start, or is over for good.
         """
         self.tee._start(self)
 
