@@ -5,8 +5,8 @@
 Five-fold cross-fitting by patient: everyone is tested once, by parts that never saw them. For
 each recipe, fold and seed: teacher on ECG, bridge on PPG, classic features of the PPG with a
 linear model on the same pseudo-labels, a counter of pulses, both oracles on true labels, the
-whole source encoder distilled (same pairs; by the bridge's loss, and by contrast), the untrained
-bridge, a random one and the majority class.
+whole source encoder distilled (same pairs; by the bridge's loss, and by contrast), the bridge at
+fixed positions, the untrained bridge, a random one and the majority class.
 Of a recipe of several tasks each further one has a table of its own, without distillation; where
 that is breathing, a counter of breaths stands beside it.
 Intervals are 95 % of 2000 draws of patients with replacement, paired over methods. Finished steps
@@ -33,7 +33,7 @@ from bioxedge import classic, recipes
 from bioxedge.building.learnt import Learnt, learn
 from bioxedge.building.preparation import prepare
 from bioxedge.building.progress import Steps
-from bioxedge.building.rows import Row, contrasted, distilled
+from bioxedge.building.rows import Row, all_rows, fixed
 from bioxedge.building.store import Store
 from bioxedge.errors import BioxedgeError
 
@@ -72,7 +72,7 @@ def breathed(learnt: Learnt) -> np.ndarray:
 def one(recipe: recipes.Recipe, data: Path | None, store: Store, more: bool) -> dict[str, Fold]:
     """Learn one recipe, fold and seed; give everybody's answers, task by task."""
     learnt = learn(recipe, prepare(recipe, data, store), store, RECIPES)
-    rows = [distilled(learnt, store), contrasted(learnt, store)] if more else []
+    rows = all_rows(learnt, store) if more else [fixed(learnt, store)]
     told = {"": asked(learnt, store, rows)}
     return told | {name: asked(own, store, []) for name, own in learnt.others.items()}
 
