@@ -406,6 +406,12 @@ def test_a_source_that_fails_ends_its_recording_with_why(tmp_path):
 # -- the disk ---------------------------------------------------------------------------------
 
 
+def often(monkeypatch):
+    """Write in small parts, however busy the machine: the replay waits for room."""
+    monkeypatch.setattr(recordlog, "EVERY", 0.002)
+    monkeypatch.setattr(recordlog, "HELD", 8192)
+
+
 def run_beside(tested, folder, **options):
     """Run a bundle with a recording beside it; what the run said, and the recording."""
     worn = recorded(pulse(1, 64 * 900, 64.0, 3))
@@ -417,7 +423,7 @@ def run_beside(tested, folder, **options):
 
 
 def test_a_recording_ends_in_order_at_its_limit_and_the_run_goes_on(tested, tmp_path, monkeypatch):
-    monkeypatch.setattr(recordlog, "EVERY", 0.002)
+    often(monkeypatch)
     told, progress, worn = run_beside(tested, tmp_path / "s", limit_bytes=60_000, keep_free=0)
     assert len(told) == 1 and "has reached its limit of 0.06 MB" in told[0].message
     assert sum(path.stat().st_size for path in (tmp_path / "s/source").glob("part*")) < 62_000
@@ -429,7 +435,7 @@ def test_a_recording_ends_in_order_at_its_limit_and_the_run_goes_on(tested, tmp_
 
 
 def test_a_disk_that_fills_loses_nothing_that_was_written(tested, tmp_path, monkeypatch):
-    monkeypatch.setattr(recordlog, "EVERY", 0.002)
+    often(monkeypatch)
     with small_disk(tmp_path, kB=128) as disk:
         told, _, worn = run_beside(tested, disk / "s", keep_free=0)
         assert len(told) == 1 and "No space left on device" in told[0].message
@@ -440,7 +446,7 @@ def test_a_disk_that_fills_loses_nothing_that_was_written(tested, tmp_path, monk
 
 
 def test_a_disk_is_not_filled(tested, tmp_path, monkeypatch):
-    monkeypatch.setattr(recordlog, "EVERY", 0.002)
+    often(monkeypatch)
     monkeypatch.setattr("bioxedge.recorded.disk.LOOK", 4096)
     with small_disk(tmp_path, kB=256) as disk:
         told, _, _ = run_beside(tested, disk / "s", keep_free=100_000)
