@@ -179,6 +179,7 @@ PROGRAM = """
             fit(module, loss, 16, epochs=3, batch=4, rate=1e-3, seed=0, world=world)
         except ModelError as error:
             Path(f"said-{world.rank}").write_text(str(error))
+        del averaged, loss  # as where a function has come to its end
 """
 
 

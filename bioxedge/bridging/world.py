@@ -7,6 +7,7 @@ results by rounding only.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -131,4 +132,7 @@ def joined() -> Iterator[World]:
         # Whoever leaves first would take a connection from under another's last words.
         dist.barrier()
     finally:
+        # What averages gradients must be gone before its processes' group is: else a thread of it
+        # may be left at the end, which ends the process with a signal.
+        gc.collect()
         dist.destroy_process_group()
