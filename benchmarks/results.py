@@ -187,7 +187,7 @@ STUDIES = {
 
 
 def studied(found: dict[str, Any]) -> str:
-    """Lay out what a bridge depends on: each axis with its lowest and highest figure, in words."""
+    """Lay out what a bridge depends on: each axis point by point, and in words."""
     whole = found["bridge"]
     lines = [
         f"{found['people']} people tested, {found['windows']:,} windows, seeds "
