@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,10 +11,15 @@ from torch import Tensor, nn
 
 from bioxedge.bridging.bridge import PrototypeBridge, TokenMean
 from bioxedge.bridging.features import taken
-from bioxedge.bridging.loop import Report, fit, quiet
+from bioxedge.bridging.loop import Report, batches_of, fit, quiet
 from bioxedge.bridging.runner import BATCH
+from bioxedge.bridging.scaling import put_together
 from bioxedge.bridging.train import Alignment, Training
 from bioxedge.models.chain import Chain
+from bioxedge.spec import FeaturesSpec
+
+Look = Callable[[Chain], Tensor]
+"""Gives what stands beside every pair's window, as an encoder makes it: [pairs, numbers]."""
 
 
 class Student(nn.Module):
@@ -27,18 +33,36 @@ class Student(nn.Module):
         From the encoder's last cut to the target's cut; trained in place.
     tail : Chain
         ``target[j:]``, frozen.
+    features : FeaturesSpec, optional
+        What goes into the bridge, where that is not the encoder's features alone.
     """
 
-    def __init__(self, source: Chain, bridge: PrototypeBridge, tail: Chain) -> None:
+    beside: Tensor
+    done: Tensor
+
+    def __init__(
+        self,
+        source: Chain,
+        bridge: PrototypeBridge,
+        tail: Chain,
+        features: FeaturesSpec | None = None,
+    ) -> None:
         super().__init__()
+        self.features = features
         self.source = copy.deepcopy(source).thaw()
         self.pool = TokenMean()
         self.bridge = bridge
         self.tail = tail
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """``[batch, channels, samples]`` to the target's last-block tokens."""
-        tokens: Tensor = self.bridge(self.pool(self.source(windows)))
+    def forward(self, windows: Tensor, beside: Tensor | None = None) -> Tensor:
+        """``[batch, channels, samples]`` to the target's last-block tokens.
+
+        With features of its own it takes ``beside`` ``[batch, numbers]``, as a bundle's graph does.
+        """
+        features: Tensor = self.pool(self.source(windows))
+        if self.features is not None and beside is not None:
+            features, _ = put_together(features, beside, self.features)
+        tokens: Tensor = self.bridge(features)
         # Straight to the head it may give more than the last block does.
         return self.tail(tokens) if len(self.tail) else tokens
 
@@ -47,6 +71,21 @@ class Student(nn.Module):
         """Parameters of the encoder and the bridge."""
         parts = (*self.source.parameters(), *self.bridge.parameters())
         return sum(parameter.numel() for parameter in parts)
+
+    def follow(self, look: Look) -> None:
+        """Begin to keep what stands beside the pairs: it moves as the encoder is trained.
+
+        It is kept with the weights, so that a training that was stopped goes on to the same bits.
+        """
+        self.register_buffer("beside", look(self.source))
+        self.register_buffer("done", torch.zeros((), dtype=torch.int64))
+
+    def followed(self, look: Look, batches: int) -> Tensor:
+        """Give what stands beside the pairs, looked at anew where an epoch of batches begins."""
+        if self.done == 0:
+            self.beside.copy_(look(self.source))
+        self.done.copy_((self.done + 1) % batches)
+        return self.beside
 
 
 class Aligned(nn.Module):
@@ -108,6 +147,7 @@ def distil(
     *,
     seed: int,
     rows: Tensor | None = None,
+    look: Look | None = None,
     state: Path | None = None,
     report: Report = quiet,
 ) -> list[float]:
@@ -123,6 +163,9 @@ def distil(
         The teacher's last-block tokens, or its pooled feature as one token.
     rows : Tensor of int64, shape [n], optional
         Which of the windows are the pairs'; all if left out.
+    look : callable, optional
+        For a student with features of its own. Its encoder's statistics of batches stay as they
+        were pretrained: what a baseline holds was made with them.
     training, seed, state, report
         As for :func:`bioxedge.bridging.train.train_bridge`.
     """
@@ -130,9 +173,17 @@ def distil(
     everything = torch.arange(len(rows))
     alignment = Alignment(teacher, training, everything, torch.device("cpu"))
     student.train()
+    worn = student if isinstance(student, Student) and look is not None else None
+    if worn is not None and look is not None:
+        worn.source.eval()
+        worn.follow(look)
+    batches = batches_of(len(rows), training.batch)
 
     def loss(indices: Tensor, _: torch.Generator) -> Tensor:
-        return alignment(student(taken(windows, rows[indices])), indices)
+        given = taken(windows, rows[indices])
+        if worn is None or look is None:
+            return alignment(student(given), indices)
+        return alignment(worn(given, worn.followed(look, batches)[indices]), indices)
 
     history = fit(
         student,
@@ -152,7 +203,18 @@ def distil(
 
 
 @torch.inference_mode()
-def last_tokens(student: Student | Aligned, windows: Tensor, rows: Tensor | None = None) -> Tensor:
-    """Give the student's last-block tokens [n, tokens, features]; parameters as for `distil`."""
+def last_tokens(
+    student: Student | Aligned,
+    windows: Tensor,
+    rows: Tensor | None = None,
+    beside: Tensor | None = None,
+) -> Tensor:
+    """Give the student's last-block tokens [n, tokens, features]; parameters as for `distil`.
+
+    ``beside`` [n, numbers] is for a student with features of its own.
+    """
     rows = torch.arange(len(windows)) if rows is None else rows
-    return torch.cat([student(taken(windows, part)) for part in rows.split(BATCH)])
+    if beside is None:
+        return torch.cat([student(taken(windows, part)) for part in rows.split(BATCH)])
+    parts = zip(rows.split(BATCH), beside.split(BATCH), strict=True)
+    return torch.cat([student(taken(windows, part), own) for part, own in parts])

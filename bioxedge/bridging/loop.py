@@ -149,7 +149,7 @@ def fit(
     if state is not None and whole(state):
         at = _resumed(state, module, adam, held_out)
     watch = Watch(what, rate, state)
-    batches = _batches(count, batch)
+    batches = batches_of(count, batch)
     report(at.epoch * batches + at.step, epochs * batches)
     saved_at = time.monotonic()
     with torch.random.fork_rng(devices=[]), _interruptible() as interrupted:
@@ -216,7 +216,7 @@ class _Progress:
         self.generator = self.dropout = None
 
 
-def _batches(count: int, batch: int) -> int:
+def batches_of(count: int, batch: int) -> int:
     """How many batches an epoch has, without a last one of a single example."""
     whole, rest = divmod(count, batch)
     return whole + (rest > 1 or (rest == 1 and whole == 0))

@@ -6,7 +6,7 @@ knows who wears it; nothing is learnt from a window before it was answered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -94,6 +94,8 @@ class Adapted:
         At every cut.
     fill : ndarray of float64, shape [classic features]
         What stands for a classic feature that a window does not allow.
+    people : collection of str, optional
+        Whose features are wanted; everybody's if left out, the others' are NaN.
     """
 
     recipe: Recipe
@@ -101,6 +103,7 @@ class Adapted:
     side: str
     pooled: list[Tensor]
     fill: Floats
+    people: Collection[str] | None = None
     _kept: dict[int, Given] = field(default_factory=dict)
 
     @property
@@ -185,6 +188,8 @@ class Adapted:
         features = np.full((len(rows), spec.count), np.nan, np.float32)
         given = np.full((len(rows), spec.beside), np.nan, np.float32)
         for own in worn_by(self.windows, self.side):
+            if self.people is not None and self.windows.person[own[0]] not in self.people:
+                continue
             baseline = None if spec.baseline is None else Baseline(spec.baseline, spec.count)
             for moment in own:
                 scale = None if baseline is None else baseline.scale()

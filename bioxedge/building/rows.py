@@ -16,22 +16,28 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bioxedge.bridging.baselines import Aligned, Student, distil, last_tokens
-from bioxedge.bridging.bridge import PrototypeBridge
+from bioxedge.bridging.baselines import Aligned, Look, Student, distil, last_tokens
+from bioxedge.bridging.bridge import PrototypeBridge, TokenMean
 from bioxedge.bridging.calibrate import calibrate, calibrate_value
+from bioxedge.bridging.features import taken
 from bioxedge.bridging.loop import Report
+from bioxedge.bridging.runner import BATCH
 from bioxedge.bridging.spent import Spent
 from bioxedge.bridging.train import Training, trained_parameters
+from bioxedge.building.adapting import Given
 from bioxedge.building.aligning import bridge_facts, new_bridge, training_of
 from bioxedge.building.learnt import Learnt, aligned
 from bioxedge.building.preparation import seed_of
 from bioxedge.building.seen import adapt, select
 from bioxedge.building.spending import pretrained_of, spent_on
 from bioxedge.building.store import Store, Values, key_of
+from bioxedge.models.chain import Chain
+from bioxedge.spec import FeaturesSpec
 
 Floats = npt.NDArray[np.float64]
 
 DISTILLATION, CONTRAST = "distillation", "contrastive distillation"
+DISTILLATION_WORN = "distillation, with what goes into the bridge"
 FIXED, NO_BASELINE = "bridge at fixed positions", "bridge, no baseline"
 
 
@@ -70,12 +76,15 @@ def all_rows(learnt: Learnt, store: Store) -> list[Row]:
     list of Row
         ``distillation`` (the whole source encoder, by the bridge's loss) and ``contrastive
         distillation`` (the same, by InfoNCE between pooled features), where the target has
-        nothing beside its encoder; ``bridge at fixed positions`` (the mean over a grid of places
+        nothing beside its encoder; where the source has classic features or a baseline,
+        distillation with them; ``bridge at fixed positions`` (the mean over a grid of places
         that nobody chose) and, where the recipe has one, the bridge without the wearer's baseline.
     """
     found, own = [], store.took.get("bridge")
     if learnt.recipe.target.plain or learnt.recipe.bridge.target_cut == "head":
         found.append(distilled(learnt, store))
+        if not learnt.recipe.source.plain:
+            found.append(distilled_worn(learnt, store))
     found += [contrasted(learnt, store), fixed(learnt, store)]
     if learnt.recipe.source.own is not None:
         found.append(without_baseline(learnt, store))
@@ -92,6 +101,54 @@ def distilled(learnt: Learnt, store: Store) -> Row:
     )  # fmt: skip
 
 
+def distilled_worn(learnt: Learnt, store: Store) -> Row:
+    """Distil the same, with the classic features and the baseline that go into the bridge.
+
+    What the baseline holds is made of the encoder's features, and they move while it is trained:
+    it is worn anew, by each of the pairs' people, before every epoch.
+    """
+    prepared = learnt.prepared
+    pair = torch.from_numpy(prepared.of("pair"))
+
+    def look(encoder: Chain) -> Tensor:
+        return torch.from_numpy(worn(learnt, encoder, "pair").beside)[pair]
+
+    return _student_row(
+        learnt, store, "distillation-worn", DISTILLATION_WORN, lambda: student_worn(learnt),
+        learnt.teacher_pair, training_of(learnt.recipe, learnt.head), look,
+    )  # fmt: skip
+
+
+def worn(learnt: Learnt, encoder: Chain, *groups: str) -> Given:
+    """Pass an encoder's features through the baselines of some people, as they were worn.
+
+    Parameters
+    ----------
+    learnt : Learnt
+    encoder : Chain
+        The whole source encoder, in whatever state its weights are.
+    groups : str
+        ``pair``, ``test``: whose.
+
+    Returns
+    -------
+    Given
+        For every moment; NaN for the others'.
+    """
+    prepared = learnt.prepared
+    windows, there = prepared.windows, learnt.seen.adapted["source"]
+    people = {name for group in groups for name in windows.person[prepared.of(group)]}
+    moments = np.isin(windows.person, sorted(people)) & (windows.source_row >= 0)
+    rows, pool = torch.from_numpy(np.unique(windows.source_row[moments])), TokenMean()
+    with torch.no_grad():
+        found = torch.cat(
+            [pool(encoder(taken(windows.source, part))) for part in rows.split(BATCH)]
+        )
+    pooled = torch.full((int(windows.source_row.max()) + 1, found.shape[1]), torch.nan)
+    pooled[rows] = found
+    return replace(there, pooled=[pooled], people=people, _kept={}).at(0)
+
+
 def contrasted(learnt: Learnt, store: Store) -> Row:
     """Train the whole source encoder by contrast with the teacher's pooled feature."""
     wanted = learnt.seen.pooled("target", -1, "pair")[:, None]
@@ -105,7 +162,26 @@ def contrasted(learnt: Learnt, store: Store) -> Row:
 
 def student(learnt: Learnt) -> Student:
     """Make what is distilled, untrained behind its pretrained encoder."""
-    pooled = _last_pooled(learnt)
+    return _student(learnt, _last_pooled(learnt), None)
+
+
+def student_worn(learnt: Learnt) -> Student:
+    """Make what is distilled with what goes into the bridge beside the encoder's features."""
+    features = worn(learnt, learnt.source, "pair").features
+    pooled = features[torch.from_numpy(learnt.prepared.of("pair"))]
+    return _student(learnt, pooled, spec_of(learnt))
+
+
+def spec_of(learnt: Learnt) -> FeaturesSpec:
+    """State what goes into a bridge behind the whole source encoder."""
+    count = learnt.source.cut(learnt.source.last, learnt.recipe.source.length).features
+    found = learnt.features
+    assert found is not None
+    return msgspec.structs.replace(found, encoder=count)
+
+
+def _student(learnt: Learnt, pooled: Tensor, features: FeaturesSpec | None) -> Student:
+    """Make a student whose bridge starts as the recipe's does."""
     like = new_bridge(learnt.seen, learnt.source_cut, learnt.target_cut)
     wanted = learnt.recipe.bridge
     bridge = PrototypeBridge(
@@ -118,7 +194,7 @@ def student(learnt: Learnt) -> Student:
         b_std=1e-3 if like.B.any() else 0.0,
         seed=seed_of(learnt.recipe, "bridge"),
     )
-    return Student(learnt.source, bridge, learnt.tail)
+    return Student(learnt.source, bridge, learnt.tail, features)
 
 
 def contrast_student(learnt: Learnt) -> Aligned:
@@ -146,21 +222,28 @@ def _student_row(
     make_student: Callable[[], Student | Aligned],
     wanted: Tensor,
     training: Training,
+    look: Look | None = None,
 ) -> Row:
     """Train a student and give its answers, calibrated."""
     prepared, recipe, windows = learnt.prepared, learnt.recipe, learnt.prepared.windows.source
-    pair, test = (torch.from_numpy(prepared.rows("source", part)) for part in ("pair", "test"))
+    rows = {part: torch.from_numpy(prepared.rows("source", part)) for part in ("pair", "test")}
+    pair, test = rows["pair"], rows["test"]
     seed = seed_of(recipe, step)
 
     def make(report: Report, state: Path) -> Values:
         trained = make_student()
-        distil(trained, windows, wanted, training, seed=seed, rows=pair, state=state, report=report)
+        distil(
+            trained, windows, wanted, training, seed=seed, rows=pair, look=look, state=state,
+            report=report,
+        )  # fmt: skip
         if isinstance(trained, Aligned):
             trained.rescale(last_tokens(trained, windows, pair), wanted)
         found: Values = {"parameters": trained.trained_parameters}
+        beside = None if look is None else worn(learnt, trained.source, *rows).beside
         with torch.inference_mode():
-            for name, rows in (("pair", pair), ("test", test)):
-                found[name] = learnt.head(last_tokens(trained, windows, rows)).clone()
+            for name, own in rows.items():
+                given = None if beside is None else torch.from_numpy(beside[prepared.of(name)])
+                found[name] = learnt.head(last_tokens(trained, windows, own, given)).clone()
         return found
 
     about, places = bridge_facts(recipe), [learnt.source_cut, learnt.target_cut]

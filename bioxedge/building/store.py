@@ -50,6 +50,7 @@ FORMATS = {
     "positions": 2,
     "bridge": 1,
     "distillation": 2,
+    "distillation-worn": 1,
     "contrast": 1,
     "study": 1,
     "times": 1,

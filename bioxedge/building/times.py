@@ -12,11 +12,21 @@ from bioxedge.bridging.baselines import Aligned, Student
 from bioxedge.bridging.head import Head
 from bioxedge.bridging.loop import Report
 from bioxedge.building.learnt import Learnt
-from bioxedge.building.rows import CONTRAST, DISTILLATION, Row, contrast_student, student
+from bioxedge.building.rows import (
+    CONTRAST,
+    DISTILLATION,
+    DISTILLATION_WORN,
+    Row,
+    contrast_student,
+    spec_of,
+    student,
+    student_worn,
+)
 from bioxedge.building.shipping import Shipped, bridged
 from bioxedge.building.store import Store, Values, key_of
 from bioxedge.errors import BundleError, ExportError
 from bioxedge.exporting.onnx import graph_of, to_onnx
+from bioxedge.exporting.splice import BridgedModel
 from bioxedge.models.chain import Chain
 from bioxedge.runtime.host import identity
 from bioxedge.runtime.timed import milliseconds
@@ -51,8 +61,8 @@ def times(
     learnt : Learnt
     store : Store
     methods : sequence of str
-        ``bridge``, ``teacher``, ``distillation`` and ``contrastive distillation``: weights do not
-        matter for it, so untrained ones are timed.
+        ``bridge``, ``teacher`` and those of students: weights do not matter for it, so untrained
+        ones are timed.
     threads : int, optional
     graphs : mapping, optional
         What gives graphs that were exported already.
@@ -70,6 +80,7 @@ def times(
         BRIDGE: lambda: bridge_graph(learnt),
         TEACHER: lambda: _graph(learnt, _Whole(learnt.target, learnt.head), "target"),
         DISTILLATION: lambda: _graph(learnt, _Whole(student(learnt), learnt.head), "source"),
+        DISTILLATION_WORN: lambda: _worn_graph(learnt),
         CONTRAST: lambda: _graph(learnt, _Whole(contrast_student(learnt), learnt.head), "source"),
     }
     makes |= graphs or {}
@@ -94,6 +105,14 @@ def bridge_graph(learnt: Learnt) -> bytes:
     """Export what a device computes: source, bridge, tail and head."""
     channels, samples = learnt.prepared.windows.source.shape[1:]
     return to_onnx(bridged(learnt), channels, samples, features=learnt.features)
+
+
+def _worn_graph(learnt: Learnt) -> bytes:
+    """Export a student with what goes into the bridge, as a bundle would have it."""
+    channels, samples = learnt.prepared.windows.source.shape[1:]
+    one, spec = student_worn(learnt), spec_of(learnt)
+    whole = BridgedModel(learnt.source, one.bridge, learnt.tail, learnt.head, features=spec)
+    return to_onnx(whole, channels, samples, features=spec)
 
 
 def _graph(learnt: Learnt, model: nn.Module, side: str) -> bytes:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bioxedge.bridging.bridge import PrototypeBridge, TokenMean
 from bioxedge.bridging.head import Head
+from bioxedge.bridging.scaling import put_together
 from bioxedge.errors import ModelError
 from bioxedge.models.chain import Chain
 from bioxedge.spec import FeaturesSpec
@@ -107,13 +108,8 @@ class BridgedModel(nn.Module):
         pooled = self.pool(self.source(window))
         if self.features is None or beside is None:
             return self._answered(pooled)
-        about = self.features
-        whole = torch.cat([pooled, beside[:, : len(about.classic)]], dim=1)
-        if about.baseline is None:
-            return self._answered(whole), whole
-        mean, inverse = beside[:, len(about.classic) :].split(about.count, dim=1)
-        clip = about.baseline.clip
-        return self._answered(((whole - mean) * inverse).clamp(-clip, clip)), whole
+        features, whole = put_together(pooled, beside, self.features)
+        return self._answered(features), whole
 
     def _answered(self, features: Tensor) -> Tensor:
         """Probabilities, or values, of what goes into the bridge."""
