@@ -7,8 +7,9 @@ each recipe, fold and seed: teacher on ECG, bridge on PPG, classic features of t
 linear model on the same pseudo-labels, a counter of pulses, both oracles on true labels, the
 whole source encoder distilled (same pairs; by the bridge's loss, and by contrast), the bridge at
 fixed positions, the untrained bridge, a random one and the majority class.
-Of a recipe of several tasks each further one has a table of its own, without distillation; where
-that is breathing, a counter of breaths stands beside it.
+Teacher and bridge also from the same windows cut from whole recordings, which is the price of being
+causal. Of a recipe of several tasks each further one has a table of its own; where that is
+breathing, a counter of breaths stands beside it.
 Intervals are 95 % of 2000 draws of patients with replacement, paired over methods. Finished steps
 are kept in --out; a run that was stopped goes on from there.
 """
@@ -24,12 +25,15 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from crossfit import Fold, figures, fold_of
+from crossfit import COMPARED, Fold, figures, fold_of
 from results import about, beside_distillation
 from rich.console import Console
 from rich.table import Table
 
 from bioxedge import classic, recipes
+from bioxedge.building import unshippable
+from bioxedge.building.evaluation import evaluate
+from bioxedge.building.feeding import opened
 from bioxedge.building.learnt import Learnt, learn
 from bioxedge.building.preparation import prepare
 from bioxedge.building.progress import Steps
@@ -74,7 +78,16 @@ def one(recipe: recipes.Recipe, data: Path | None, store: Store, more: bool) -> 
     learnt = learn(recipe, prepare(recipe, data, store), store, RECIPES)
     rows = all_rows(learnt, store) if more else [fixed(learnt, store)]
     told = {"": asked(learnt, store, rows)}
-    return told | {name: asked(own, store, []) for name, own in learnt.others.items()}
+    for name, own in learnt.others.items():
+        told[name] = asked(own, store, [row.of(name) for row in rows])
+    # The same windows cut from whole recordings: the bridge stands where the causal one does.
+    whole = unshippable.prepare_beside(recipe, learnt.prepared, data, store)
+    wanted, models = unshippable.reference_of(recipe), opened(recipe, RECIPES)
+    other = unshippable.learn_beside(learnt, wanted, whole, store, RECIPES, models)
+    for name, own in {"": other, **other.others}.items():
+        answers = evaluate(own).answers
+        told[name].reference = {row: answers[row] for row in COMPARED if row in answers}
+    return told
 
 
 def asked(learnt: Learnt, store: Store, rows: list[Row]) -> Fold:

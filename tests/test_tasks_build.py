@@ -18,6 +18,7 @@ from test_values_build import CHANGES, call
 
 from bioxedge import recipes
 from bioxedge.building import build, shipping
+from bioxedge.building.learnt import further
 from bioxedge.building.offline import export
 from bioxedge.bundle import Bundle
 from bioxedge.datasets.simulated import wearers
@@ -210,3 +211,23 @@ def test_a_task_that_nobody_knows_is_refused_before_it_is_taught(folder, done):
     absent = msgspec.structs.replace(recipe.others[0], channel="RESP")
     with pytest.raises(DatasetError, match="no window has a known RESP"):
         prepare_other(recipe.of(absent), done.learnt.prepared, Store(folder / "steps", Steps(None)))
+
+
+def test_what_is_trained_for_comparison_is_read_by_every_head(folder, done):
+    everything = build(folder / "three.toml", out=folder / "out", rows="all")
+    names = {"distillation", "contrastive distillation", "bridge at fixed positions"}
+    reports = {"": everything.scores} | {n: o.scores for n, o in everything.others.items()}
+    assert set(reports) == {"", "heart", "rate"}
+    for scores in reports.values():
+        assert names <= {one.method for one in scores}
+    sizes = [
+        {one.method: one.parameters for one in scores if one.method in names}
+        for scores in reports.values()
+    ]
+    assert sizes[0] == sizes[1] == sizes[2]  # one student, three heads
+    # A bridge that is read once more says what it said.
+    learnt = everything.learnt
+    for name, again in further(learnt, learnt.others).items():
+        own = learnt.others[name]
+        assert torch.equal(own.answers(own.bridge, "test"), again.answers(again.bridge, "test"))
+        assert again.calibration == own.calibration

@@ -3,6 +3,7 @@
 # ruff: noqa: E402 - without torch the module is skipped before it imports anything of ours
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -16,12 +17,20 @@ import pytest
 torch = pytest.importorskip("torch", exc_type=ImportError)
 
 from fixtures_export import QUIET
+from rich.console import Console
 from test_building import RECIPE
 
 from bioxedge import Bundle, Stream, recording
+from bioxedge.bridging import loop
+from bioxedge.bridging.baselines import Student, distil
+from bioxedge.bridging.train import Training
 from bioxedge.building import Built, build, shipping
 from bioxedge.building.adapting import baseline_of, settled, worn_by
 from bioxedge.building.offline import export
+from bioxedge.building.progress import Steps
+from bioxedge.building.rows import all_rows, student_worn, worn
+from bioxedge.building.store import Store
+from bioxedge.building.times import times
 from bioxedge.datasets.picking import worn_of
 from bioxedge.datasets.simulated import wearers
 from bioxedge.exporting.parity import answers
@@ -167,3 +176,61 @@ def test_exporting_what_was_trained_gives_the_same_bundle(done: Done, tmp_path: 
 def test_report_has_the_rows_with_the_baseline_and_without(done: Done) -> None:
     methods = {score.method for score in done.built.scores}
     assert {"classic features", "classic features, no baseline", "bridge"} <= methods
+
+
+# -- what it is compared with ---------------------------------------------------------------
+
+
+def test_a_student_starts_from_what_the_bridge_is_given(done: Done) -> None:
+    learnt = done.built.learnt
+    encoder, prepared = learnt.source[: learnt.source_cut], learnt.prepared
+    found = worn(learnt, encoder, "pair", "test")
+    there = learnt.seen.adapted["source"].at(learnt.source_cut)
+    for part in ("pair", "test"):
+        own = prepared.of(part)
+        np.testing.assert_allclose(found.features[own], there.features[own], atol=1e-4)
+        np.testing.assert_allclose(found.beside[own], there.beside[own], rtol=1e-4, atol=1e-4)
+    tested = prepared.of("test")
+    assert np.isnan(worn(learnt, encoder, "pair").beside[tested]).all()  # nobody looked at them
+
+
+def test_a_student_with_features_that_was_stopped_goes_on_to_the_same_bits(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 0)
+    learnt = done.built.learnt
+    pair = torch.from_numpy(learnt.prepared.of("pair"))
+    rows = torch.from_numpy(learnt.prepared.rows("source", "pair"))
+    training = Training(epochs=3, batch=-(-len(rows) // 3))
+
+    def look(encoder) -> torch.Tensor:
+        return torch.from_numpy(worn(learnt, encoder, "pair").beside)[pair]
+
+    def run(one: Student, **options) -> list[float]:
+        windows, wanted = learnt.prepared.windows.source, learnt.teacher_pair
+        return distil(one, windows, wanted, training, seed=0, rows=rows, look=look, **options)
+
+    def interrupt(done: int, _: int) -> None:
+        if done == 4:  # in the middle of an epoch, whose baselines are those of its beginning
+            raise KeyboardInterrupt
+
+    whole, resumed, lost = (student_worn(learnt) for _ in range(3))
+    with pytest.raises(KeyboardInterrupt):
+        run(lost, state=tmp_path / "s.state", report=interrupt)
+    assert run(resumed, state=tmp_path / "s.state") == run(whole)
+    for one, other in zip(resumed.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(whole.beside, look(learnt.source))  # they moved with the encoder
+
+
+def test_distillation_with_the_same_features_is_a_row(done: Done) -> None:
+    learnt = done.built.learnt
+    store = Store(done.out / "steps", Steps(Console(file=io.StringIO())))
+    rows = {row.method: row for row in all_rows(learnt, store)}
+    names = ("distillation", "distillation, with what goes into the bridge")
+    plain, same = (rows[name] for name in names)
+    classic = len(learnt.features.classic)
+    assert same.parameters == plain.parameters + learnt.recipe.bridge.rank * classic
+    assert same.answers[0].shape == plain.answers[0].shape
+    assert np.abs(same.answers[0] - plain.answers[0]).max() > 1e-3
+    assert times(learnt, store, names).keys() == set(names)

@@ -116,7 +116,10 @@ def build(
         more = all_rows(learnt, store) if rows == "all" else []
         with steps.running("Evaluated on people never seen"):
             found = with_rows(learnt, evaluate(learnt), more)
-            others = {name: evaluate(own) for name, own in learnt.others.items()}
+            others = {
+                name: with_rows(own, evaluate(own), [row.of(name) for row in more])
+                for name, own in learnt.others.items()
+            }
             price = None if other is None else causal_price.price(found, other)
         shipped: Shipped | None = None
         kept: list[Path] = []

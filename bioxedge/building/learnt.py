@@ -7,6 +7,7 @@ both, once → cuts → bridge and its calibration (pair people, no labels) → 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,31 @@ def _other(task: Other, first: Learnt, features: Tensor, store: Store) -> Learnt
     )
     calibration = _calibrated(own, first.bridge, first.target_cut, features)
     return replace(first, seen=own, positions=None, calibration=calibration)
+
+
+def further(one: Learnt, others: Mapping[str, Learnt]) -> dict[str, Learnt]:
+    """Read further tasks through another bridge, each calibrated anew.
+
+    Parameters
+    ----------
+    one : Learnt
+        The other bridge, and the features that go into it.
+    others : mapping of str to Learnt
+        Further tasks by name, with whatever bridge.
+    """
+    found = {}
+    for name, own in others.items():
+        seen = replace(own.seen, adapted=one.seen.adapted)
+        features = one.seen.pooled("source", one.source_cut, "pair")
+        found[name] = replace(
+            own,
+            seen=seen,
+            bridge=one.bridge,
+            source_cut=one.source_cut,
+            target_cut=one.target_cut,
+            calibration=_calibrated(seen, one.bridge, one.target_cut, features),
+        )
+    return found
 
 
 def _calibrated(

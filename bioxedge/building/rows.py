@@ -7,7 +7,7 @@ that none is better for that alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -26,7 +26,7 @@ from bioxedge.bridging.spent import Spent
 from bioxedge.bridging.train import Training, trained_parameters
 from bioxedge.building.adapting import Given
 from bioxedge.building.aligning import bridge_facts, new_bridge, training_of
-from bioxedge.building.learnt import Learnt, aligned
+from bioxedge.building.learnt import Learnt, aligned, further
 from bioxedge.building.preparation import seed_of
 from bioxedge.building.seen import adapt, select
 from bioxedge.building.spending import pretrained_of, spent_on
@@ -53,12 +53,19 @@ class Row:
     parameters : int
         Trained for it, on average.
     spent : Spent
+    others : dict of str to list of ndarray
+        What the same says of each further task, by name, on that task's test windows.
     """
 
     method: str
     answers: list[Floats]
     parameters: int
     spent: Spent
+    others: dict[str, list[Floats]] = field(default_factory=dict)
+
+    def of(self, task: str) -> Row:
+        """Give the row that a further task's table has."""
+        return replace(self, answers=self.others[task], others={})
 
 
 def all_rows(learnt: Learnt, store: Store) -> list[Row]:
@@ -224,11 +231,12 @@ def _student_row(
     training: Training,
     look: Look | None = None,
 ) -> Row:
-    """Train a student and give its answers, calibrated."""
+    """Train a student and give its answers, calibrated; of further tasks, too."""
     prepared, recipe, windows = learnt.prepared, learnt.recipe, learnt.prepared.windows.source
-    rows = {part: torch.from_numpy(prepared.rows("source", part)) for part in ("pair", "test")}
-    pair, test = rows["pair"], rows["test"]
-    seed = seed_of(recipe, step)
+    pair, seed = torch.from_numpy(prepared.rows("source", "pair")), seed_of(recipe, step)
+    tasks = {"": learnt, **learnt.others}
+    moments = {"pair": prepared.of("pair")}
+    moments |= {f"test {name}": own.prepared.of("test") for name, own in tasks.items()}
 
     def make(report: Report, state: Path) -> Values:
         trained = make_student()
@@ -239,21 +247,29 @@ def _student_row(
         if isinstance(trained, Aligned):
             trained.rescale(last_tokens(trained, windows, pair), wanted)
         found: Values = {"parameters": trained.trained_parameters}
-        beside = None if look is None else worn(learnt, trained.source, *rows).beside
+        beside = None if look is None else worn(learnt, trained.source, "pair", "test").beside
         with torch.inference_mode():
-            for name, own in rows.items():
-                given = None if beside is None else torch.from_numpy(beside[prepared.of(name)])
-                found[name] = learnt.head(last_tokens(trained, windows, own, given)).clone()
+            for name, own in moments.items():
+                rows = torch.from_numpy(prepared.windows.source_row[own])
+                given = None if beside is None else torch.from_numpy(beside[own])
+                # What any task's head reads: the student knows of none of them.
+                tokens = last_tokens(trained, windows, rows, given)
+                found[name] = learnt.head.pool(tokens).clone()
         return found
 
     about, places = bridge_facts(recipe), [learnt.source_cut, learnt.target_cut]
-    key = key_of(step, learnt.seen.key, about, places, seed, test.tolist())
+    tested = [own.tolist() for own in moments.values()]
+    key = key_of(step, learnt.seen.key, about, places, seed, tested)
     values = store.step(step, f"The whole source encoder: {method}", key, make)
-    fit = calibrate_value if recipe.task.rule == "value" else calibrate
-    calibration = fit(values["pair"], learnt.seen.teacher("pair"), learnt.seen.people("pair"))
-    answers = as_answers(learnt, calibration.apply(values["test"]))
+    answers = {}
+    for name, own in tasks.items():
+        fit = calibrate_value if own.recipe.task.rule == "value" else calibrate
+        with torch.inference_mode():
+            said = {part: own.head.of_pooled(values[part]) for part in ("pair", f"test {name}")}
+        calibration = fit(said["pair"], own.seen.teacher("pair"), own.seen.people("pair"))
+        answers[name] = [as_answers(own, calibration.apply(said[f"test {name}"]))]
     spent = spent_on(store, step, pretrained_of(learnt))
-    return Row(method, [answers], int(values["parameters"]), spent)
+    return Row(method, answers.pop(""), int(values["parameters"]), spent, answers)
 
 
 def fixed(learnt: Learnt, store: Store) -> Row:
@@ -264,17 +280,19 @@ def fixed(learnt: Learnt, store: Store) -> Row:
         else places(len(seen.target))
     )  # fmt: skip
     grid = [(i, j) for i in places(seen.cuts) for j in ends]
-    answers, sizes, seconds = [], [], 0.0
+    answers: dict[str, list[Floats]] = {}
+    sizes, seconds = [], 0.0
     memory: float | None = None
     for source_cut, target_cut in grid:
         one = aligned(seen, store, None, source_cut, target_cut)
-        answers.append(as_answers(one, one.calibration.apply(one.answers(one.bridge, "test"))))
+        for name, said in _said(one, learnt).items():
+            answers.setdefault(name, []).append(said)
         sizes.append(trained_parameters(one.bridge))
         if (took := store.took.get("bridge")) is not None:
             seconds += took.seconds / len(grid)
             memory = max(memory or 0.0, took.memory or 0.0) or None
     spent = Spent(pretrained_of(learnt), seconds or None, memory)
-    return Row(FIXED, answers, round(float(np.mean(sizes))), spent)
+    return Row(FIXED, answers.pop(""), round(float(np.mean(sizes))), spent, answers)
 
 
 def without_baseline(learnt: Learnt, store: Store) -> Row:
@@ -288,9 +306,18 @@ def without_baseline(learnt: Learnt, store: Store) -> Row:
         key=key_of("seen", seen.key, "no baseline"),
     )  # fmt: skip
     one = aligned(other, store, *select(other, store))
-    answers = as_answers(one, one.calibration.apply(one.answers(one.bridge, "test")))
+    answers = {name: [said] for name, said in _said(one, learnt).items()}
     spent = spent_on(store, "bridge", pretrained_of(one))
-    return Row(NO_BASELINE, [answers], trained_parameters(one.bridge), spent)
+    size = trained_parameters(one.bridge)
+    return Row(NO_BASELINE, answers.pop(""), size, spent, answers)
+
+
+def _said(one: Learnt, learnt: Learnt) -> dict[str, Floats]:
+    """Give what another bridge says of every task on its test windows, the first without a name."""
+    found = {}
+    for name, own in {"": one, **further(one, learnt.others)}.items():
+        found[name] = as_answers(own, own.calibration.apply(own.answers(own.bridge, "test")))
+    return found
 
 
 def places(last: int) -> list[int]:

@@ -49,9 +49,9 @@ FORMATS = {
     "head": 1,
     "positions": 2,
     "bridge": 1,
-    "distillation": 2,
+    "distillation": 3,
     "distillation-worn": 1,
-    "contrast": 1,
+    "contrast": 2,
     "study": 1,
     "times": 1,
 }
