@@ -137,6 +137,7 @@ def one(name: str, seed: int, fold: int, given: argparse.Namespace) -> tuple[Fol
         published = aligned(inside, work.store, None, source_cut, middle_cut)
         near = msgspec.structs.replace(place, at="cut", loss="centred_cosine")
         close = replace(seen, recipe=msgspec.structs.replace(work.recipe, bridge=near))
+        at_cut = aligned(close, work.store, None, source_cut, middle_cut)
         prepared = head.prepared
         test = prepared.of("test")
         found = Fold(prepared.labels[test], prepared.windows.person[test], {}, {}, {})
@@ -145,7 +146,7 @@ def one(name: str, seed: int, fold: int, given: argparse.Namespace) -> tuple[Fol
             found.put("teacher", seen.teacher("test").softmax(1).double().numpy())
             put_learnt(found, PUBLISHED, published)
             put_learnt(found, HEAD, head)
-            put_learnt(found, CUT, aligned(close, work.store, None, source_cut, middle_cut))
+            put_learnt(found, CUT, at_cut)
         for form, (several, tuned) in FORMS.items():
             made = formed(inside, source_cut, middle_cut, several, tuned)
             size = trained_parameters(made.bridge)

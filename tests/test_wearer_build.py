@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from bioxedge.building.adapting import baseline_of, settled, worn_by
 from bioxedge.building.offline import export
 from bioxedge.building.progress import Steps
 from bioxedge.building.rows import all_rows, student_worn, worn
+from bioxedge.building.seen import see
 from bioxedge.building.store import Store
 from bioxedge.building.times import times
 from bioxedge.datasets.picking import worn_of
@@ -47,7 +49,7 @@ ADAPTS = (
     .replace("base_filters = 4", "base_filters = 16")
     .replace("width = 16", "width = 32")  # else no variant would be smaller
     .replace('source_cut = "auto"', "source_cut = 2")
-    .replace("[head]\n", '[variants]\nmake = ["fp16"]\n\n[head]\n')
+    .replace("[head]\n", '[variants]\nmake = ["fp16"]\n\n[head]\npenalty = "auto"\n')
 )
 
 
@@ -234,3 +236,15 @@ def test_distillation_with_the_same_features_is_a_row(done: Done) -> None:
     assert same.answers[0].shape == plain.answers[0].shape
     assert np.abs(same.answers[0] - plain.answers[0]).max() > 1e-3
     assert times(learnt, store, names).keys() == set(names)
+
+
+def test_how_far_the_teachers_head_is_held_back_is_said(done: Done) -> None:
+    learnt, file = done.built.learnt, io.StringIO()
+    store = Store(done.out / "steps", Steps(Console(file=file, width=400)))
+    again = see(learnt.recipe, learnt.prepared, store, done.out)
+    assert again.key == learnt.seen.key
+    assert re.search(
+        r"The ECG teacher's head: penalty [\d.]+, with which head people who were left out have "
+        r"a loss of \d\.\d{3} \(without any \d\.\d{3}\)",
+        file.getvalue(),
+    )

@@ -44,6 +44,7 @@ def train_head(
     batch: int = 64,
     learning_rate: float = 3e-3,
     decay: float = 1e-2,
+    penalty: float = 0.0,
     schedule: Schedule = "cosine",
     standardise: bool = True,
     seed: int,
@@ -63,6 +64,8 @@ def train_head(
         Of each class in the cross-entropy.
     epochs, batch, learning_rate, decay, schedule, seed, state, report
         See :func:`bioxedge.bridging.loop.fit`.
+    penalty : float
+        Weight of the sum of squared weights in the loss (ridge), the bias left out.
     standardise : bool
         As published they are not.
 
@@ -77,7 +80,8 @@ def train_head(
     head = Head(pooled.shape[1], len(weights))
 
     def loss(indices: Tensor, _: torch.Generator) -> Tensor:
-        return F.cross_entropy(head.of_pooled(scaled[indices]), labels[indices], weights)
+        wrong = F.cross_entropy(head.of_pooled(scaled[indices]), labels[indices], weights)
+        return wrong + penalty * head.linear.weight.square().sum()
 
     fit(
         head,
@@ -104,6 +108,7 @@ def train_value_head(
     batch: int = 64,
     learning_rate: float = 3e-3,
     decay: float = 1e-2,
+    penalty: float = 0.0,
     schedule: Schedule = "cosine",
     standardise: bool = True,
     seed: int,
@@ -119,7 +124,7 @@ def train_value_head(
     ----------
     pooled : Tensor of shape [n, features]
     values : Tensor of float32, shape [n]
-    epochs, batch, learning_rate, decay, schedule, standardise, seed, state, report
+    epochs, batch, learning_rate, decay, penalty, schedule, standardise, seed, state, report
         As for :func:`train_head`.
 
     Returns
@@ -135,7 +140,8 @@ def train_value_head(
     head = Head(pooled.shape[1], 1)
 
     def loss(indices: Tensor, _: torch.Generator) -> Tensor:
-        return F.huber_loss(head.of_pooled(scaled[indices]), wanted[indices])
+        wrong = F.huber_loss(head.of_pooled(scaled[indices]), wanted[indices])
+        return wrong + penalty * head.linear.weight.square().sum()
 
     fit(
         head,

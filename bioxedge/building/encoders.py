@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -11,13 +12,15 @@ import msgspec
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bioxedge import models
 from bioxedge.bridging.augment import Targets, stretch
 from bioxedge.bridging.compute import Compute
 from bioxedge.bridging.features import Features
 from bioxedge.bridging.head import Head, train_head, train_value_head
-from bioxedge.bridging.loop import Schedule
+from bioxedge.bridging.loop import Report, Schedule, quiet
+from bioxedge.bridging.penalty import PENALTIES, choose
 from bioxedge.bridging.pretrain import LOWEST, pretrain
 from bioxedge.bridging.runner import Runner
 from bioxedge.building.adapting import Adapted
@@ -167,7 +170,11 @@ def teacher_head(
     everyone = torch.arange(len(rows))
     plain = torch.ones(len(rows))
     factors = [plain, *(own for _, own in copies)]
-    facts = section(wanted)[0]
+    facts: dict[str, Any] = section(wanted)[0]
+    if not wanted.penalty:
+        del facts["penalty"]  # as heads were trained before there was one
+    if wanted.penalty == "auto":
+        facts["tried"] = list(PENALTIES)
     key = key_of(
         "head", facts, target.seen_key, rows.tolist(), targets.values.tolist(),
         None if targets.bounds is None else targets.bounds.tolist(), targets.classes,
@@ -181,25 +188,88 @@ def teacher_head(
         "standardise": wanted.standardise,
         "seed": seed,
     }
+    people = np.tile(prepared.windows.person[labelled], len(factors))
 
     def make(report: Any, _: Path) -> Values:
-        if recipe.task.rule == "value":
-            values = torch.cat([targets.played(everyone, own) for own in factors])
-            trained = train_value_head(pooled, values, report=report, **given)
-        else:
-            labels = torch.cat([targets.of(everyone, own) for own in factors])
-            weights = _weights(recipe, targets, seed)
-            trained = train_head(pooled, labels, weights, report=report, **given)
-        return {"head": trained.state_dict()}
+        taught = _taught(recipe, targets, pooled, factors, everyone, seed, given)
+        penalty, losses = wanted.penalty, {}
+        if penalty == "auto":
+            chosen = choose(taught.train, taught.judge, people, report)
+            penalty, losses = chosen.penalty, chosen.losses
+        trained = taught.train(torch.arange(len(pooled)), penalty, report)
+        return {"head": trained.state_dict(), "penalty": penalty, "left_out": losses}
 
     modality = recipe.target.sensor.modality.upper()
     title, step = f"The {modality} teacher's head, on labelled windows", "head"
     if task:
         title, step = f"{title}: {task}", f"head-{task}"
     values = store.step(step, title, key, make)
+    if wanted.penalty == "auto":
+        store.say(f"{title.removesuffix(', on labelled windows')}: {_why(values)}")
     head = Head(pooled.shape[1], recipe.task.answers)
     head.load_state_dict(values["head"])
     return head.requires_grad_(False).eval(), key
+
+
+@dataclass(frozen=True)
+class _Taught:
+    """Examples of a head's training, and how they are judged."""
+
+    train: Callable[..., Head]
+    judge: Callable[[Head, Tensor], float]
+
+
+def _taught(
+    recipe: Recipe,
+    targets: Targets,
+    pooled: Tensor,
+    factors: list[Tensor],
+    everyone: Tensor,
+    seed: int,
+    given: _Given,
+) -> _Taught:
+    """Put what a head is trained with to what trains and judges it on some of the examples."""
+    if recipe.task.rule == "value":
+        values = torch.cat([targets.played(everyone, own) for own in factors])
+        width = values.std(correction=0).clamp_min(1e-6)
+
+        def train_some(rows: Tensor, penalty: float, report: Report = quiet) -> Head:
+            return train_value_head(
+                pooled[rows], values[rows], penalty=penalty, report=report, **given
+            )
+
+        @torch.no_grad()
+        def wrong(head: Head, rows: Tensor) -> float:
+            off = (head.of_pooled(pooled[rows])[:, 0] - values[rows]) / width
+            return float(functional.huber_loss(off, torch.zeros_like(off)))
+
+        return _Taught(train_some, wrong)
+    labels = torch.cat([targets.of(everyone, own) for own in factors])
+    weights = _weights(recipe, targets, seed)
+
+    def train(rows: Tensor, penalty: float, report: Report = quiet) -> Head:
+        return train_head(
+            pooled[rows], labels[rows], weights, penalty=penalty, report=report, **given
+        )
+
+    @torch.no_grad()
+    def judge(head: Head, rows: Tensor) -> float:
+        answers = head.of_pooled(pooled[rows])
+        return float(functional.cross_entropy(answers, labels[rows], weights))
+
+    return _Taught(train, judge)
+
+
+def _why(values: Values) -> str:
+    """Say which penalty was chosen."""
+    losses = values["left_out"]
+    if not losses:
+        return "no penalty, for nobody can be left out of one person"
+    none, least = losses[0.0], losses[values["penalty"]]
+    return (
+        f"penalty {values['penalty']:g}, with which head people who were left out have a loss of "
+        f"{least:.3f} (without any {none:.3f})"
+    )
 
 
 def _weights(recipe: Recipe, targets: Targets, seed: int) -> Tensor:

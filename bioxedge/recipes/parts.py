@@ -110,7 +110,9 @@ class Head(Struct, frozen=True):
     Where the task is a ``rate``, ``copies`` of the labelled windows are played faster and
     slower, their labels with them. ``weights`` are those of each class in the loss: ``balanced``
     (as rare as it is), ``none``, or numbers in the order of the labels. ``standardise`` scales
-    each feature while training.
+    each feature while training. ``penalty`` is what the head's squared weights cost (ridge);
+    ``auto`` chooses it by head people who are left out in turn, where few people meet many
+    features.
     """
 
     copies: Count = 3
@@ -119,6 +121,7 @@ class Head(Struct, frozen=True):
     learning_rate: Rate = 3e-3
     schedule: Schedule = "cosine"
     standardise: bool = True
+    penalty: Annotated[float, Meta(ge=0)] | Literal["auto"] = 0.0
     weights: Literal["balanced", "none"] | tuple[Rate, ...] = "balanced"
 
 
