@@ -217,6 +217,37 @@ def studies() -> dict[Path, dict[str, str]]:
     return {STUDIES[each["recipe"]]: {f"study {each['recipe']}": studied(each)} for each in found}
 
 
+def forms() -> dict[Path, dict[str, str]]:
+    """Give what other forms of a bridge reach, by page and name."""
+    every = [json.loads(path.read_text()) for path in sorted(KEPT.glob("forms_*.json"))]
+    if not every:
+        return {}
+    people = ", ".join(
+        f"{each['recipe']} {each['people']} people, at commit {each['commit'][:12]}"
+        for each in every
+    )
+    lines = [
+        f"Seeds {', '.join(map(str, every[0]['seeds']))}; {people}.",
+        "",
+        f"| balanced accuracy (difference from the first, 95 % over people; trained) | "
+        f"{' | '.join(each['recipe'] for each in every)} |",
+        f"| {' | '.join(['---'] * (1 + len(every)))} |",
+    ]
+    for name in every[0]["methods"]:
+        cells = []
+        for each in every:
+            row = each["methods"][name]
+            cell = f"{row['balanced_accuracy']:.3f}"
+            if "ahead" in row:
+                low, high = row["ahead_interval"]
+                cell += f" ({row['ahead']:+.3f}, {low:+.3f} to {high:+.3f}; {row['parameters']:,})"
+            elif row["parameters"]:
+                cell += f" ({row['parameters']:,})"
+            cells.append(cell)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return {ROOT / "benchmarks" / "README.md": {"forms": "\n".join(lines)}}
+
+
 def front_of(found: dict[str, Any]) -> str:
     """Give the row that the front page has of a task."""
     title, page = TASKS[found["recipe"]]
@@ -260,7 +291,7 @@ def tasks() -> dict[Path, dict[str, str]]:
 def pages() -> dict[Path, dict[str, str]]:
     """Give every table that the results make, by page and name."""
     found = heart()
-    for more in (tasks(), studies()):
+    for more in (tasks(), studies(), forms()):
         for page, tables in more.items():
             found[page] = {**found.get(page, {}), **tables}
     return found
