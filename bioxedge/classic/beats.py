@@ -9,6 +9,7 @@ window, not the person: the frequency bands of variability need minutes and are 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -37,12 +38,44 @@ _QRS = (8.0, 20.0)  # Hz
 _SOFT, _SHARP = 4, 16
 _BREATHING = (0.1, 0.5)  # Hz
 _FEWEST = 3  # beats, of which two intervals are made
-_CLEAN = 0.2  # of the median interval, within which one is of two beats that follow each other
+CLEAN = 0.2
+"""Of the median interval, within which one is of two beats that follow each other."""
 _DEVIATION = 1.4826  # a normal deviation over the median of distances from the middle
 
 
-def _pulse(rows: Rows, rate: float) -> Rows:
-    """Features of a pulse wave, whose beats are slow.
+@dataclass(frozen=True)
+class Marked:
+    """Rows in which beats stand out.
+
+    Attributes
+    ----------
+    rows : ndarray of float64, shape [n, samples]
+    least : callable
+        Takes one of them; gives how far a peak stands out at least to be a beat.
+    """
+
+    rows: Rows
+    least: Callable[[Rows], float]
+
+    def beats(self, number: int, rate: float) -> tuple[Rows, Rows]:
+        """Find the beats of a row that is not flat.
+
+        Returns
+        -------
+        places : ndarray of float64, shape [beats]
+            In samples, between them.
+        heights : ndarray of float64, shape [beats]
+            How far each stands out.
+        """
+        row = self.rows[number]
+        places, heights = peaks(
+            row, height=0.0, distance=max(round(rate / FASTEST), 1), prominence=self.least(row)
+        )
+        return _between(row, places), heights
+
+
+def pulse(rows: Rows, rate: float) -> Marked:
+    """Mark the beats of a pulse wave, which are slow.
 
     What is a beat is told by the median of the wave, which a burst of movement hardly changes.
     """
@@ -50,11 +83,11 @@ def _pulse(rows: Rows, rate: float) -> Rows:
     def least(row: Rows) -> float:
         return 0.5 * _DEVIATION * float(np.median(np.abs(row)))
 
-    return _features(rows, _passed(rows, rate, 0.8 * SLOWEST, 8.0, _SOFT), rate, least)
+    return Marked(_passed(rows, rate, 0.8 * SLOWEST, 8.0, _SOFT), least)
 
 
-def _ecg(rows: Rows, rate: float) -> Rows:
-    """Features of an ECG: beats are where its fast part has energy (Pan and Tompkins, 1985).
+def ecg(rows: Rows, rate: float) -> Marked:
+    """Mark the beats of an ECG: where its fast part has energy (Pan and Tompkins, 1985).
 
     The band is that of Elgendi et al., BIOSIGNALS 2010: a tall T wave has little in it.
     """
@@ -62,10 +95,11 @@ def _ecg(rows: Rows, rate: float) -> Rows:
     width = max(round(0.15 * rate), 1)
     kernel = np.hanning(width + 2)[1:-1]
     energy = np.apply_along_axis(np.convolve, 1, fast, kernel / kernel.sum(), "same")
-    return _features(rows, np.sqrt(np.maximum(energy, 0.0)), rate, lambda row: 0.6 * row.std())
+    return Marked(np.sqrt(np.maximum(energy, 0.0)), lambda row: 0.6 * float(row.std()))
 
 
-PULSE, ECG = Kind(_NAMES, _pulse), Kind(_NAMES, _ecg)
+PULSE = Kind(_NAMES, lambda rows, rate: _features(rows, pulse(rows, rate), rate))
+ECG = Kind(_NAMES, lambda rows, rate: _features(rows, ecg(rows, rate), rate))
 
 
 def _passed(rows: Rows, rate: float, low: float, high: float, power: int) -> Rows:
@@ -84,8 +118,8 @@ def _passed(rows: Rows, rate: float, low: float, high: float, power: int) -> Row
     return found
 
 
-def _features(rows: Rows, marked: Rows, rate: float, least: Callable[[Rows], float]) -> Rows:
-    """Features of rows whose beats stand out in ``marked``, each by ``least`` of its row."""
+def _features(rows: Rows, marked: Marked, rate: float) -> Rows:
+    """Features of rows whose beats are marked."""
     at = {name: number for number, name in enumerate(_NAMES)}
     frequencies, density = power(rows, rate)
     found = np.full((len(rows), len(_NAMES)), np.nan)
@@ -97,17 +131,15 @@ def _features(rows: Rows, marked: Rows, rate: float, least: Callable[[Rows], flo
         alive = density[:, pulses].max(axis=1) > 0
         peak = frequencies[pulses][density[alive][:, pulses].argmax(axis=1)]
         found[alive, at["spectral peak (Hz)"]] = peak
-    regular = _regularity(marked, rate)
-    for number, row in enumerate(marked):
+    regular = _regularity(marked.rows, rate)
+    for number, row in enumerate(marked.rows):
         if not row.std() > 0:
             continue
         found[number, at["regularity"]] = regular[number]
         found[number, at["rise"]] = float((np.diff(row) > 0).mean())
-        places, heights = peaks(
-            row, height=0.0, distance=max(round(rate / FASTEST), 1), prominence=least(row)
-        )
+        places, heights = marked.beats(number, rate)
         if len(places) >= _FEWEST:
-            found[number, :6] = _beats(np.diff(_between(row, places)) / rate, heights)
+            found[number, :6] = _beats(np.diff(places) / rate, heights)
     return found
 
 
@@ -121,7 +153,7 @@ def _beats(intervals: Rows, heights: Rows) -> Rows:
     heights : ndarray of float64, shape [beats]
     """
     middle = np.median(intervals)
-    clean = np.abs(intervals - middle) <= _CLEAN * middle
+    clean = np.abs(intervals - middle) <= CLEAN * middle
     own = intervals[clean] if clean.any() else np.array([middle])
     steps = np.diff(intervals)[clean[1:] & clean[:-1]]
     low, amplitude, high = np.quantile(heights, (0.25, 0.5, 0.75))
