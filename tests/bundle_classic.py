@@ -15,7 +15,13 @@ BEATS = (
     "rise", "regularity", "spectral peak (Hz)", "pulse power (log)", "breathing power (log)",
     "spread",
 )  # fmt: skip
+PACES = (6, 12, 15, 18, 21, 24, 36)
+BREATHING = (
+    "breathing rate (1/min)", "breathing regularity",
+    *(f"breathing at {a}–{b} a minute (log)" for a, b in pairwise(PACES)),
+)  # fmt: skip
 BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}
+PLACES = range(24, 145)
 SHARES = ((0, 0.1), (0.1, 0.3), (0.3, 0.6), (0.6, 1))
 BRAIN = (*(f"{one} (log)" for one in BANDS), *(f"{one} share" for one in BANDS))
 SLOW = ("level", "slope (1/s)", "spread")
@@ -35,9 +41,15 @@ REST = (
 )  # fmt: skip
 
 
-def names(modality: str, channels: list[str]) -> list[str]:
+def names(modality: str, channels: list[str], breathing: bool = False) -> list[str]:
     """Name the features of all channels."""
-    return [f"{one} {name}" for one in channels for name in NAMES.get(modality, REST)]
+    more = BREATHING if breathing and modality in ("ppg", "ecg") else ()
+    return [f"{one} {name}" for one in channels for name in (*NAMES.get(modality, REST), *more)]
+
+
+def breathes(about: Manifest) -> bool:
+    """Say whether those of breathing are among a bundle's."""
+    return any(one.endswith(f" {BREATHING[0]}") for one in about["features"]["classic"])
 
 
 def of_window(about: Manifest, x: np.ndarray, window: Window) -> np.ndarray:
@@ -45,7 +57,11 @@ def of_window(about: Manifest, x: np.ndarray, window: Window) -> np.ndarray:
     first = ceil(window.start)
     raw = x[:, first : first + floor(window.end - window.start)]
     kind, rate = about["input"]["modality"], about["input"]["rate"]
-    return np.concatenate([described(held(row), rate, kind) for row in raw])
+    rows = [held(row) for row in raw]
+    if not breathes(about):
+        return np.concatenate([described(row, rate, kind) for row in rows])
+    both = [(described(row, rate, kind), breathing(row, rate, kind)) for row in rows]
+    return np.concatenate([part for one in both for part in one])
 
 
 def held(x: np.ndarray) -> np.ndarray:
@@ -159,8 +175,8 @@ def peaks(
     return places, heights
 
 
-def beats(x: np.ndarray, fs: float, modality: str) -> list[float]:
-    """Describe a pulse."""
+def marked(x: np.ndarray, fs: float, modality: str) -> tuple[np.ndarray, float]:
+    """Give m and least."""
     if modality == "ppg":
         m = passed(x, fs, 0.48, 8.0, 4)
         least = 0.5 * 1.4826 * float(np.median(np.abs(m)))
@@ -170,6 +186,12 @@ def beats(x: np.ndarray, fs: float, modality: str) -> list[float]:
         full = np.convolve(passed(x, fs, 8.0, 20.0, 16) ** 2, k / k.sum())
         m = np.sqrt(np.maximum(full[(size - 1) // 2 :][: len(x)], 0.0))
         least = 0.6 * float(m.std())
+    return m, least
+
+
+def beats(x: np.ndarray, fs: float, modality: str) -> list[float]:
+    """Describe a pulse."""
+    m, least = marked(x, fs, modality)
     frequencies, p = spectrum(x, fs)
     alive = (frequencies >= 0.6) & (frequencies <= 3.5)
     peak = nan
@@ -187,14 +209,19 @@ def beats(x: np.ndarray, fs: float, modality: str) -> list[float]:
     return [*six, (np.diff(m) > 0).mean(), regular, *rest]
 
 
-def intervals(m: np.ndarray, places: list[int], heights: list[float], fs: float) -> list[float]:
-    """Describe beats."""
+def placed(m: np.ndarray, places: list[int]) -> list[float]:
+    """Place beats between samples."""
     exact = []
     for at in places:
         bend = m[at - 1] - 2 * m[at] + m[at + 1]
         off = 0.5 * (m[at - 1] - m[at + 1]) / bend if bend < 0 else 0.0
         exact.append(at + min(max(off, -0.5), 0.5))
-    all_of = [(b - a) / fs for a, b in pairwise(exact)]
+    return exact
+
+
+def intervals(m: np.ndarray, places: list[int], heights: list[float], fs: float) -> list[float]:
+    """Describe beats."""
+    all_of = [(b - a) / fs for a, b in pairwise(placed(m, places))]
     middle = float(np.median(all_of))
     clean = [abs(one - middle) <= 0.2 * middle for one in all_of]
     own = [one for one, good in zip(all_of, clean, strict=True) if good] or [middle]
@@ -204,6 +231,56 @@ def intervals(m: np.ndarray, places: list[int], heights: list[float], fs: float)
     low, amplitude, high = np.quantile(heights, (0.25, 0.5, 0.75))
     spread = (high - low) / amplitude
     return [60 / np.mean(own), np.std(own), rmssd, amplitude, spread, np.mean(clean)]
+
+
+def breathing(x: np.ndarray, fs: float, modality: str) -> np.ndarray:
+    """Describe breathing."""
+    if len(x) < 10 * fs:
+        return np.full(len(BREATHING), nan)
+    rows = [(x, fs)]
+    m, least = marked(x, fs, modality)
+    places, heights = peaks(m, 0.0, max(round(fs / 3.5), 1), least) if m.std() > 0 else ([], [])
+    if len(places) >= 4:
+        s, middle = [at / fs for at in placed(m, places)], float(np.median(heights))
+        cut = [min(max(one, middle / 2), 1.5 * middle) for one in heights]
+        lasting = [(b - a, (a + b) / 2) for a, b in pairwise(s)]
+        usual = float(np.median([one for one, _ in lasting]))
+        clean = [(at, one) for one, at in lasting if abs(one - usual) <= 0.2 * usual]
+        for series in (list(zip(s, cut, strict=True)), clean):
+            times, g = np.array(series).reshape(-1, 2).T
+            if len(g) >= 4 and g.std() > 0.003 * g.mean():
+                at = np.arange(floor(4 * (len(x) - 1) / fs) + 1) / 4
+                rows.append((np.interp(at, times, g), 4.0))
+    whole, weights = np.zeros(121), 0.0
+    for y, r in rows:
+        n = len(y)
+        w = 0.5 - 0.5 * np.cos(2 * pi * (np.arange(n) + 1) / (n + 1))
+        moving = straight(y)
+        f = moving * w
+        turns = np.arange(n) / r
+        p = np.array([abs(np.sum(f * np.exp(-2j * pi * k / 240 * turns))) ** 2 for k in PLACES])
+        inside = p.sum() * 2 / (240 * r * (w * w).sum())
+        if p.sum() > 0 and (y is not x or inside > (0.003 * moving.std()) ** 2):
+            q = p / p.sum()
+            whole += around(q) ** 2 * q
+            weights += around(q) ** 2
+    if not weights > 0:
+        return np.full(len(BREATHING), nan)
+    whole /= weights
+    summed = np.cumsum(whole)
+    h = int(np.argmax(summed >= 0.5))
+    rate = (PLACES[h] + 0.5 - (summed[h] - 0.5) / whole[h]) / 4
+    bands = [
+        sum(q for k, q in zip(PLACES, whole, strict=True) if a <= k / 4 < b or k / 4 == b == 36)
+        for a, b in pairwise(PACES)
+    ]
+    return np.array([rate, around(whole), *(log(0.01 + one) for one in bands)])
+
+
+def around(q: np.ndarray) -> float:
+    """Give the share around the greatest."""
+    top = int(np.argmax(q))
+    return float(q[max(top - 12, 0) : top + 13].sum())
 
 
 def muscle(x: np.ndarray, fs: float) -> list[float]:

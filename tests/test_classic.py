@@ -244,3 +244,91 @@ def test_windows_of_another_shape_are_refused():
 
 def test_no_window_is_no_row():
     assert classic.describe(np.zeros((0, 1, 640)), 64.0, "ppg").shape == (0, 12)
+
+
+# -- breathing ----------------------------------------------------------------------------
+
+
+def breathing_of(rows, rate, modality):
+    """Describe breathing in rows [n, samples], by name."""
+    found = classic.describe(np.atleast_2d(rows)[:, None], rate, modality, breathing=True)
+    named = dict(zip(classic.names(modality, ["x"], breathing=True), found.T, strict=True))
+    return {name: named[name] for name in list(named)[12:]}
+
+
+def breathed(way, modality, per_minute, *, length=60, rate=125.0, depth=0.25, bpm=78):
+    """Simulate beats that breathing moves in one way: the wave, their height, or their distance."""
+    t = seconds(length, rate)
+    breath = 2 * np.pi * per_minute / 60 * t + 0.4
+    swing = depth * np.sin(breath) if way != "interval" else 0 * t
+    # The phase of the heart, whose rate breathing moves by a tenth.
+    early = 0.1 * np.cos(breath) * bpm / per_minute / (2 * np.pi) if way == "interval" else 0
+    beat = (t * bpm / 60 - early + 0.3) % 1
+    pulse = np.exp(-((beat - 0.5) ** 2) / (2 * (0.1 if modality == "ppg" else 0.02) ** 2))
+    return pulse * (1 + swing) if way == "amplitude" else pulse + (swing if way == "wave" else 0)
+
+
+@pytest.mark.parametrize("modality", ["ppg", "ecg"])
+@pytest.mark.parametrize("way", ["wave", "amplitude", "interval"])
+@pytest.mark.parametrize("per_minute", [9, 14, 17.5, 22, 28])
+def test_breathing_is_told_however_it_shows(modality, way, per_minute):
+    found = breathing_of(breathed(way, modality, per_minute), 125.0, modality)
+    assert found["x breathing rate (1/min)"] == pytest.approx([per_minute], abs=1.5)
+    assert found["x breathing regularity"] > 0.45  # beats lie at samples: they jitter, too
+    bands = {name: value[0] for name, value in found.items() if "(log)" in name}
+    low, high = max(bands, key=bands.get).split()[3].split("–")
+    # Beats of uneven length differ in height as well, at twice the rate, which beats fold back.
+    assert int(low) <= per_minute <= int(high) or way == "interval"
+
+
+@quick
+@given(
+    modality=st.sampled_from(["ppg", "ecg"]),
+    seed=st.integers(0, 999),
+    size=st.sampled_from([1e-6, 0.5, 1e5]),
+    level=st.sampled_from([0.0, 1.0, -30.0]),
+)
+def test_breathing_hangs_on_no_unit_and_its_shares_are_all_there_is(modality, seed, size, level):
+    rng = np.random.default_rng(seed)
+    way, pace = rng.choice(["wave", "amplitude", "interval"]), rng.uniform(8, 30)
+    row = breathed(way, modality, pace, length=30) + 0.01 * rng.standard_normal(30 * 125)
+    one, other = (breathing_of(each, 125.0, modality) for each in (row, size * (row + level)))
+    for name, value in one.items():
+        assert other[name] == pytest.approx(value, rel=1e-6)
+    shares = [np.exp(value) - 0.01 for name, value in one.items() if "(log)" in name]
+    assert sum(shares) == pytest.approx(1)
+    assert 6 <= one["x breathing rate (1/min)"] <= 36.2
+    assert 0 < one["x breathing regularity"] <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("modality", ["ppg", "ecg"])
+def test_breathing_takes_ten_seconds_and_something_that_varies(modality):
+    row = breathed("wave", modality, 15, length=12)
+    for given_, there in ((row[:1250], True), (row[:1249], False), (np.full(1500, 0.1), False)):
+        found = breathing_of(given_, 125.0, modality)
+        assert all(np.isfinite(value).all() == there for value in found.values())
+
+
+def test_breathing_without_beats_is_told_by_the_wave():
+    found = breathing_of(np.sin(2 * np.pi * 0.25 * seconds(30, 64.0)), 64.0, "ecg")
+    assert found["x breathing rate (1/min)"] == pytest.approx([15], abs=0.5)
+
+
+@pytest.mark.parametrize("modality", ["ppg", "ecg"])
+def test_breathing_stands_behind_each_channels_own(modality):
+    rng = np.random.default_rng(2)
+    windows = rng.normal(size=(3, 2, 700)).cumsum(axis=2)
+    both = classic.describe(windows, 64.0, modality, breathing=True).reshape(3, 2, 20)
+    own = classic.describe(windows, 64.0, modality).reshape(3, 2, 12)
+    assert np.array_equal(both[:, :, :12], own)  # to the bit
+    names = classic.names(modality, ["a", "b"], breathing=True)
+    assert names[:12] + names[20:32] == classic.names(modality, ["a", "b"])
+    assert all("breathing" in name for name in names[12:20] + names[32:])
+    assert classic.breathes(names) and not classic.breathes(names[:12])
+
+
+def test_breathing_of_another_sensor_is_refused():
+    with pytest.raises(SignalError, match="from ppg or ecg, not from eda"):
+        classic.names("eda", ["x"], breathing=True)
+    with pytest.raises(SignalError, match="own features alone"):
+        classic.describe(np.zeros((1, 1, 640)), 4.0, "eda", breathing=True)

@@ -28,22 +28,27 @@ MODALITIES = [*bundle_classic.NAMES, "respiration"]
     modality=st.sampled_from(MODALITIES),
     rate=st.sampled_from([4.0, 32.5, 64.0, 250.0]),
     seconds=st.sampled_from([2, 10, 21]),
+    breathing=st.booleans(),
 )
-def test_features(seed: int, kind: str, modality: str, rate: float, seconds: int) -> None:
+def test_features(
+    seed: int, kind: str, modality: str, rate: float, seconds: int, breathing: bool
+) -> None:
+    breathing = breathing and modality in classic.BREATHING
     rng = np.random.default_rng(seed)
     n = int(seconds * rate)
     x = np.stack([body(kind, rng, n, rate), body("beats", rng, n, rate)])
     if modality == "ecg":
         x[1] = (x[1] % 1.0) ** 8  # with something fast in it
-    ours = classic.of_window(x, rate, modality)
-    about = {"input": {"modality": modality, "rate": rate}}
+    ours = classic.of_window(x, rate, modality, breathing=breathing)
+    known = classic.names(modality, ("a", "b"), breathing=breathing)
+    about = {"input": {"modality": modality, "rate": rate}, "features": {"classic": known}}
     window = bundle_windows.Window(x, 0, n, 0, 0, 1)
     theirs = bundle_classic.of_window(about, x, window)
-    assert bundle_classic.names(modality, ["a", "b"]) == list(classic.names(modality, ("a", "b")))
+    assert bundle_classic.names(modality, ["a", "b"], breathing) == list(known)
     # One that hangs on how a rounding falls out (a row of nothing but rounding) is left out.
     size = np.maximum(np.abs(ours), 1e-9)
     # How often a row rises is counted sample by sample: where it is flat, rounding tells.
-    counted = np.array([name.endswith("rise") for name in classic.names(modality, ("a", "b"))])
+    counted = np.array([name.endswith("rise") for name in known])
     bound = np.where(counted, 0.05, 1e-6)
     off = np.abs(theirs - ours) / size
     same = np.isnan(ours) & np.isnan(theirs)
@@ -53,7 +58,7 @@ def test_features(seed: int, kind: str, modality: str, rate: float, seconds: int
 def test_the_stretch_of_a_window() -> None:
     x = np.arange(40.0)[None]
     x[0, [5, 6, 12]] = np.nan
-    about = {"input": {"modality": "temperature", "rate": 4.0}}
+    about = {"input": {"modality": "temperature", "rate": 4.0}, "features": {"classic": []}}
     start, end = (bundle_windows.Fraction(n, 3) for n in (14, 70))
     window = Window(x.astype(np.float32), start, end, 0)
     first, last = classic.stretch(start, end)

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bioxedge.classic import beats, slow, spectra
+from bioxedge.classic import breathing as _breathing
+from bioxedge.classic.kind import Kind
 from bioxedge.errors import SignalError
 from bioxedge.signals import Samples
 
-__all__ = ["describe", "held", "names", "of_window", "stretch"]
+__all__ = ["BREATH", "BREATHING", "breathes", "describe", "held", "names", "of_window", "stretch"]
 
 Features = npt.NDArray[np.float64]
 
@@ -31,9 +33,13 @@ _KINDS = {
     "eog": spectra.BRAIN,
     "emg": spectra.MUSCLE,
 }
+BREATHING = tuple(_breathing.KINDS)
+"""Modalities that have features of breathing."""
+BREATH = _breathing.SECONDS
+"""The shortest window that has them, in seconds."""
 
 
-def describe(windows: Samples, rate: float, modality: str) -> Features:
+def describe(windows: Samples, rate: float, modality: str, *, breathing: bool = False) -> Features:
     """Describe raw windows.
 
     Parameters
@@ -44,6 +50,9 @@ def describe(windows: Samples, rate: float, modality: str) -> Features:
         In Hz.
     modality : str
         One without features of its own gets level, spread, slope and log band powers.
+    breathing : bool
+        Whether those of breathing stand behind the sensor's own; windows shorter than 10 s have
+        none.
 
     Returns
     -------
@@ -53,23 +62,48 @@ def describe(windows: Samples, rate: float, modality: str) -> Features:
     Raises
     ------
     SignalError
-        Windows of another shape.
+        Windows of another shape; breathing of a modality that shows none.
     """
     if windows.ndim != 3:
         raise SignalError(f"windows are [n, channels, samples], got {list(windows.shape)}")
-    kind = _KINDS.get(modality, spectra.ANYTHING)
+    kinds = _kinds(modality, breathing)
     n, channels, samples = windows.shape
-    rows = kind.of(windows.reshape(n * channels, samples), rate)
-    return rows.reshape(n, channels * len(kind.names))
+    rows = windows.reshape(n * channels, samples)
+    found = np.concatenate([kind.of(rows, rate) for kind in kinds], axis=1)
+    return found.reshape(n, channels * sum(len(kind.names) for kind in kinds))
 
 
-def names(modality: str, channels: Sequence[str]) -> tuple[str, ...]:
-    """Name the features, in order: of the first channel, then of the next."""
-    kind = _KINDS.get(modality, spectra.ANYTHING)
-    return tuple(f"{channel} {name}" for channel in channels for name in kind.names)
+def names(modality: str, channels: Sequence[str], *, breathing: bool = False) -> tuple[str, ...]:
+    """Name the features, in order: of the first channel, then of the next.
+
+    Raises
+    ------
+    SignalError
+        Breathing of a modality that shows none.
+    """
+    kinds = _kinds(modality, breathing)
+    return tuple(f"{one} {name}" for one in channels for kind in kinds for name in kind.names)
 
 
-def of_window(raw: Samples, rate: float, modality: str) -> Features:
+def breathes(names: Sequence[str]) -> bool:
+    """Say whether features of breathing are among those that are named."""
+    return any(name.endswith(f" {_breathing.RATE}") for name in names)
+
+
+def _kinds(modality: str, breathing: bool) -> tuple[Kind, ...]:
+    """Give the sets of features that a channel is described by, in order."""
+    own = _KINDS.get(modality, spectra.ANYTHING)
+    if not breathing:
+        return (own,)
+    if modality not in _breathing.KINDS:
+        raise SignalError(
+            f"breathing is told from {' or '.join(BREATHING)}, not from {modality}: ask for the "
+            "sensor's own features alone"
+        )
+    return own, _breathing.KINDS[modality]
+
+
+def of_window(raw: Samples, rate: float, modality: str, *, breathing: bool = False) -> Features:
     """Describe one raw window, whose missing values are held over.
 
     Parameters
@@ -79,12 +113,14 @@ def of_window(raw: Samples, rate: float, modality: str) -> Features:
     rate : float
         In Hz.
     modality : str
+    breathing : bool
+        As :func:`describe` takes it.
 
     Returns
     -------
     ndarray of float64, shape [features]
     """
-    found: Features = describe(held(raw)[None], rate, modality)[0]
+    found: Features = describe(held(raw)[None], rate, modality, breathing=breathing)[0]
     return found
 
 
