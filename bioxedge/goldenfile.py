@@ -60,12 +60,14 @@ def golden_classic(
     ndarray of float64, shape [windows, classic features]
         NaN where a window does not allow one.
     """
-    rows = []
+    rows, breathing = [], classic.breathes(features.classic)
     for piece in raw:
         for one in WindowStream(source, stream, window).push(Chunk(piece, 0, source.rate)):
             first, last = classic.stretch(one.start, one.end)
             rows.append(
-                classic.of_window(piece[:, first:last], source.rate, source.modality)
+                classic.of_window(
+                    piece[:, first:last], source.rate, source.modality, breathing=breathing
+                )
                 if features.classic
                 else np.empty(0)
             )

@@ -167,12 +167,14 @@ def _check_features(manifest: Manifest) -> None:
     if about is None:
         return
     if about.classic:
-        known = classic.names(manifest.input.modality, manifest.input.names)
+        modality = manifest.input.modality
+        more = classic.breathes(about.classic) and modality in classic.BREATHING
+        known = classic.names(modality, manifest.input.names, breathing=more)
         _require(
             about.classic == known,
             "$.features.classic",
             "these are not the features that this bioxedge computes of "
-            f"{manifest.input.modality}, whose names and order are {', '.join(known)}",
+            f"{modality}, whose names and order are {', '.join(known)}",
         )
         _require(
             manifest.quality is not None,

@@ -92,7 +92,8 @@ def _features(about: Manifest, must: Must) -> None:
         return
     own, source = features["classic"], about["input"]
     names = [channel["name"] for channel in source["channels"]]
-    known = bundle_classic.names(source["modality"], names)
+    more = bool(own) and bundle_classic.breathes(about)
+    known = bundle_classic.names(source["modality"], names, more)
     must(own in ([], known) and not (own and about["quality"] is None), "$.features.classic")
     must(len(features["fill"]) == len(own), "$.features.fill")
     must(bool(own) or features["baseline"] is not None, "$.features")

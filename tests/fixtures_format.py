@@ -89,11 +89,11 @@ def expected(name: str, rate: float, n: int, people: int) -> spec.Expect:
     )
 
 
-def make_features_bundle(path: Path, **options: Any) -> Bundle:
+def make_features_bundle(path: Path, *, breathing: bool = False, **options: Any) -> Bundle:
     """Write a bundle with classic features and a wearer's baseline; graph and all by hand."""
     plain = make_bundle(path, **options)
     about, encoder = plain.manifest, 3
-    names = classic.names(about.input.modality, about.input.names)
+    names = classic.names(about.input.modality, about.input.names, breathing=breathing)
     count, own = encoder + len(names), len(names)
     features = spec.FeaturesSpec(
         encoder=encoder,
@@ -191,6 +191,10 @@ def bundles(folder: Path) -> Made:
         "features": make_features_bundle(
             folder / "features", quality=quality, decision=rules, then=(), hop=48, length=192
         ),
+        "breathing": make_features_bundle(
+            folder / "breathing", breathing=True, channels=("a", "b"), quality=quality, then=(),
+            hop=96, length=640,
+        ),
         "tasks": make_tasks_bundle(
             folder / "tasks", quality=quality, decisions=(rules, manifest.Decision(patience=3),
             manifest.Decision(smoothing=4.0)),
@@ -200,4 +204,4 @@ def bundles(folder: Path) -> Made:
     return Made(found)
 
 
-KINDS = ("plain", "filtered", "all", "features", "tasks", "value")
+KINDS = ("plain", "filtered", "all", "features", "breathing", "tasks", "value")

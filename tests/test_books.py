@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 torch = pytest.importorskip("torch", exc_type=ImportError)
 
@@ -15,7 +16,7 @@ from fixtures_store import Shelf
 from test_recompute import FEWER
 
 from bioxedge import recipes
-from bioxedge.building import books
+from bioxedge.building import books, windowing
 from bioxedge.building.windowing import Windows, windows_of
 from bioxedge.datasets import cutting
 from bioxedge.datasets.choosing import choose
@@ -43,6 +44,18 @@ def cut(recipe: recipes.Recipe, folder: Path) -> Windows:
 @pytest.fixture(scope="module")
 def whole(recipe: recipes.Recipe, tmp_path_factory: pytest.TempPathFactory) -> Windows:
     return cut(recipe, tmp_path_factory.mktemp("whole"))
+
+
+def test_windows_are_cut_again_for_breathing_and_for_no_other_word(recipe: recipes.Recipe) -> None:
+    """The source's own features are there whatever is asked: older windows are found again."""
+    plain, own, more = (
+        windowing._facts(
+            structs.replace(recipe, source=structs.replace(recipe.source, classic=one))
+        )
+        for one in (False, True, "breathing")
+    )
+    assert plain == own and "classic" not in own[0]
+    assert more[0].pop("classic") == "breathing" and more == own
 
 
 @pytest.fixture

@@ -773,6 +773,28 @@ def test_clause_8c_classic_features_are_in_the_order_of_the_channels() -> None:
     refuses(tree, r"names and order are green rate \(bpm\)")
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_clause_8c_those_of_breathing_stand_behind_each_channels_own(reverse: bool) -> None:
+    tree, names = template(), ["green", "red"]
+    both = list(classic.names("ppg", names, breathing=True))
+    own = list(classic.names("ppg", names))
+    behind_all = own + [name for name in both if name not in own]
+    tree["features"] |= {"classic": behind_all if reverse else both, "fill": [0.5] * len(both)}
+    tree["made_by"]["bridge"]["in_features"] = 3 + len(both)
+    if reverse:
+        return refuses(tree, r"spread, green breathing rate .*, red rate \(bpm\)")
+    about = decode(damage.sealed(tree))
+    assert about.features is not None and classic.breathes(about.features.classic)
+
+
+def test_clause_8c_breathing_is_of_a_pulse_or_an_ecg() -> None:
+    tree = template()
+    tree["input"]["modality"] = "eda"
+    both = list(classic.names("ppg", ["green", "red"], breathing=True))
+    tree["features"] |= {"classic": both, "fill": [0.5] * len(both)}
+    refuses(tree, r"not the features .* of eda")
+
+
 def test_clause_8c_raw_samples_are_kept_for_classic_features_by_the_judge() -> None:
     tree = template()
     tree["quality"] = None

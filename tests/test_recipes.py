@@ -166,6 +166,7 @@ def test_sections_tell_choices_apart(write) -> None:
 FOREIGN = 'name = "papagei"\ncheckpoint = "papagei_s.pt"\n'
 SHA256 = f'sha256 = "{"0a" * 32}"\n'
 
+STREAMED = PLAIN[PLAIN.index("stages = [") : PLAIN.index("column =")]
 SLIPS = {
     "a typo at the top": (("name =", "nam ="), "unknown field `nam` - at `$`"),
     "a typo in a section": (("labels =", "lables ="), "unknown field `lables` - at `$.task`"),
@@ -304,6 +305,26 @@ SLIPS = {
         ("[task]", '[quality]\noff = ["loudness"]\n[task]'),
         "`$.quality.off[0]`",
     ),
+    "an unknown set of classic features": (
+        ("length = 640", 'length = 640\nclassic = "heart"'),
+        "`$.source.classic`",
+    ),
+    "breathing of a sensor that shows none": (
+        (
+            STREAMED,
+            STREAMED.replace('"ppg"', '"eda"').replace("}]\n", '}]\nclassic = "breathing"\n'),
+        ),
+        "breathing is told from ppg or ecg, not from eda: write classic = true - "
+        "at `$.source.classic`",
+    ),
+    "breathing in a window without a breath": (
+        ("length = 640", 'length = 639\nclassic = "breathing"'),
+        "windows of 9.98438 s hold no breath: breathing takes 10 s or more",
+    ),
+    "breathing through the target's tail": (
+        ("length = 1250", 'length = 1250\nclassic = "breathing"'),
+        'write target_cut = "head" - at `$.target.classic`',
+    ),
     "an unknown precision": (
         ("[task]", '[compute]\nprecision = "fp8"\n[task]'),
         "`$.compute.precision`",
@@ -320,6 +341,16 @@ def test_a_slip_is_one_line_that_names_the_path(write, slip: str) -> None:
         recipes.read(path)
     message = str(error.value)
     assert says in message and message.startswith(f"{path}: ") and "\n" not in message
+
+
+def test_classic_features_may_be_those_of_breathing_too(write) -> None:
+    plain, more = (
+        recipes.read(write(("length = 640", f"length = 640\nclassic = {word}"))).source
+        for word in ("true", '"breathing"')
+    )
+    assert (plain.classic, plain.breathing) == (True, False)
+    assert (more.classic, more.breathing, more.plain) == ("breathing", True, False)
+    assert set(more.described) > set(plain.described)
 
 
 def test_a_foreign_file_with_hash_and_licence_reads(write) -> None:

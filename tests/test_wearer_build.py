@@ -21,7 +21,7 @@ from fixtures_export import QUIET
 from rich.console import Console
 from test_building import RECIPE
 
-from bioxedge import Bundle, Stream, recording
+from bioxedge import Bundle, Stream, classic, recording
 from bioxedge.bridging import loop
 from bioxedge.bridging.baselines import Student, distil
 from bioxedge.bridging.train import Training
@@ -45,7 +45,8 @@ pytestmark = pytest.mark.train
 SETTLE = 9
 BASELINE = "baseline = { settle = 0.3, memory = 0.5 }"
 ADAPTS = (
-    RECIPE.replace("max_gap = 32\n", f"max_gap = 32\nclassic = true\n{BASELINE}\n")
+    RECIPE.replace("max_gap = 32\n", f'max_gap = 32\nclassic = "breathing"\n{BASELINE}\n')
+    .replace("length = 320", "length = 640")  # a breath takes 10 s
     .replace("base_filters = 4", "base_filters = 16")
     .replace("width = 16", "width = 32")  # else no variant would be smaller
     .replace('source_cut = "auto"', "source_cut = 2")
@@ -134,7 +135,9 @@ def test_the_bundle_says_what_training_took(done: Done) -> None:
     spec = baseline_of(learnt.recipe, "source")
     assert about.features is not None and about.features.baseline == spec
     assert (spec.settle, spec.memory) == (SETTLE, 15)
-    assert all(name.startswith("ppg_2 ") for name in about.features.classic)
+    assert about.features.classic == classic.names("ppg", ("ppg_2",), breathing=True)
+    known = np.array(about.features.fill)
+    assert (known[-6:] < 0).all()  # shares of breathing's power: 10 s are enough for them
     assert about.features.count == learnt.bridge.in_features == 16 + len(about.features.classic)
     proof = verify(Bundle.open(done.out / "bundle"))  # or it raises
     assert proof.difference < 1e-4 and proof.agreement == 1

@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bioxedge import classic
 from bioxedge.building.windowing import Windows
 from bioxedge.datasets.windowed import streamed_rate
 from bioxedge.recipes import Recipe, Side
@@ -121,8 +120,7 @@ class Adapted:
         """State what is made at a cut, as a manifest does; None where nothing is added."""
         if self.plain:
             return None
-        sensor = self.about.sensor
-        names = classic.names(sensor.modality, sensor.channels) if self.about.classic else ()
+        names = self.about.described if self.about.classic else ()
         return FeaturesSpec(
             encoder=self.pooled[cut].shape[1],
             classic=names,
@@ -151,8 +149,7 @@ class Adapted:
         rows, baseline = self._classic(), baseline_of(self.recipe, self.side)
         if baseline is None:
             return rows[moments]
-        sensor = self.about.sensor
-        names = classic.names(sensor.modality, sensor.channels)
+        names = self.about.described
         alone = FeaturesSpec(encoder=0, classic=names, fill=tuple(self.fill), baseline=baseline)
         held = np.empty((int(self._rows().max()) + 1, 0), np.float32)
         found: Floats = self._worn(alone, held, rows).features[torch.from_numpy(moments)].numpy()

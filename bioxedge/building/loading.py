@@ -183,17 +183,21 @@ def _with_features(
     """Widen what cuts want by what stands beside the encoders' features; also the head's width."""
     made = about.features
     if recipe.source.plain != (made is None) or (
-        made is not None and recipe.source.classic != bool(made.classic)
+        made is not None and bool(recipe.source.classic) != bool(made.classic)
     ):
         raise RecipeError(
             f"{path} was trained {'with' if made else 'without'} classic features or a baseline of "
             "its source: let the recipe say the same - at `$.source`"
         )
+    if made is not None and recipe.source.breathing != classic.breathes(made.classic):
+        raise RecipeError(
+            f"{path} was trained {'without' if recipe.source.breathing else 'with'} features of "
+            "breathing among its classic ones: let the recipe say the same - at `$.source.classic`"
+        )
     if made is not None:
         shape = replace(shape, in_features=shape.in_features + len(made.classic))
     if recipe.target.classic:
-        sensor = recipe.target.sensor
-        last += len(classic.names(sensor.modality, sensor.channels))
+        last += len(recipe.target.described)
         shape = replace(shape, out_features=last)
     return shape, last
 

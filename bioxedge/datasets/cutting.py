@@ -200,8 +200,7 @@ def _target(
             raw.take(judge.raw)
             described.append(number)
     if side.classic:
-        names = classic.names(side.sensor.modality, side.sensor.channels)
-        found.target_classic = np.full((len(times), len(names)), np.nan)
+        found.target_classic = np.full((len(times), len(side.described)), np.nan)
         if described:
             found.target_classic[described] = raw.rows()
     hop = recipe.source.hop / streamed_rate(recipe.source)
@@ -287,7 +286,7 @@ class _Described:
     """Classic features of raw windows, computed some at a time."""
 
     def __init__(self, side: Side) -> None:
-        self._sensor = side.sensor
+        self._sensor, self._breathing = side.sensor, side.breathing
         self._waiting: list[Samples] = []
         self._rows: list[Floats] = []
 
@@ -305,7 +304,10 @@ class _Described:
     def _describe(self) -> None:
         if self._waiting:
             windows = np.stack(self._waiting)
-            self._rows += list(classic.describe(windows, self._sensor.rate, self._sensor.modality))
+            found = classic.describe(
+                windows, self._sensor.rate, self._sensor.modality, breathing=self._breathing
+            )
+            self._rows += list(found)
             self._waiting = []
 
 

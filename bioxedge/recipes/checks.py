@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from bioxedge import dsp, units
+from bioxedge import classic, dsp, units
 from bioxedge.errors import ManifestError, RecipeError
 from bioxedge.manifest import Decision
 from bioxedge.models import licences
@@ -281,6 +281,8 @@ def _check_side(about: Side, place: str) -> None:
         dsp.Stages(about.streamed, sensor.input)
     except ManifestError as error:
         raise RecipeError(str(error).replace("$.stream", place)) from error
+    if about.breathing:
+        _check_breathing(about, place)
     if model.checkpoint in ("pretrain", "pip:openecg"):
         return
     if not model.sha256:
@@ -294,6 +296,22 @@ def _check_side(about: Side, place: str) -> None:
             f"at `{place}.model.licence`"
         )
     licences.check_model(model.name, model.licence, model.non_commercial, f"{place}.model.licence")
+
+
+def _check_breathing(about: Side, place: str) -> None:
+    """Hold features of breathing to sensors that it shows in, and to windows that hold a breath."""
+    sensor = about.sensor
+    if sensor.modality not in classic.BREATHING:
+        raise RecipeError(
+            f"breathing is told from {' or '.join(classic.BREATHING)}, not from "
+            f"{sensor.modality}: write classic = true - at `{place}.classic`"
+        )
+    seconds = about.length / dsp.Stages(about.streamed, sensor.input).rate
+    if seconds < classic.BREATH:
+        raise RecipeError(
+            f"windows of {seconds:g} s hold no breath: breathing takes {classic.BREATH:g} s or "
+            f"more, write classic = true or lengthen them - at `{place}.classic`"
+        )
 
 
 def quality_in(recipe: Recipe, modality: QualitySpec) -> QualitySpec:

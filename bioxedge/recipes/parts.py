@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from bioxedge import classic
 from bioxedge.recipes.fields import Hash, Names, Share, names_of
 from bioxedge.spec import (
     ChannelSpec,
@@ -146,7 +147,8 @@ class Side(Struct, frozen=True):
     ``hop`` is not used; recordings of the target alone are cut by it, or as densely as the
     source's where it is left out. ``preprocessing = "reference"`` cuts the same windows from
     whole recordings, filtered both ways, as no device can: for figures, never for a bundle
-    (:mod:`bioxedge.datasets.noncausal`).
+    (:mod:`bioxedge.datasets.noncausal`). ``classic = "breathing"`` puts features of breathing
+    behind the sensor's own.
     """
 
     sensor: Sensor
@@ -156,7 +158,7 @@ class Side(Struct, frozen=True):
     stages: tuple[Stage, ...] | Literal["model"] = ()
     max_gap: Count = 0
     then: tuple[WindowStage, ...] | Literal["model"] = ()
-    classic: bool = False
+    classic: bool | Literal["breathing"] = False
     baseline: bool | Baseline = False
     preprocessing: Literal["streaming", "reference"] = "streaming"
 
@@ -171,6 +173,17 @@ class Side(Struct, frozen=True):
         if isinstance(self.baseline, Baseline):
             return self.baseline
         return Baseline() if self.baseline else None
+
+    @property
+    def breathing(self) -> bool:
+        """Whether features of breathing are among the classic ones."""
+        return self.classic == "breathing"
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """Names of the classic features that its windows are described by, asked for or not."""
+        modality, channels = self.sensor.modality, self.sensor.channels
+        return classic.names(modality, channels, breathing=self.breathing)
 
     @property
     def plain(self) -> bool:

@@ -42,6 +42,7 @@ class Adapting:
     def __init__(self, about: Manifest, keeper: Keeper | None = None) -> None:
         assert about.features is not None
         self._spec, self._input = about.features, about.input
+        self._breathing = classic.breathes(about.features.classic)
         self._keeper = keeper
         self.baseline = (
             None
@@ -72,7 +73,9 @@ class Adapting:
         """
         self._row = np.empty(0)
         if raw is not None:
-            self._row = classic.of_window(raw, self._input.rate, self._input.modality)
+            self._row = classic.of_window(
+                raw, self._input.rate, self._input.modality, breathing=self._breathing
+            )
         scale: Scale | None = None if self.baseline is None else self.baseline.scale()
         return beside(self._spec, self._row, scale)
 
