@@ -9,9 +9,10 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -26,7 +27,7 @@ from bioxedge.bridging import loop
 from bioxedge.bridging.baselines import Student, distil
 from bioxedge.bridging.train import Training
 from bioxedge.building import Built, build, shipping
-from bioxedge.building.adapting import baseline_of, settled, worn_by
+from bioxedge.building.adapting import Adapted, baseline_of, settled, spread_of, usual, worn_by
 from bioxedge.building.offline import export
 from bioxedge.building.progress import Steps
 from bioxedge.building.rows import all_rows, student_worn, worn
@@ -141,6 +142,24 @@ def test_the_bundle_says_what_training_took(done: Done) -> None:
     assert about.features.count == learnt.bridge.in_features == 16 + len(about.features.classic)
     proof = verify(Bundle.open(done.out / "bundle"))  # or it raises
     assert proof.difference < 1e-4 and proof.agreement == 1
+
+
+def test_a_targets_classic_features_are_told_in_deviations(done: Done) -> None:
+    """The bridge imitates them: left as they are, a rate near 80 is all that a loss hears."""
+    learnt = done.built.learnt
+    target = msgspec.structs.replace(learnt.recipe.target, classic=True)
+    recipe = msgspec.structs.replace(learnt.recipe, target=target)
+    size = (len(learnt.prepared.windows), 12)
+    rows = np.random.default_rng(0).normal([80, 0.05, 3] * 4, [9, 0.01, 0] * 4, size)
+    rows[0, 1] = np.nan
+    windows = replace(learnt.prepared.windows, target_classic=rows)
+    wanted = [rows[:, 0].std(), np.nanstd(rows[:, 1]), 1]
+    assert spread_of(rows)[:3] == pytest.approx(wanted)
+    pooled = [torch.zeros(int(windows.target_row.max()) + 1, 2)]
+    adapted = Adapted(recipe, windows, "target", pooled, usual(rows), spread_of(rows))
+    told = adapted.of(-1, np.flatnonzero(windows.target_row >= 0))[:, 2:].numpy()
+    assert np.abs(told.mean(0)).max() < 0.2 and told[:, :2].std(0) == pytest.approx([1, 1], abs=0.2)
+    assert np.isfinite(told).all() and not told[:, 2::3].any()
 
 
 def test_nothing_is_trained_or_tested_on_before_the_baseline_has_settled(done: Done) -> None:

@@ -95,6 +95,10 @@ class Adapted:
         What stands for a classic feature that a window does not allow.
     people : collection of str, optional
         Whose features are wanted; everybody's if left out, the others' are NaN.
+    spread : ndarray of float64, shape [classic features], or None
+        What the target's classic features are told in, as distances from ``fill``: the bridge
+        imitates them, and its loss would hear a rate near 80 alone. None leaves them as they are,
+        as the source's are, and those that a baseline scales.
     """
 
     recipe: Recipe
@@ -103,6 +107,7 @@ class Adapted:
     pooled: list[Tensor]
     fill: Floats
     people: Collection[str] | None = None
+    spread: Floats | None = None
     _kept: dict[int, Given] = field(default_factory=dict)
 
     @property
@@ -124,7 +129,7 @@ class Adapted:
         return FeaturesSpec(
             encoder=self.pooled[cut].shape[1],
             classic=names,
-            fill=tuple(self.fill.tolist()) if names else (),
+            fill=tuple(self._fill().tolist()) if names else (),
             baseline=baseline_of(self.recipe, self.side),
         )
 
@@ -158,7 +163,15 @@ class Adapted:
     def _classic(self) -> Floats:
         """Give the side's classic features of every moment."""
         windows = self.windows
-        return windows.classic if self.side == "source" else windows.target_classic
+        if self.side == "source":
+            return windows.classic
+        if self.spread is None:
+            return windows.target_classic
+        return (windows.target_classic - self.fill) / self.spread
+
+    def _fill(self) -> Floats:
+        """Give what stands for a missing one, as they are told."""
+        return self.fill if self.spread is None else np.zeros_like(self.fill)
 
     def _rows(self) -> npt.NDArray[np.int64]:
         """Give each moment's window of this side; −1 where there is none."""
@@ -199,6 +212,16 @@ class Adapted:
                 features[moment] = scaled(whole, scale, baseline.spec.clip)
                 baseline.push(np.concatenate([pooled, described[moment]]))
         return Given(torch.from_numpy(features), given)
+
+
+def spread_of(rows: Floats) -> Floats:
+    """Give the deviation of each classic feature over windows; 1 for one that does not vary."""
+    found = np.ones(rows.shape[1])
+    for number, column in enumerate(rows.T):
+        real = column[np.isfinite(column)]
+        if len(real) and real.std() > 0:
+            found[number] = real.std()
+    return found
 
 
 def usual(rows: Floats) -> Floats:

@@ -18,7 +18,7 @@ from torch import Tensor
 from bioxedge.bridging.head import Head
 from bioxedge.bridging.positions import Positions, select_positions
 from bioxedge.bridging.runner import Runner
-from bioxedge.building.adapting import Adapted, baseline_of, usual
+from bioxedge.building.adapting import Adapted, baseline_of, spread_of, usual
 from bioxedge.building.encoders import Encoder, compute_of, encoder, teacher_head
 from bioxedge.building.feeding import opened
 from bioxedge.building.preparation import Prepared
@@ -160,13 +160,23 @@ def adapt(recipe: Recipe, prepared: Prepared, found: Encoder, side: str) -> Adap
     windows, people = prepared.windows, prepared.people
     rows = windows.classic if side == "source" else windows.target_classic
     others = np.isin(windows.person, [*people.head, *people.pair])
-    return Adapted(recipe, windows, side, found.features.pooled, usual(rows[others]))
+    spread = spread_of(rows[others]) if _told_in_spread(recipe, side) else None
+    return Adapted(recipe, windows, side, found.features.pooled, usual(rows[others]), spread)
+
+
+def _told_in_spread(recipe: Recipe, side: str) -> bool:
+    """Whether a side's classic features are told in their own deviations; never on the device."""
+    about: Side = getattr(recipe, side)
+    return side == "target" and bool(about.classic) and about.own is None
 
 
 def _made(recipe: Recipe, side: str) -> Any:
     """Say what of a side's features is not its encoder's."""
     about: Side = getattr(recipe, side)
-    return None if about.plain else [about.classic, msgspec.to_builtins(baseline_of(recipe, side))]
+    if about.plain:
+        return None
+    made = [about.classic, msgspec.to_builtins(baseline_of(recipe, side))]
+    return [*made, "in deviations"] if _told_in_spread(recipe, side) else made
 
 
 def select(seen: Seen, store: Store) -> tuple[Positions | None, int, int]:
