@@ -43,12 +43,12 @@ REST = (
 
 def names(modality: str, channels: list[str], breathing: bool = False) -> list[str]:
     """Name the features of all channels."""
-    more = BREATHING if breathing and modality in ("ppg", "ecg") else ()
-    return [f"{one} {name}" for one in channels for name in (*NAMES.get(modality, REST), *more)]
+    known = BREATHING if breathing else NAMES.get(modality, REST)
+    return [f"{one} {name}" for one in channels for name in known]
 
 
 def breathes(about: Manifest) -> bool:
-    """Say whether those of breathing are among a bundle's."""
+    """Say whether a bundle's are those of breathing."""
     return any(one.endswith(f" {BREATHING[0]}") for one in about["features"]["classic"])
 
 
@@ -58,10 +58,8 @@ def of_window(about: Manifest, x: np.ndarray, window: Window) -> np.ndarray:
     raw = x[:, first : first + floor(window.end - window.start)]
     kind, rate = about["input"]["modality"], about["input"]["rate"]
     rows = [held(row) for row in raw]
-    if not breathes(about):
-        return np.concatenate([described(row, rate, kind) for row in rows])
-    both = [(described(row, rate, kind), breathing(row, rate, kind)) for row in rows]
-    return np.concatenate([part for one in both for part in one])
+    of = breathing if breathes(about) else described
+    return np.concatenate([of(row, rate, kind) for row in rows])
 
 
 def held(x: np.ndarray) -> np.ndarray:

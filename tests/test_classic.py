@@ -252,8 +252,7 @@ def test_no_window_is_no_row():
 def breathing_of(rows, rate, modality):
     """Describe breathing in rows [n, samples], by name."""
     found = classic.describe(np.atleast_2d(rows)[:, None], rate, modality, breathing=True)
-    named = dict(zip(classic.names(modality, ["x"], breathing=True), found.T, strict=True))
-    return {name: named[name] for name in list(named)[12:]}
+    return dict(zip(classic.names(modality, ["x"], breathing=True), found.T, strict=True))
 
 
 def breathed(way, modality, per_minute, *, length=60, rate=125.0, depth=0.25, bpm=78):
@@ -315,20 +314,20 @@ def test_breathing_without_beats_is_told_by_the_wave():
 
 
 @pytest.mark.parametrize("modality", ["ppg", "ecg"])
-def test_breathing_stands_behind_each_channels_own(modality):
+def test_breathing_stands_in_place_of_the_sensors_own(modality):
     rng = np.random.default_rng(2)
     windows = rng.normal(size=(3, 2, 700)).cumsum(axis=2)
-    both = classic.describe(windows, 64.0, modality, breathing=True).reshape(3, 2, 20)
-    own = classic.describe(windows, 64.0, modality).reshape(3, 2, 12)
-    assert np.array_equal(both[:, :, :12], own)  # to the bit
-    names = classic.names(modality, ["a", "b"], breathing=True)
-    assert names[:12] + names[20:32] == classic.names(modality, ["a", "b"])
-    assert all("breathing" in name for name in names[12:20] + names[32:])
-    assert classic.breathes(names) and not classic.breathes(names[:12])
+    both = classic.describe(windows, 64.0, modality, breathing=True)
+    one = classic.describe(windows[:, 1:], 64.0, modality, breathing=True)
+    assert both.shape == (3, 16) and np.array_equal(both[:, 8:], one)  # to the bit
+    names, own = (classic.names(modality, ["a", "b"], breathing=each) for each in (True, False))
+    assert names[0] == "a breathing rate (1/min)" and names[8] == "b breathing rate (1/min)"
+    assert len(names) == 16 and not set(names) & set(own)
+    assert classic.breathes(names) and not classic.breathes(own)
 
 
 def test_breathing_of_another_sensor_is_refused():
     with pytest.raises(SignalError, match="from ppg or ecg, not from eda"):
         classic.names("eda", ["x"], breathing=True)
-    with pytest.raises(SignalError, match="own features alone"):
+    with pytest.raises(SignalError, match="own features"):
         classic.describe(np.zeros((1, 1, 640)), 4.0, "eda", breathing=True)

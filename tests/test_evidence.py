@@ -1,6 +1,5 @@
 """What the pages' figures come from: everyone tested once, and nothing made up on the way."""
 
-# ruff: noqa: E402 - without torch the module is skipped before it imports anything of ours
 from __future__ import annotations
 
 import json

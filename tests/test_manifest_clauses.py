@@ -773,16 +773,15 @@ def test_clause_8c_classic_features_are_in_the_order_of_the_channels() -> None:
     refuses(tree, r"names and order are green rate \(bpm\)")
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-def test_clause_8c_those_of_breathing_stand_behind_each_channels_own(reverse: bool) -> None:
+@pytest.mark.parametrize("more", [False, True])
+def test_clause_8c_those_of_breathing_are_all_of_them_or_none(more: bool) -> None:
     tree, names = template(), ["green", "red"]
-    both = list(classic.names("ppg", names, breathing=True))
-    own = list(classic.names("ppg", names))
-    behind_all = own + [name for name in both if name not in own]
-    tree["features"] |= {"classic": behind_all if reverse else both, "fill": [0.5] * len(both)}
-    tree["made_by"]["bridge"]["in_features"] = 3 + len(both)
-    if reverse:
-        return refuses(tree, r"spread, green breathing rate .*, red rate \(bpm\)")
+    known = list(classic.names("ppg", names, breathing=True))
+    given = known + list(classic.names("ppg", names)) if more else known
+    tree["features"] |= {"classic": given, "fill": [0.5] * len(given)}
+    tree["made_by"]["bridge"]["in_features"] = 3 + len(given)
+    if more:
+        return refuses(tree, r"names and order are green breathing rate \(1/min\), green breath")
     about = decode(damage.sealed(tree))
     assert about.features is not None and classic.breathes(about.features.classic)
 

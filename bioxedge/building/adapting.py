@@ -93,12 +93,12 @@ class Adapted:
         At every cut.
     fill : ndarray of float64, shape [classic features]
         What stands for a classic feature that a window does not allow.
-    people : collection of str, optional
-        Whose features are wanted; everybody's if left out, the others' are NaN.
     spread : ndarray of float64, shape [classic features], or None
         What the target's classic features are told in, as distances from ``fill``: the bridge
         imitates them, and its loss would hear a rate near 80 alone. None leaves them as they are,
         as the source's are, and those that a baseline scales.
+    people : collection of str, optional
+        Whose features are wanted; everybody's if left out, the others' are NaN.
     """
 
     recipe: Recipe
@@ -106,8 +106,8 @@ class Adapted:
     side: str
     pooled: list[Tensor]
     fill: Floats
-    people: Collection[str] | None = None
     spread: Floats | None = None
+    people: Collection[str] | None = None
     _kept: dict[int, Given] = field(default_factory=dict)
 
     @property

@@ -190,9 +190,9 @@ def _with_features(
             "its source: let the recipe say the same - at `$.source`"
         )
     if made is not None and recipe.source.breathing != classic.breathes(made.classic):
+        own = "the sensor's own features" if recipe.source.breathing else "features of breathing"
         raise RecipeError(
-            f"{path} was trained {'without' if recipe.source.breathing else 'with'} features of "
-            "breathing among its classic ones: let the recipe say the same - at `$.source.classic`"
+            f"{path} was trained with {own}: let the recipe say the same - at `$.source.classic`"
         )
     if made is not None:
         shape = replace(shape, in_features=shape.in_features + len(made.classic))

@@ -161,8 +161,8 @@ def _facts(recipe: Recipe) -> list[Any]:
     for name in ("source", "target"):
         about: Side = getattr(recipe, name)
         side = msgspec.to_builtins(about)
-        # A baseline changes no window; the source's own classic features are there
-        # whatever it says, and those of breathing where it says so.
+        # A baseline changes no window; the source's classic features are there whatever it says,
+        # those of breathing where it says so.
         for later in ("model", "preprocessing", "baseline"):
             del side[later]
         if name == "source" and not about.breathing:

@@ -51,8 +51,8 @@ def describe(windows: Samples, rate: float, modality: str, *, breathing: bool = 
     modality : str
         One without features of its own gets level, spread, slope and log band powers.
     breathing : bool
-        Whether those of breathing stand behind the sensor's own; windows shorter than 10 s have
-        none.
+        Whether it is by breathing, in place of what the sensor is described by otherwise; in
+        windows shorter than 10 s that is not possible.
 
     Returns
     -------
@@ -66,11 +66,10 @@ def describe(windows: Samples, rate: float, modality: str, *, breathing: bool = 
     """
     if windows.ndim != 3:
         raise SignalError(f"windows are [n, channels, samples], got {list(windows.shape)}")
-    kinds = _kinds(modality, breathing)
+    kind = _kind(modality, breathing)
     n, channels, samples = windows.shape
-    rows = windows.reshape(n * channels, samples)
-    found = np.concatenate([kind.of(rows, rate) for kind in kinds], axis=1)
-    return found.reshape(n, channels * sum(len(kind.names) for kind in kinds))
+    rows = kind.of(windows.reshape(n * channels, samples), rate)
+    return rows.reshape(n, channels * len(kind.names))
 
 
 def names(modality: str, channels: Sequence[str], *, breathing: bool = False) -> tuple[str, ...]:
@@ -81,26 +80,25 @@ def names(modality: str, channels: Sequence[str], *, breathing: bool = False) ->
     SignalError
         Breathing of a modality that shows none.
     """
-    kinds = _kinds(modality, breathing)
-    return tuple(f"{one} {name}" for one in channels for kind in kinds for name in kind.names)
+    kind = _kind(modality, breathing)
+    return tuple(f"{channel} {name}" for channel in channels for name in kind.names)
 
 
 def breathes(names: Sequence[str]) -> bool:
-    """Say whether features of breathing are among those that are named."""
+    """Say whether features that are named are those of breathing."""
     return any(name.endswith(f" {_breathing.RATE}") for name in names)
 
 
-def _kinds(modality: str, breathing: bool) -> tuple[Kind, ...]:
-    """Give the sets of features that a channel is described by, in order."""
-    own = _KINDS.get(modality, spectra.ANYTHING)
+def _kind(modality: str, breathing: bool) -> Kind:
+    """Give the features that a channel is described by."""
     if not breathing:
-        return (own,)
+        return _KINDS.get(modality, spectra.ANYTHING)
     if modality not in _breathing.KINDS:
         raise SignalError(
             f"breathing is told from {' or '.join(BREATHING)}, not from {modality}: ask for the "
-            "sensor's own features alone"
+            "sensor's own features"
         )
-    return own, _breathing.KINDS[modality]
+    return _breathing.KINDS[modality]
 
 
 def of_window(raw: Samples, rate: float, modality: str, *, breathing: bool = False) -> Features:

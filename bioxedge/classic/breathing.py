@@ -144,7 +144,9 @@ def _spectrum(rows: Rows, rate: float, least: float) -> Rows:
         Adding up to 1; 0 of a row that has no power.
     """
     straight = straightened(rows)
-    turned = straight @ _waves(rows.shape[1], rate)
+    waves = _waves(rows.shape[1], rate)
+    # Row by row: a product of all of them rounds by how many there are, live there is one.
+    turned = np.array([row @ waves for row in straight]).reshape(len(rows), waves.shape[1])
     real, imaginary = np.split(turned, 2, axis=1)
     power = real**2 + imaginary**2
     total = power.sum(axis=1, keepdims=True)

@@ -147,8 +147,8 @@ class Side(Struct, frozen=True):
     ``hop`` is not used; recordings of the target alone are cut by it, or as densely as the
     source's where it is left out. ``preprocessing = "reference"`` cuts the same windows from
     whole recordings, filtered both ways, as no device can: for figures, never for a bundle
-    (:mod:`bioxedge.datasets.noncausal`). ``classic = "breathing"`` puts features of breathing
-    behind the sensor's own.
+    (:mod:`bioxedge.datasets.noncausal`). ``classic = "breathing"`` takes features of breathing
+    in place of the sensor's own.
     """
 
     sensor: Sensor
@@ -176,7 +176,7 @@ class Side(Struct, frozen=True):
 
     @property
     def breathing(self) -> bool:
-        """Whether features of breathing are among the classic ones."""
+        """Whether the classic features are those of breathing."""
         return self.classic == "breathing"
 
     @property
