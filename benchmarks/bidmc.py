@@ -104,11 +104,16 @@ def asked(learnt: Learnt, store: Store, rows: list[Row]) -> Fold:
 
 
 def study(
-    name: str, data: Path | None, seeds: list[int], out: Path, distillation: bool
+    name: str,
+    data: Path | None,
+    seeds: list[int],
+    out: Path,
+    distillation: bool,
+    changes: tuple[str, ...] = (),
 ) -> dict[str, dict[str, Any]]:
     """Cross-fit one recipe over folds and seeds; give the figures of each task by its name."""
     console, measured = Console(stderr=True), about()
-    plain = recipes.read(RECIPES / f"{name}.toml")
+    plain = recipes.read(RECIPES / f"{name}.toml", changes)
     classes = {"": len(plain.task.labels)}
     classes |= {other.name: len(other.labels) for other in plain.others}
     store = Store(out / "steps", Steps(console))
@@ -123,6 +128,7 @@ def study(
         task: {
             **measured,
             "recipe": f"{name}, {task}" if task else name,
+            "changes": list(changes),
             **figures({seed: [run[task] for run in own] for seed, own in runs.items()}, count),
         }
         for task, count in classes.items()
@@ -164,9 +170,13 @@ def main() -> int:
     options.add_argument(
         "--no-distillation", action="store_true", help="leave out the slowest comparison"
     )
+    options.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
     given = options.parse_args()
     for name in given.recipes:
-        found = study(name, given.data, given.seeds, given.out, not given.no_distillation)
+        found = study(
+            name, given.data, given.seeds, given.out, not given.no_distillation,
+            tuple(given.changes),
+        )  # fmt: skip
         for task, facts in found.items():
             file = given.out / f"{name}{f'-{task}' if task else ''}.json"
             file.write_text(json.dumps(facts, indent=2) + "\n")

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", exc_type=ImportError)
 from torch.nn import functional
 
 from bioxedge.bridging.head import train_head, train_value_head
-from bioxedge.bridging.penalty import PENALTIES, choose
+from bioxedge.bridging.penalty import PENALTIES, RANGE, choose, sureness
 
 pytestmark = pytest.mark.train
 
@@ -21,7 +21,7 @@ def some(people: int, features: int, telling: float, seed: int = 0):
     rng = np.random.default_rng(seed)
     who = np.repeat([f"p{number}" for number in range(people)], 20)
     labels = np.tile([0, 1], len(who) // 2)
-    own = rng.normal(size=(people, features)) * (rng.random((people, 1)) < 0.5)
+    own = 0.3 * rng.normal(size=(people, features))
     found = rng.normal(size=(len(who), features))
     # A habit that goes with the class, in this person alone.
     found += np.repeat(own, 20, axis=0) * (2 * labels - 1)[:, None]
@@ -33,13 +33,9 @@ def chosen(pooled, labels, who):
     weights = torch.ones(2)
 
     def train(rows, penalty):
-        return train_head(pooled[rows], labels[rows], weights, penalty=penalty, epochs=20, seed=0)
+        return train_head(pooled[rows], labels[rows], weights, penalty=penalty, epochs=80, seed=0)
 
-    @torch.no_grad()
-    def judge(head, rows):
-        return float(functional.cross_entropy(head.of_pooled(pooled[rows]), labels[rows]))
-
-    return choose(train, judge, who), train
+    return choose(train, lambda said: sureness(said, labels, weights), pooled, who), train
 
 
 def test_many_features_of_few_people_are_held_back_and_strangers_gain() -> None:
@@ -64,7 +60,25 @@ def test_one_telling_feature_of_many_people_needs_no_strong_one() -> None:
 def test_with_one_person_nobody_is_left_out() -> None:
     pooled, labels, who = some(1, 3, 1.0)
     found, _ = chosen(pooled, labels, who)
-    assert (found.penalty, found.losses) == (0.0, {})
+    assert (found.penalty, found.temperature, found.losses) == (0.0, 1.0, {})
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.0, 4.0])
+def test_answers_are_as_sure_as_they_may_be(factor: float) -> None:
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.normal(size=(4000, 2)))
+    first = torch.from_numpy(rng.random(4000)) < logits.softmax(1)[:, 0]
+    loss, temperature = sureness(factor * logits, 1 - first.long(), torch.ones(2).double())
+    assert temperature == pytest.approx(factor, rel=0.15)
+    plain = functional.cross_entropy(logits, 1 - first.long())
+    assert loss == pytest.approx(float(plain), abs=0.01)
+
+
+def test_answers_that_say_nothing_are_held_at_a_bound() -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = torch.from_numpy(rng.normal(size=(4000, 2))), torch.arange(4000) % 2
+    loss, temperature = sureness(20 * logits, labels, torch.ones(2).double())
+    assert temperature == pytest.approx(RANGE, rel=0.01) and loss >= np.log(2)
 
 
 @pytest.mark.parametrize("train", ["classes", "value"])

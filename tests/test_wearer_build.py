@@ -266,7 +266,7 @@ def test_how_far_the_teachers_head_is_held_back_is_said(done: Done) -> None:
     again = see(learnt.recipe, learnt.prepared, store, done.out)
     assert again.key == learnt.seen.key
     assert re.search(
-        r"The ECG teacher's head: penalty [\d.]+, with which head people who were left out have "
-        r"a loss of \d\.\d{3} \(without any \d\.\d{3}\)",
+        r"The ECG teacher's head: penalty [\d.]+ and temperature [\d.]+, with which head people "
+        r"who were left out have a loss of \d\.\d{3} \(without a penalty \d\.\d{3}\)",
         file.getvalue(),
     )

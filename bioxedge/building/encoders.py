@@ -20,7 +20,7 @@ from bioxedge.bridging.compute import Compute
 from bioxedge.bridging.features import Features
 from bioxedge.bridging.head import Head, train_head, train_value_head
 from bioxedge.bridging.loop import Report, Schedule, quiet
-from bioxedge.bridging.penalty import PENALTIES, choose
+from bioxedge.bridging.penalty import PENALTIES, RANGE, Chosen, Judge, choose, sureness
 from bioxedge.bridging.pretrain import LOWEST, pretrain
 from bioxedge.bridging.runner import Runner
 from bioxedge.building.adapting import Adapted
@@ -174,7 +174,7 @@ def teacher_head(
     if not wanted.penalty:
         del facts["penalty"]  # as heads were trained before there was one
     if wanted.penalty == "auto":
-        facts["tried"] = list(PENALTIES)
+        facts["tried"] = [RANGE, *PENALTIES]
     key = key_of(
         "head", facts, target.seen_key, rows.tolist(), targets.values.tolist(),
         None if targets.bounds is None else targets.bounds.tolist(), targets.classes,
@@ -192,12 +192,15 @@ def teacher_head(
 
     def make(report: Any, _: Path) -> Values:
         taught = _taught(recipe, targets, pooled, factors, everyone, seed, given)
-        penalty, losses = wanted.penalty, {}
-        if penalty == "auto":
-            chosen = choose(taught.train, taught.judge, people, report)
-            penalty, losses = chosen.penalty, chosen.losses
+        chosen = Chosen(0.0, 1.0, {})
+        if wanted.penalty == "auto":
+            chosen = choose(taught.train, taught.judge, pooled, people, report)
+        penalty = chosen.penalty if wanted.penalty == "auto" else wanted.penalty
         trained = taught.train(torch.arange(len(pooled)), penalty, report)
-        return {"head": trained.state_dict(), "penalty": penalty, "left_out": losses}
+        with torch.no_grad():
+            for part in trained.linear.parameters():
+                part.div_(chosen.temperature)
+        return {"head": trained.state_dict(), "chosen": vars(chosen)}
 
     modality = recipe.target.sensor.modality.upper()
     title, step = f"The {modality} teacher's head, on labelled windows", "head"
@@ -205,7 +208,7 @@ def teacher_head(
         title, step = f"{title}: {task}", f"head-{task}"
     values = store.step(step, title, key, make)
     if wanted.penalty == "auto":
-        store.say(f"{title.removesuffix(', on labelled windows')}: {_why(values)}")
+        store.say(f"{title.replace(', on labelled windows', '')}: {_why(values)}")
     head = Head(pooled.shape[1], recipe.task.answers)
     head.load_state_dict(values["head"])
     return head.requires_grad_(False).eval(), key
@@ -216,7 +219,7 @@ class _Taught:
     """Examples of a head's training, and how they are judged."""
 
     train: Callable[..., Head]
-    judge: Callable[[Head, Tensor], float]
+    judge: Judge
 
 
 def _taught(
@@ -238,10 +241,9 @@ def _taught(
                 pooled[rows], values[rows], penalty=penalty, report=report, **given
             )
 
-        @torch.no_grad()
-        def wrong(head: Head, rows: Tensor) -> float:
-            off = (head.of_pooled(pooled[rows])[:, 0] - values[rows]) / width
-            return float(functional.huber_loss(off, torch.zeros_like(off)))
+        def wrong(answers: Tensor) -> tuple[float, float]:
+            off = (answers[:, 0] - values) / width
+            return float(functional.huber_loss(off, torch.zeros_like(off))), 1.0
 
         return _Taught(train_some, wrong)
     labels = torch.cat([targets.of(everyone, own) for own in factors])
@@ -252,23 +254,18 @@ def _taught(
             pooled[rows], labels[rows], weights, penalty=penalty, report=report, **given
         )
 
-    @torch.no_grad()
-    def judge(head: Head, rows: Tensor) -> float:
-        answers = head.of_pooled(pooled[rows])
-        return float(functional.cross_entropy(answers, labels[rows], weights))
-
-    return _Taught(train, judge)
+    return _Taught(train, lambda answers: sureness(answers, labels, weights))
 
 
 def _why(values: Values) -> str:
     """Say which penalty was chosen."""
-    losses = values["left_out"]
-    if not losses:
+    chosen = Chosen(**values["chosen"])
+    if not chosen.losses:
         return "no penalty, for nobody can be left out of one person"
-    none, least = losses[0.0], losses[values["penalty"]]
+    least, none = chosen.losses[chosen.penalty], chosen.losses[0.0]
     return (
-        f"penalty {values['penalty']:g}, with which head people who were left out have a loss of "
-        f"{least:.3f} (without any {none:.3f})"
+        f"penalty {chosen.penalty:g} and temperature {chosen.temperature:.2g}, with which head "
+        f"people who were left out have a loss of {least:.3f} (without a penalty {none:.3f})"
     )
 
 
