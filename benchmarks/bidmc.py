@@ -44,7 +44,7 @@ from bioxedge.errors import BioxedgeError
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "export" / "recipes"
 NAMES = ("bidmc_ecg_to_ppg", "bidmc_openecg_to_ppg")
-CHOICES = (*NAMES, "bidmc_two_tasks", "bidmc_breathing")
+CHOICES = (*NAMES, "bidmc_two_tasks")
 COUNTER, BREATHS = "pulse counter", "breath counter"
 BREATHING = (0.1, 0.6)  # Hz: 6 to 36 breaths a minute
 
