@@ -19,7 +19,7 @@ from bioxedge.bridging.spent import Spent
 from bioxedge.bridging.verdict import verdicts
 from bioxedge.building.evaluation import evaluate
 from bioxedge.building.learnt import Learnt
-from bioxedge.building.rows import DISTILLATION, Row
+from bioxedge.building.rows import DISTILLATION, DISTILLATION_WORN, Row
 from bioxedge.building.scored import with_rows
 from bioxedge.building.spending import spent
 from bioxedge.building.store import Store
@@ -152,14 +152,16 @@ def figures(runs: Mapping[int, list[Fold]], classes: int) -> dict[str, Any]:
     for name in COMPARED:
         if all(name in fold.reference for fold in every) and name in names:
             found.setdefault("causal_cost", {})[name] = _cost(runs, name, made[name], truth, people)
-    if DISTILLATION in names:
-        bridge, other = names.index("bridge"), names.index(DISTILLATION)
-        off = means[:, bridge] - means[:, other]
-        found["bridge_minus_distillation"] = reached[bridge] - reached[other]
-        found["bridge_minus_distillation_interval"] = list(middle(off, count))
-        found["share_of_parameters"] = (
-            made["bridge"]["parameters"] / made[DISTILLATION]["parameters"]
-        )
+    for other in (DISTILLATION, DISTILLATION_WORN):
+        if other not in names:
+            continue
+        bridge, at = names.index("bridge"), names.index(other)
+        off = means[:, bridge] - means[:, at]
+        found.setdefault("bridge_minus", {})[other] = {
+            "difference": reached[bridge] - reached[at],
+            "interval": list(middle(off, count)),
+            "share_of_parameters": made["bridge"]["parameters"] / made[other]["parameters"],
+        }
     return found
 
 

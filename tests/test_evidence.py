@@ -68,8 +68,9 @@ def test_folds_are_put_together_person_by_person() -> None:
     assert low < rows["bridge"]["balanced_accuracy"] < high
     assert rows["teacher"]["balanced_accuracy"] == 1 and rows["majority"]["kappa"] == 0
     assert rows["bridge"]["pretrained"] == 7 and rows["bridge"]["window_ms"] == 0.5
-    assert found["share_of_parameters"] == 0.1
-    assert found["bridge_minus_distillation"] == pytest.approx(np.mean(by_hand))  # it has 0
+    beside = found["bridge_minus"]["distillation"]
+    assert beside["share_of_parameters"] == 0.1
+    assert beside["difference"] == pytest.approx(np.mean(by_hand))  # it has 0
     cost, low, high = found["causal_cost"]["bridge"]
     assert cost == pytest.approx(1 - np.mean(by_hand)) and low <= cost <= high
     assert found["causal_cost"]["teacher"] == [0, 0, 0]
