@@ -36,6 +36,7 @@ from bioxedge.building.store import Store
 from bioxedge.building.times import times
 from bioxedge.datasets.picking import worn_of
 from bioxedge.datasets.simulated import wearers
+from bioxedge.errors import RecipeError
 from bioxedge.exporting.parity import answers
 from bioxedge.runtime import Engine, ReplaySource, verify
 from bioxedge.signals import Recording
@@ -195,6 +196,21 @@ def test_exporting_what_was_trained_gives_the_same_bundle(done: Done, tmp_path: 
     # Only a build has people to measure a variant on.
     assert (one.features, one.stream) == (other.features, other.stream)
     assert (one.model, one.golden) == (other.model, other.golden)
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [("true", "was trained with features of breathing"), ("false", "at `$.source`")],
+)
+def test_a_bridge_is_refused_by_a_recipe_of_other_features(
+    done: Done, tmp_path: Path, word: str, says: str
+) -> None:
+    recipe = tmp_path / "other.toml"
+    recipe.write_text(ADAPTS.replace('classic = "breathing"', f"classic = {word}"))
+    given = {name: done.out / "trained" / f"{name}.pt" for name in ("bridge", "head")}
+    with pytest.raises(RecipeError, match=re.escape(says)):
+        export(recipe, tmp_path / "out", **given, **QUIET)
+    assert not (tmp_path / "out").exists()
 
 
 def test_report_has_the_rows_with_the_baseline_and_without(done: Done) -> None:
