@@ -213,8 +213,9 @@ def test_a_task_that_nobody_knows_is_refused_before_it_is_taught(folder, done):
         prepare_other(recipe.of(absent), done.learnt.prepared, Store(folder / "steps", Steps(None)))
 
 
-def test_what_is_trained_for_comparison_is_read_by_every_head(folder, done):
-    everything = build(folder / "three.toml", out=folder / "out", rows="all")
+def test_what_is_trained_for_comparison_is_read_by_every_head(folder, done, tmp_path):
+    shutil.copytree(folder / "out" / "steps", tmp_path / "out" / "steps")
+    everything = build(folder / "three.toml", out=tmp_path / "out", rows="all")
     names = {"distillation", "contrastive distillation", "bridge at fixed positions"}
     reports = {"": everything.scores} | {n: o.scores for n, o in everything.others.items()}
     assert set(reports) == {"", "heart", "rate"}

@@ -24,7 +24,7 @@ from bioxedge.bridging.loop import Report
 from bioxedge.bridging.positions import Positions
 from bioxedge.bridging.train import Course, train_bridge
 from bioxedge.building.aligning import bridge_facts, held_out, new_bridge, training_of, wanted_of
-from bioxedge.building.encoders import teacher_head
+from bioxedge.building.heading import teacher_head
 from bioxedge.building.preparation import Prepared, prepare_other, seed_of
 from bioxedge.building.seen import Seen, see, select
 from bioxedge.building.setting import facts, setting

@@ -144,7 +144,7 @@ def worn(learnt: Learnt, encoder: Chain, *groups: str) -> Given:
     """
     prepared = learnt.prepared
     windows, there = prepared.windows, learnt.seen.adapted["source"]
-    people = {name for group in groups for name in windows.person[prepared.of(group)]}
+    people = {name for group in groups for name in getattr(prepared.people, group)}
     moments = np.isin(windows.person, sorted(people)) & (windows.source_row >= 0)
     rows, pool = torch.from_numpy(np.unique(windows.source_row[moments])), TokenMean()
     with torch.no_grad():

@@ -19,8 +19,9 @@ from bioxedge.bridging.head import Head
 from bioxedge.bridging.positions import Positions, select_positions
 from bioxedge.bridging.runner import Runner
 from bioxedge.building.adapting import Adapted, baseline_of, spread_of, usual
-from bioxedge.building.encoders import Encoder, compute_of, encoder, teacher_head
+from bioxedge.building.encoders import Encoder, compute_of, encoder
 from bioxedge.building.feeding import opened
+from bioxedge.building.heading import teacher_head
 from bioxedge.building.preparation import Prepared
 from bioxedge.building.provenance import weights_sha256
 from bioxedge.building.readyhead import ready_head

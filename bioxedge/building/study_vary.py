@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bioxedge.bridging.features import Features
 from bioxedge.bridging.loop import Report
-from bioxedge.building.encoders import teacher_head
+from bioxedge.building.heading import teacher_head
 from bioxedge.building.preparation import Prepared
 from bioxedge.building.seen import Seen, adapt
 from bioxedge.building.store import Store, key_of
