@@ -256,6 +256,27 @@ def forms() -> dict[Path, dict[str, str]]:
     return {ROOT / "benchmarks" / "README.md": {"forms": "\n".join(lines)}}
 
 
+def prices() -> dict[Path, dict[str, str]]:
+    """Give what being causal costs, recipe by recipe, by page and name."""
+    lines = [
+        "| recipe | row | from the stream | from whole recordings | cost (95 % over people) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for path in sorted(KEPT.glob("*.json")):
+        found = json.loads(path.read_text())
+        for name, (cost, low, high) in found.get("causal_cost", {}).items():
+            row = found["methods"][name]
+            cells = [
+                f"{found['recipe']}, at commit {found['commit'][:12]}",
+                name,
+                f"{row['balanced_accuracy']:.3f}",
+                f"{row['reference']:.3f}",
+                f"{cost:+.3f} ({low:+.3f} to {high:+.3f})",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return {ROOT / "benchmarks" / "README.md": {"causal": "\n".join(lines)}}
+
+
 def front_of(found: dict[str, Any]) -> str:
     """Give the row that the front page has of a task."""
     title, page = TASKS[found["recipe"]]
@@ -300,7 +321,7 @@ def tasks() -> dict[Path, dict[str, str]]:
 def pages() -> dict[Path, dict[str, str]]:
     """Give every table that the results make, by page and name."""
     found = heart()
-    for more in (tasks(), studies(), forms()):
+    for more in (tasks(), studies(), forms(), prices()):
         for page, tables in more.items():
             found[page] = {**found.get(page, {}), **tables}
     return found
