@@ -26,12 +26,26 @@ from rich.console import Console
 from bioxedge.building import started, unshippable
 from bioxedge.building.evaluation import evaluate
 from bioxedge.building.learnt import learn
-from bioxedge.building.rows import all_rows
+from bioxedge.building.rows import (
+    all_rows,
+    contrasted,
+    distilled,
+    distilled_worn,
+    fixed,
+    without_baseline,
+)
 from bioxedge.errors import BioxedgeError
 
 RECIPES = Path(__file__).resolve().parent.parent / "export" / "recipes"
 NAMES = ("stress_predict", "eegmat", "challenge2015")
 FOLDS = 5
+ROWS = {
+    "distillation": distilled,
+    "distillation-worn": distilled_worn,
+    "contrast": contrasted,
+    "fixed": fixed,
+    "no-baseline": without_baseline,
+}
 
 
 def one(name: str, seed: int, fold: int, given: argparse.Namespace) -> tuple[Fold, int]:
@@ -41,7 +55,8 @@ def one(name: str, seed: int, fold: int, given: argparse.Namespace) -> tuple[Fol
     console = Console(stderr=True)
     with started(recipe, out / name, data, seed, console, None, changes) as work:
         learnt = learn(work.recipe, work.prepare(), work.store, work.base, work.models)
-        rows = [] if given.quick else all_rows(learnt, work.store)
+        rows = [ROWS[name](learnt, work.store) for name in given.rows]
+        rows = rows if given.quick else all_rows(learnt, work.store)
         found = fold_of(learnt, work.store, rows)
         if not given.quick:  # the bridge stands where the causal one does
             wanted = unshippable.reference_of(work.recipe)
@@ -83,6 +98,7 @@ def main() -> int:
     options.add_argument("--recipes", nargs="+", default=NAMES, help="of export/recipes")
     options.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
     options.add_argument("--quick", action="store_true", help="only the rows of a build's table")
+    options.add_argument("--rows", nargs="+", default=[], choices=ROWS, help="and these, if quick")
     given = options.parse_args()
     for name in given.recipes:
         found = study(name, given)
