@@ -54,7 +54,13 @@ def counted(learnt: Learnt) -> np.ndarray:
     prepared = learnt.prepared
     assert prepared.bounds is not None  # the task's rule is bands of the heart rate
     at = classic.names("ppg", ("PPG",)).index("PPG rate (bpm)")
-    rate = prepared.windows.classic[prepared.of("test"), at]
+    sensor = learnt.recipe.source.sensor
+    if learnt.recipe.source.breathing:  # then the rate is none of the features that are kept
+        rows = torch.from_numpy(prepared.rows("source", "test"))
+        windows = prepared.windows.source[rows].double().numpy()
+        rate = classic.describe(windows, sensor.rate, sensor.modality)[:, at]
+    else:
+        rate = prepared.windows.classic[prepared.of("test"), at]
     middle_of_all = float(np.mean(prepared.bounds))  # where no rate can be counted
     return np.digitize(np.where(np.isfinite(rate), rate, middle_of_all), prepared.bounds)
 
