@@ -256,6 +256,19 @@ def forms() -> dict[Path, dict[str, str]]:
     return {ROOT / "benchmarks" / "README.md": {"forms": "\n".join(lines)}}
 
 
+def single() -> dict[Path, dict[str, str]]:
+    """Give rows that were measured by themselves later than a task's table, by page and name."""
+    every = [json.loads(path.read_text()) for path in sorted(KEPT.glob("rows_*.json"))]
+    shown = ("teacher", "bridge", DISTILLED_WORN, "classic features")
+    pages = {}
+    for found in every:
+        some = {**found, "methods": {name: found["methods"][name] for name in shown}}
+        lines = [*rows_of(some), beside_distillation(found)]
+        page = ROOT / "docs" / "tasks" / TASKS[found["recipe"]][1]
+        pages[page] = {f"rows {found['recipe']}": "\n".join(lines)}
+    return pages
+
+
 def prices() -> dict[Path, dict[str, str]]:
     """Give what being causal costs, recipe by recipe, by page and name."""
     lines = [
@@ -321,7 +334,7 @@ def tasks() -> dict[Path, dict[str, str]]:
 def pages() -> dict[Path, dict[str, str]]:
     """Give every table that the results make, by page and name."""
     found = heart()
-    for more in (tasks(), studies(), forms(), prices()):
+    for more in (tasks(), studies(), forms(), prices(), single()):
         for page, tables in more.items():
             found[page] = {**found.get(page, {}), **tables}
     return found
