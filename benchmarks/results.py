@@ -230,12 +230,13 @@ def forms() -> dict[Path, dict[str, str]]:
     every = [json.loads(path.read_text()) for path in sorted(KEPT.glob("forms_*.json"))]
     if not every:
         return {}
-    people = ", ".join(
-        f"{each['recipe']} {each['people']} people, at commit {each['commit'][:12]}"
+    people = "; ".join(
+        f"{each['recipe']} {each['people']} people, seeds {', '.join(map(str, each['seeds']))}, at "
+        f"commit {each['commit'][:12]}"
         for each in every
     )
     lines = [
-        f"Seeds {', '.join(map(str, every[0]['seeds']))}; {people}.",
+        f"{people}.",
         "",
         f"| balanced accuracy (difference from the first, 95 % over people; trained) | "
         f"{' | '.join(each['recipe'] for each in every)} |",
