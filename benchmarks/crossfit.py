@@ -6,12 +6,13 @@ folds and seeds. Intervals are 95 % of 2000 draws of people with replacement, pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 
 from bioxedge.bridging.draws import bootstrap, middle
 from bioxedge.bridging.evaluate import Score, score
@@ -73,6 +74,20 @@ class Fold:
         """Put a row to it that says labels alone."""
         self.put(name, np.eye(classes)[labels])
         self.sure.add(name)
+
+
+def crossed(
+    name: str, seeds: Sequence[int], folds: int, one: Callable[[int, int], tuple[Fold, int]]
+) -> tuple[dict[int, list[Fold]], int]:
+    """Go through seeds and folds; give the folds of each seed, and how many classes there are."""
+    console, runs, classes = Console(stderr=True), {}, 0
+    for seed in seeds:
+        runs[seed] = []
+        for fold in range(folds):
+            console.print(f"[bold]{name}[/], seed {seed}, fold {fold + 1} of {folds}")
+            found, classes = one(seed, fold)
+            runs[seed].append(found)
+    return runs, classes
 
 
 def fold_of(learnt: Learnt, store: Store, rows: list[Row]) -> Fold:

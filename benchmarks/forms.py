@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from crossfit import DRAWS, Fold, figures
+from crossfit import DRAWS, Fold, crossed, figures
 from results import about
 from rich.console import Console
 from torch import Tensor, nn
@@ -179,14 +179,10 @@ def ahead(runs: dict[int, list[Fold]]) -> dict[str, list[float]]:
 
 def study(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """Cross-fit one recipe over folds and seeds."""
-    console, measured = Console(stderr=True), about()
-    runs: dict[int, list[Fold]] = {seed: [] for seed in given.seeds}
-    classes = 0
-    for seed, own in runs.items():
-        for fold in range(FOLDS):
-            console.print(f"[bold]{name}[/], seed {seed}, fold {fold + 1} of {FOLDS}")
-            found, classes = one(name, seed, fold, given)
-            own.append(found)
+    measured = about()
+    runs, classes = crossed(
+        name, given.seeds, FOLDS, lambda seed, fold: one(name, seed, fold, given)
+    )
     made = figures(runs, classes)
     for form, between in ahead(runs).items():
         row = made["methods"][form]

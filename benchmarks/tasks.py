@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crossfit import COMPARED, Fold, figures, fold_of
+from crossfit import COMPARED, Fold, crossed, figures, fold_of
 from results import about
 from rich.console import Console
 
@@ -71,14 +71,10 @@ def one(name: str, seed: int, fold: int, given: argparse.Namespace) -> tuple[Fol
 
 def study(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """Cross-fit one recipe over folds and seeds."""
-    console, measured = Console(stderr=True), about()
-    runs: dict[int, list[Fold]] = {seed: [] for seed in given.seeds}
-    classes = 0
-    for seed, own in runs.items():
-        for fold in range(FOLDS):
-            console.print(f"[bold]{name}[/], seed {seed}, fold {fold + 1} of {FOLDS}")
-            found, classes = one(name, seed, fold, given)
-            own.append(found)
+    measured = about()
+    runs, classes = crossed(
+        name, given.seeds, FOLDS, lambda seed, fold: one(name, seed, fold, given)
+    )
     return {
         **measured,
         "recipe": name,
