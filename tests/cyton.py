@@ -18,12 +18,14 @@ import select
 import threading
 import time
 import tty
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 RATE = 250  # packets a second
+PATIENCE = 10 * RATE  # packets that wait for whoever streams
 UV = 4.5 / (2**23 - 1) / 24 * 1e6  # microvolts of one count at gain 24 (the data sheet's)
 TURN = 2**13  # values repeat after so many rows: 32 s, 65 s with a Daisy
 _BANNER = "OpenBCI V3 8-16 channel\nADS1299 Device ID: 0x3E\nFirmware: v3.1.2\n"
@@ -95,6 +97,8 @@ class Cyton:
         self._base = 0
         self._half = b""  # of a command that has begun
         self._ends: tuple[int, int] | None = None
+        self._listened = False  # whether the stream was begun on this line
+        self._waiting: deque[bytes] = deque()  # what the line had no room for
         self._lock = threading.RLock()
         self._stop = threading.Event()
         self.plug_in()
@@ -106,6 +110,8 @@ class Cyton:
     def plug_in(self) -> None:
         """Put the dongle into the socket: the port appears."""
         with self._lock:
+            self._listened = False
+            self._waiting.clear()
             self._ends = master, slave = os.openpty()  # our slave keeps the line up by itself
             tty.setraw(slave)
             os.set_blocking(master, False)
@@ -177,7 +183,7 @@ class Cyton:
         if not (self.powered and self.reachable):
             return _DEAD
         if command == "b":
-            self.streaming, self.sent = True, 0
+            self.streaming, self.sent, self._listened = True, 0, True
             self._base = int(self.now * RATE) // 2 * 2 + 2
             return ""
         if command in "sv":
@@ -194,6 +200,7 @@ class Cyton:
         return answers.get(command[0], "")
 
     def _send_due(self) -> None:
+        self._write()
         while self.streaming and (self._base + self.sent + 1) / RATE <= self.now:
             number, self.sent = self.sent, self.sent + 1
             if number not in self.lost and self.reachable:
@@ -208,7 +215,19 @@ class Cyton:
         channels = b"".join(count(row, first + i) for i in range(8))
         return bytes([0xA0, number % 256]) + channels + bytes(6) + b"\xc0"
 
-    def _write(self, data: bytes) -> None:
-        if self._ends is not None:
-            with contextlib.suppress(BlockingIOError):  # nobody reads: a line forgets
-                os.write(self._ends[0], data)
+    def _write(self, data: bytes = b"") -> None:
+        if self._ends is None:
+            return
+        if data:
+            self._waiting.append(data)
+        with contextlib.suppress(BlockingIOError):
+            while self._waiting:
+                wrote = os.write(self._ends[0], self._waiting[0])
+                rest = self._waiting.popleft()[wrote:]
+                if rest:
+                    self._waiting.appendleft(rest)
+        # A machine that holds up this thread or the driver's for a second makes more due at once
+        # than a line holds; a real board would not have sent it at once. Where nobody began the
+        # stream on this line nobody reads, and a line forgets.
+        while len(self._waiting) > (PATIENCE if self._listened else 0):
+            self._waiting.pop()
