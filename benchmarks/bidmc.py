@@ -16,16 +16,15 @@ are kept in --out; a run that was stopped goes on from there.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import torch
-from crossfit import COMPARED, Fold, figures, fold_of
+from asking import RECIPES, asking, ended
+from crossfit import COMPARED, Fold, crossed, figures, fold_of
 from results import about, beside_distillation
 from rich.console import Console
 from rich.table import Table
@@ -39,12 +38,8 @@ from bioxedge.building.preparation import prepare
 from bioxedge.building.progress import Steps
 from bioxedge.building.rows import Row, all_rows, fixed
 from bioxedge.building.store import Store
-from bioxedge.errors import BioxedgeError
 
-HERE = Path(__file__).resolve().parent
-RECIPES = HERE.parent / "export" / "recipes"
 NAMES = ("bidmc_ecg_to_ppg", "bidmc_openecg_to_ppg")
-CHOICES = (*NAMES, "bidmc_two_tasks")
 COUNTER, BREATHS = "pulse counter", "breath counter"
 BREATHING = (0.1, 0.6)  # Hz: 6 to 36 breaths a minute
 
@@ -105,7 +100,7 @@ def asked(learnt: Learnt, store: Store, rows: list[Row]) -> Fold:
     fold.put("bridge, uncalibrated", uncalibrated, like="bridge")
     breathing = learnt.recipe.task.channel == "RESP"
     labels = breathed(learnt) if breathing else counted(learnt)
-    fold.put_labels(BREATHS if breathing else COUNTER, labels, len(learnt.recipe.task.labels))
+    fold.put_labels(BREATHS if breathing else COUNTER, labels)
     return fold
 
 
@@ -118,26 +113,23 @@ def study(
     changes: tuple[str, ...] = (),
 ) -> dict[str, dict[str, Any]]:
     """Cross-fit one recipe over folds and seeds; give the figures of each task by its name."""
-    console, measured = Console(stderr=True), about()
-    plain = recipes.read(RECIPES / f"{name}.toml", changes)
-    classes = {"": len(plain.task.labels)}
-    classes |= {other.name: len(other.labels) for other in plain.others}
-    store = Store(out / "steps", Steps(console))
-    runs: dict[int, list[dict[str, Fold]]] = {}
-    for seed in seeds:
-        for fold in range(plain.split.folds):
-            console.print(f"[bold]{name}[/], seed {seed}, fold {fold + 1} of {plain.split.folds}")
-            split = msgspec.structs.replace(plain.split, fold=fold)
-            recipe = msgspec.structs.replace(plain, seed=seed, split=split)
-            runs.setdefault(seed, []).append(one(recipe, data, store, distillation))
+    measured, plain = about(), recipes.read(RECIPES / f"{name}.toml", changes)
+    store = Store(out / "steps", Steps(Console(stderr=True)))
+
+    def both(seed: int, fold: int) -> dict[str, Fold]:
+        split = msgspec.structs.replace(plain.split, fold=fold)
+        recipe = msgspec.structs.replace(plain, seed=seed, split=split)
+        return one(recipe, data, store, distillation)
+
+    runs = crossed(name, seeds, plain.split.folds, both)
     return {
         task: {
             **measured,
             "recipe": f"{name}, {task}" if task else name,
             "changes": list(changes),
-            **figures({seed: [run[task] for run in own] for seed, own in runs.items()}, count),
+            **figures({seed: [run[task] for run in own] for seed, own in runs.items()}),
         }
-        for task, count in classes.items()
+        for task in ("", *(other.name for other in plain.others))
     }
 
 
@@ -166,13 +158,8 @@ def table(found: dict[str, Any]) -> Table:
 
 def main() -> int:
     """Study every recipe asked for; print the tables, keep the figures."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--data", type=Path, help="default: BIOXEDGE_SHARED's data")
+    options = asking(__doc__, NAMES)
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--recipes", nargs="+", default=NAMES, choices=CHOICES)
     options.add_argument(
         "--no-distillation", action="store_true", help="leave out the slowest comparison"
     )
@@ -191,9 +178,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BioxedgeError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; finished steps are kept")
+    ended(main)

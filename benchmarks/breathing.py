@@ -10,15 +10,14 @@ standard error over draws, by the eight features of breathing, by the sensor's o
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from asking import RECIPES, asking, ended
 from results import about
 from rich.console import Console
 
@@ -28,9 +27,8 @@ from bioxedge.building.beside import linear
 from bioxedge.building.preparation import Prepared, prepare, prepare_other
 from bioxedge.building.progress import Steps
 from bioxedge.building.store import Store
-from bioxedge.errors import BioxedgeError
 
-RECIPE = Path(__file__).resolve().parent.parent / "export" / "recipes" / "bidmc_two_tasks.toml"
+RECIPE = RECIPES / "bidmc_two_tasks.toml"
 DRAWS = 20
 Floats = npt.NDArray[np.float64]
 
@@ -62,12 +60,7 @@ def told(
 
 def main() -> int:
     """Compare the sets of features on both sensors."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--data", type=Path, help="default: BIOXEDGE_SHARED's data")
-    given = options.parse_args()
+    given = asking(__doc__).parse_args()
     store = Store(given.out / "steps", Steps(Console(stderr=True)))
     prepared, breathing = described("breathing", given.data, store)
     _, own = described(True, given.data, store)
@@ -89,7 +82,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BioxedgeError as error:
-        sys.exit(f"error: {error}")
+    ended(main)

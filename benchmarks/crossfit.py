@@ -1,14 +1,15 @@
 """Cross-fitting by person: everyone is tested once, by parts that never saw them.
 
-What `tasks.py` and `bidmc.py` share: the rows of a fold with what they took, and the figures over
-folds and seeds. Intervals are 95 % of 2000 draws of people with replacement, paired over rows.
+What `tasks.py`, `forms.py` and `bidmc.py` share: the rows of a fold with what they took, and the
+figures over folds and seeds. Intervals are 95 % of 2000 draws of people with replacement, paired
+over rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from bioxedge.building.store import Store
 from bioxedge.building.times import timed
 
 Floats = npt.NDArray[np.float64]
+Found = TypeVar("Found")
 DRAWS = 2000
 COMPARED = ("teacher", "bridge")
 """Rows whose price of being causal is told."""
@@ -64,30 +66,34 @@ class Fold:
     sure: set[str] = field(default_factory=set)
     reference: dict[str, Floats] = field(default_factory=dict)
 
+    @property
+    def classes(self) -> int:
+        """How many labels there are."""
+        return next(iter(self.answers.values()))[0].shape[1]
+
     def put(self, name: str, given: Floats, like: str = "") -> None:
         """Put a row to it, which costs what another one does, or nothing."""
         self.answers[name] = [given]
         self.parameters[name] = self.parameters[like] if like else 0
         self.spent[name] = self.spent[like] if like else Spent()
 
-    def put_labels(self, name: str, labels: npt.NDArray[np.int64], classes: int) -> None:
+    def put_labels(self, name: str, labels: npt.NDArray[np.int64]) -> None:
         """Put a row to it that says labels alone."""
-        self.put(name, np.eye(classes)[labels])
+        self.put(name, np.eye(self.classes)[labels])
         self.sure.add(name)
 
 
 def crossed(
-    name: str, seeds: Sequence[int], folds: int, one: Callable[[int, int], tuple[Fold, int]]
-) -> tuple[dict[int, list[Fold]], int]:
-    """Go through seeds and folds; give the folds of each seed, and how many classes there are."""
-    console, runs, classes = Console(stderr=True), {}, 0
+    name: str, seeds: Sequence[int], folds: int, one: Callable[[int, int], Found]
+) -> dict[int, list[Found]]:
+    """Go through seeds and folds; give what was found in the folds of each seed."""
+    console, runs = Console(stderr=True), {}
     for seed in seeds:
         runs[seed] = []
         for fold in range(folds):
             console.print(f"[bold]{name}[/], seed {seed}, fold {fold + 1} of {folds}")
-            found, classes = one(seed, fold)
-            runs[seed].append(found)
-    return runs, classes
+            runs[seed].append(one(seed, fold))
+    return runs
 
 
 def fold_of(learnt: Learnt, store: Store, rows: list[Row]) -> Fold:
@@ -107,16 +113,16 @@ def fold_of(learnt: Learnt, store: Store, rows: list[Row]) -> Fold:
     )
 
 
-def figures(runs: Mapping[int, list[Fold]], classes: int) -> dict[str, Any]:
+def figures(runs: Mapping[int, list[Fold]]) -> dict[str, Any]:
     """Put folds together and seeds beside each other.
 
     Parameters
     ----------
     runs : mapping of int to list of Fold
         By seed; folds in their order.
-    classes : int
     """
     seeds, every = list(runs), [fold for own in runs.values() for fold in own]
+    classes = every[0].classes
     # A row that a fold lacks (a bias that was not needed) is no row of all.
     names = [name for name in every[0].answers if all(name in fold.answers for fold in every)]
     truth = np.concatenate([fold.truth for fold in runs[seeds[0]]])
@@ -195,7 +201,7 @@ def _cost(
     drawn = bootstrap(truth, [*pairs[0], *pairs[1]], people, draws=DRAWS)
     seeds = len(runs)
     off = drawn[:, :seeds].mean(axis=1) - drawn[:, seeds:].mean(axis=1)
-    classes = int(max(truth.max(), *(one.max() for one in pairs[0]))) + 1
+    classes = next(iter(runs.values()))[0].classes
     streaming["reference"] = float(
         np.mean([score(name, truth, one, classes, 0).balanced_accuracy for one in pairs[0]])
     )

@@ -17,15 +17,14 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import torch
+from asking import RECIPES, asking, ended
 from crossfit import DRAWS, Fold, crossed, figures
 from results import about
 from rich.console import Console
@@ -42,9 +41,7 @@ from bioxedge.building.evaluation import CONSTANT, constant
 from bioxedge.building.learnt import Learnt, aligned, learn
 from bioxedge.building.preparation import seed_of
 from bioxedge.building.seen import Seen
-from bioxedge.errors import BioxedgeError
 
-RECIPES = Path(__file__).resolve().parent.parent / "export" / "recipes"
 NAMES = ("stress_predict", "eegmat", "challenge2015", "bidmc_ecg_to_ppg")
 FOLDS = 5
 PLAIN = ("target.classic=false", "target.baseline=false", 'bridge.target_cut="head"')
@@ -125,8 +122,8 @@ def put_learnt(fold: Fold, name: str, one: Learnt) -> None:
     fold.parameters[name], fold.spent[name] = trained_parameters(one.bridge), Spent()
 
 
-def one(name: str, seed: int, fold: int, given: argparse.Namespace) -> tuple[Fold, int]:
-    """Train every form on one fold; give everybody's answers, and how many classes there are."""
+def one(name: str, seed: int, fold: int, given: argparse.Namespace) -> Fold:
+    """Train every form on one fold; give everybody's answers."""
     recipe, out = RECIPES / f"{name}.toml", given.out / name
     changes = (*PLAIN, f"split.fold={fold}", f"split.folds={FOLDS}")
     with started(recipe, out, given.data, seed, Console(stderr=True), None, changes) as work:
@@ -154,7 +151,7 @@ def one(name: str, seed: int, fold: int, given: argparse.Namespace) -> tuple[Fol
             with torch.inference_mode():
                 put(found, form, inside, source_cut, made, size)
         found.put(CONSTANT, constant(head, len(test)))
-        return found, len(work.recipe.task.labels)
+        return found
 
 
 def ahead(runs: dict[int, list[Fold]]) -> dict[str, list[float]]:
@@ -180,10 +177,8 @@ def ahead(runs: dict[int, list[Fold]]) -> dict[str, list[float]]:
 def study(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """Cross-fit one recipe over folds and seeds."""
     measured = about()
-    runs, classes = crossed(
-        name, given.seeds, FOLDS, lambda seed, fold: one(name, seed, fold, given)
-    )
-    made = figures(runs, classes)
+    runs = crossed(name, given.seeds, FOLDS, lambda seed, fold: one(name, seed, fold, given))
+    made = figures(runs)
     for form, between in ahead(runs).items():
         row = made["methods"][form]
         row["ahead"] = row["balanced_accuracy"] - made["methods"][PUBLISHED]["balanced_accuracy"]
@@ -193,13 +188,8 @@ def study(name: str, given: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> int:
     """Study every recipe asked for; print the tables, keep the figures."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--data", type=Path, required=True, help="what the imports wrote")
+    options = asking(__doc__, NAMES, sessions=True)
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--recipes", nargs="+", default=NAMES, choices=NAMES)
     given = options.parse_args()
     for name in given.recipes:
         found = study(name, given)
@@ -214,9 +204,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BioxedgeError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; finished steps are kept")
+    ended(main)

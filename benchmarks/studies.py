@@ -10,31 +10,23 @@ and drift between the two sensors, threads. SESSIONS is what the imports of each
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
-import sys
-from pathlib import Path
 
+from asking import RECIPES, asking, ended
 from results import about
 from rich.console import Console
 
 from bioxedge.building.study import study
-from bioxedge.errors import BioxedgeError
 
-RECIPES = Path(__file__).resolve().parent.parent / "export" / "recipes"
 NAMES = ("stress_predict", "eegmat", "bidmc_ecg_to_ppg")
 
 
 def main() -> int:
     """Study every recipe asked for."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--data", type=Path, required=True)
-    options.add_argument("--recipes", nargs="+", default=NAMES, help="of export/recipes")
+    options = asking(__doc__, NAMES, sessions=True)
     options.add_argument("--seeds", type=int, default=3, help="how many")
+    options.add_argument("--axes", nargs="+", default=[], help="as bioxedge study's; all but rows")
     given = options.parse_args()
     for name in given.recipes:
         measured, out = about(), given.out / name
@@ -44,6 +36,7 @@ def main() -> int:
             given.data,
             console=Console(),
             changes=("split.folds=2", "split.fold=0"),
+            axes=given.axes,
             seeds=given.seeds,
         )
         # Where it was drawn is this machine's business.
@@ -54,9 +47,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BioxedgeError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; finished steps are kept")
+    ended(main)

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
+from asking import RECIPES, asking, ended
 from crossfit import COMPARED, Fold, crossed, figures, fold_of
 from results import about
 from rich.console import Console
@@ -34,9 +33,7 @@ from bioxedge.building.rows import (
     fixed,
     without_baseline,
 )
-from bioxedge.errors import BioxedgeError
 
-RECIPES = Path(__file__).resolve().parent.parent / "export" / "recipes"
 NAMES = ("stress_predict", "eegmat", "challenge2015")
 FOLDS = 5
 ROWS = {
@@ -48,8 +45,8 @@ ROWS = {
 }
 
 
-def one(name: str, seed: int, fold: int, given: argparse.Namespace) -> tuple[Fold, int]:
-    """Learn one recipe, fold and seed; give everybody's answers, and how many classes there are."""
+def one(name: str, seed: int, fold: int, given: argparse.Namespace) -> Fold:
+    """Learn one recipe, fold and seed; give everybody's answers."""
     recipe, data, out = RECIPES / f"{name}.toml", given.data, given.out
     changes = (*given.changes, f"split.fold={fold}", f"split.folds={FOLDS}")
     console = Console(stderr=True)
@@ -66,32 +63,25 @@ def one(name: str, seed: int, fold: int, given: argparse.Namespace) -> tuple[Fol
             )
             answers = evaluate(other).answers
             found.reference = {name: answers[name] for name in COMPARED if name in answers}
-        return found, len(work.recipe.task.labels)
+        return found
 
 
 def study(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """Cross-fit one recipe over folds and seeds."""
     measured = about()
-    runs, classes = crossed(
-        name, given.seeds, FOLDS, lambda seed, fold: one(name, seed, fold, given)
-    )
+    runs = crossed(name, given.seeds, FOLDS, lambda seed, fold: one(name, seed, fold, given))
     return {
         **measured,
         "recipe": name,
         "changes": list(given.changes),
-        **figures(runs, classes),
+        **figures(runs),
     }
 
 
 def main() -> int:
     """Study every recipe asked for; print the tables, keep the figures."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--data", type=Path, required=True, help="what the imports wrote")
+    options = asking(__doc__, NAMES, sessions=True)
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--recipes", nargs="+", default=NAMES, help="of export/recipes")
     options.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
     options.add_argument("--quick", action="store_true", help="only the rows of a build's table")
     options.add_argument("--rows", nargs="+", default=[], choices=ROWS, help="and these, if quick")
@@ -108,9 +98,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BioxedgeError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; finished steps are kept")
+    ended(main)

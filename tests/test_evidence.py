@@ -12,8 +12,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 pytest.importorskip("torch", exc_type=ImportError)
 
+import bidmc
 import crossfit
 import forms
+import studies
 import tasks
 from test_building import RECIPE
 
@@ -49,7 +51,7 @@ def test_folds_are_put_together_person_by_person() -> None:
     rng = np.random.default_rng(0)
     people = [["a", "b", "c"], ["d", "e", "f"]]
     runs = {seed: [fold(rng, own, 0.8) for own in people] for seed in (0, 1)}
-    found = crossfit.figures(runs, 2)
+    found = crossfit.figures(runs)
     assert (found["people"], found["windows"], found["seeds"]) == (6, 240, [0, 1])
     rows = found["methods"]
     by_hand = [
@@ -80,7 +82,21 @@ def test_a_row_that_one_fold_lacks_is_no_row_of_all() -> None:
     rng = np.random.default_rng(0)
     one, two = fold(rng, ["a"], 0.9), fold(rng, ["b"], 0.9)
     one.put("bridge, temperature alone", one.answers["bridge"][0], like="bridge")
-    assert "bridge, temperature alone" not in crossfit.figures({0: [one, two]}, 2)["methods"]
+    assert "bridge, temperature alone" not in crossfit.figures({0: [one, two]})["methods"]
+
+
+OTHER = """\
+[[others]]
+name = "thirds"
+channel = "HR"
+rule = "bands"
+labels = ["slow", "middle", "fast"]
+
+[split]
+folds = 2"""
+BANDS = TINY.replace(
+    'channel = "class"\nrule = "classes"', 'channel = "HR"\nrule = "bands"'
+).replace("[split]\nfolds = 4", OTHER)
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +104,19 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything on six simulated wearers, cross-fitted in two folds, as its command does it."""
     folder = tmp_path_factory.mktemp("evidence")
     (folder / "stress_predict.toml").write_text(TINY)
-    for module in (tasks, forms):
+    (folder / "bands.toml").write_text(BANDS)
+    asked = {
+        tasks: ["stress_predict", "--seeds", "0"],
+        forms: ["stress_predict", "--seeds", "0"],
+        studies: ["stress_predict", "--seeds", "1", "--axes", "pairs"],
+        bidmc: ["bands", "--seeds", "0", "--no-distillation"],
+    }
+    for module, words in asked.items():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "RECIPES", folder)
-            patch.setattr(module, "FOLDS", 2)
-            words = ["--out", str(folder / "out"), "--data", str(folder), "--seeds", "0"]
-            patch.setattr(sys, "argv", ["x", *words, "--recipes", "stress_predict"])
+            patch.setattr(module, "FOLDS", 2, raising=False)
+            begun = ["x", "--out", str(folder / "out"), "--data", str(folder), "--recipes"]
+            patch.setattr(sys, "argv", [*begun, *words])
             assert module.main() == 0
     return folder / "out"
 
@@ -126,3 +149,26 @@ def test_other_forms_stand_beside_the_published_one(measured: Path) -> None:
     plain = rows[forms.PUBLISHED]["parameters"]
     assert rows["bridge, compared at several cuts"]["parameters"] == plain
     assert rows["bridge, last block trained"]["parameters"] > plain
+
+
+def test_a_study_is_kept_with_its_commit_and_drawn(measured: Path) -> None:
+    found = json.loads((measured / "study_stress_predict.json").read_text())
+    (pairs,) = found["axes"]
+    assert pairs["name"] == "pairs" and len(pairs["places"]) > 1 and not found["pictures"]
+    assert all(one["figure"] or one["why_not"] for one in pairs["places"])
+    assert len(found["commit"]) == 40
+    assert (measured / "study_stress_predict.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_task_of_several_has_its_own_table_with_a_counter(measured: Path) -> None:
+    halves, thirds = (
+        json.loads((measured / f"{name}.json").read_text()) for name in ("bands", "bands-thirds")
+    )
+    for found in (halves, thirds):
+        rows = found["methods"]
+        # Clean simulated pulses: whoever counts them knows the rate, and has learnt nothing.
+        assert rows[bidmc.COUNTER]["balanced_accuracy"] > 0.8
+        assert rows[bidmc.COUNTER]["parameters"] == 0
+        assert set(found["causal_cost"]) == {"teacher", "bridge"}
+        assert "distillation" not in rows
+    assert thirds["recipe"] == "bands, thirds"
