@@ -64,3 +64,17 @@ def test_edf_of_a_few_people_to_a_recipe_that_build_takes(call, shared, tmp_path
     code, said, err = call("build", out, *told)
     assert code == 0, err
     assert json.loads(said.splitlines()[-1])
+
+
+@pytest.mark.train
+@pytest.mark.shared
+def test_a_dry_run_reckons_with_how_long_the_embedded_set_is(call, shared, tmp_path):
+    pytest.importorskip("torch", exc_type=ImportError)
+    recipe = Path(__file__).resolve().parent.parent / "export" / "recipes" / "bidmc_ecg_to_ppg.toml"
+    told = ("--data", shared / "data", "--out", tmp_path / "out", "--dry-run", "--json")
+    code, said, err = call("build", recipe, *told)
+    assert code == 0 and "do not say how long" not in err
+    about = read(recipe)
+    hop = about.source.hop / about.source.sensor.rate
+    # 34 recordings of eight minutes.
+    assert json.loads(said)["windows"]["source"] == 34 * int(480 / hop)

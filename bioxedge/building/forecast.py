@@ -15,6 +15,7 @@ from bioxedge.bridging.peak import peak_bytes
 from bioxedge.bridging.runner import Runner
 from bioxedge.building.encoders import compute_of
 from bioxedge.building.feeding import options_of
+from bioxedge.datasets import bidmc
 from bioxedge.datasets.choosing import Chosen
 from bioxedge.datasets.published import SETS
 from bioxedge.datasets.windowed import hop_alone, streamed_rate
@@ -24,6 +25,7 @@ from bioxedge.recipes import Recipe
 _FORTH_AND_BACK = 3.0  # of a forward pass: what a training step takes
 _BASE = 0.6e9  # bytes of Python, torch and its friends
 _TIMED = 0.3  # seconds that a model is timed for
+_USUAL = {"bidmc": bidmc.SECONDS} | {name: one.seconds for name, one in SETS.items()}
 _TOGETHER = 16  # windows that are timed together, as far as they fit
 
 
@@ -88,7 +90,7 @@ def reckoned(recipe: Recipe, chosen: list[Chosen]) -> tuple[dict[str, int], int]
     hop = recipe.source.hop / streamed_rate(recipe.source)
     alone = hop_alone(recipe) / streamed_rate(recipe.target)
     for one in chosen:
-        usual = SETS[one.data.dataset].seconds if one.data.dataset in SETS else None
+        usual = _USUAL.get(one.data.dataset)
         parts = [part for part in (one.source, one.target) if part is not None]
         lengths = [usual if part.seconds is None else part.seconds for part in parts]
         if any(each is None for each in lengths):

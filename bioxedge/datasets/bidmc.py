@@ -21,6 +21,7 @@ from bioxedge.errors import DatasetError
 from bioxedge.signals import Channel, Recording, Samples
 
 RATE = 125.0
+SECONDS = 480.0  # that a recording has, as published
 LICENCE = "ODC-BY 1.0"
 _NUMERICS = ("HR", "PULSE", "RESP", "SpO2")
 
