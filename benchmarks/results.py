@@ -183,9 +183,9 @@ TASKS = {
 }
 """What a task's row is called, and its page below ``docs/tasks``."""
 
-DISTILLED_WORN = "distillation, with what goes into the bridge"
-_FRONT = ("teacher", "bridge", "distillation", DISTILLED_WORN, "classic features",
-          "bridge, no baseline", "oracle: classic features, true labels", "majority")  # fmt: skip
+_FRONT = ("teacher", "bridge", "distillation", "distillation, with what goes into the bridge",
+          "classic features", "bridge, no baseline", "oracle: classic features, true labels",
+          "majority")  # fmt: skip
 
 
 STUDIES = {
@@ -259,19 +259,6 @@ def forms() -> dict[Path, dict[str, str]]:
     return {ROOT / "benchmarks" / "README.md": {"forms": "\n".join(lines)}}
 
 
-def single() -> dict[Path, dict[str, str]]:
-    """Give rows that were measured by themselves later than a task's table, by page and name."""
-    every = [json.loads(path.read_text()) for path in sorted(KEPT.glob("rows_*.json"))]
-    shown = ("teacher", "bridge", DISTILLED_WORN, "classic features")
-    pages = {}
-    for found in every:
-        some = {**found, "methods": {name: found["methods"][name] for name in shown}}
-        lines = [*rows_of(some), beside_distillation(found)]
-        page = ROOT / "docs" / "tasks" / TASKS[found["recipe"]][1]
-        pages[page] = {f"rows {found['recipe']}": "\n".join(lines)}
-    return pages
-
-
 def prices() -> dict[Path, dict[str, str]]:
     """Give what being causal costs, recipe by recipe, by page and name."""
     lines = [
@@ -299,17 +286,11 @@ def front_of(found: dict[str, Any]) -> str:
     cells = [f"[{title}](docs/tasks/{page})"]
     for name in _FRONT:
         row = found["methods"].get(name)
-        later = KEPT / f"rows_{found['recipe']}.json"
-        beside = ""
-        if row is None and later.exists():  # measured by itself, beside the bridge once more
-            others = json.loads(later.read_text())["methods"]
-            row = others.get(name)
-            beside = f", beside a bridge of {others['bridge']['balanced_accuracy']:.2f}"
         if row is None:
             cells.append("–")
             continue
         low, high = row["interval"]
-        figure = f"{row['balanced_accuracy']:.2f} ({low:.2f}–{high:.2f}){beside}"
+        figure = f"{row['balanced_accuracy']:.2f} ({low:.2f}–{high:.2f})"
         cells.append(f"**{figure}**" if name == "bridge" else figure)
     return f"| {' | '.join(cells)} |"
 
@@ -343,7 +324,7 @@ def tasks() -> dict[Path, dict[str, str]]:
 def pages() -> dict[Path, dict[str, str]]:
     """Give every table that the results make, by page and name."""
     found = heart()
-    for more in (tasks(), studies(), forms(), prices(), single()):
+    for more in (tasks(), studies(), forms(), prices()):
         for page, tables in more.items():
             found[page] = {**found.get(page, {}), **tables}
     return found
