@@ -53,7 +53,9 @@ def text_of(
         "",
         "[bridge]",
         _beside('source_cut = "auto"', "bioxedge positions shows every place, score and cost"),
-        'target_cut = "auto"',
+        _beside(
+            'target_cut = "auto"', '"head" leaves the target\'s blocks away: smaller; try both'
+        ),
         "rank = 8",
         "prototypes = 16",
         "epochs = 20",
