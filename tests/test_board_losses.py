@@ -457,6 +457,22 @@ def test_a_dropout_of_a_slow_sensor_is_exact_once_its_rate_is_known():
     assert source.loss == 3000
 
 
+@pytest.mark.parametrize("polls", [(0.005,), (0.1,), (0.4,)])
+@pytest.mark.parametrize("run", [20, 45])
+@pytest.mark.parametrize(
+    ("board", "turn"), [("ganglion", 100), ("ganglion", 200), ("daisy", 512), ("cyton", 256)]
+)
+def test_a_loss_that_the_counter_hides_lies_where_it_was_when_another_follows(
+    board, turn, run, polls
+):
+    """Packets lost by whole turns, then a few that come in time, then one more that is lost."""
+    name, preset, k, number = BOARDS[board]
+    index = without((60 + turn + run + 100) * k, (60 * k, turn * k), ((60 + turn + run) * k, k))
+    source, chunks, _ = read(sent(name, preset, k, number, index), name, polls, preset=preset)
+    hold(chunks, index)
+    assert source.loss == (turn + 1) * k
+
+
 # -- all at once ----------------------------------------------------------------------------------
 
 

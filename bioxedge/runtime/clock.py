@@ -198,10 +198,12 @@ class SampleClock:
             return None
         if self.counts:
             # Where the numbers go on over the silence and rows come faster than time passes, or
-            # jump behind it, these were only late: what is lost was lost behind them.
+            # jump behind those that did, these were only late: what is lost was lost behind them.
             on = numbering.regular(self._numbers[:until], self.next)
             gained = until / self.line.pace - (self._hear[until - 1] - self._hear[0])
-            behind = numbering.within(self._numbers[:until])[-1] >= until
+            jumps = numbering.within(self._numbers[:until])[-1] >= until
+            took = self._hear[on - 1] - self._hear[0] if on else 0.0
+            behind = jumps and took <= on / self.line.pace / 2
             if on and late > 0 and (behind or gained >= SETTLE) and not self._ended:
                 self._owing = not behind  # how much, those after them show
                 return self._follow(on)
