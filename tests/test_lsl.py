@@ -334,9 +334,9 @@ def test_a_client_that_does_not_read_holds_nobody_up(tested):
     sink = LslSink("unread")
     sink.open(loop.RunInfo(labels=("rest", "stress"), bundle="b"))
     (info,), _ = lsl.resolve(pylsl, lambda one: one.name() == "unread-events", 5.0)
-    inlet = pylsl.StreamInlet(info)
+    inlet = pylsl.StreamInlet(info, max_buflen=10)  # in hundreds; 36,000 of them otherwise
     inlet.open_stream(timeout=5.0)
-    for number in range(20_000):  # liblsl holds a bounded number of them
+    for number in range(20_000):  # liblsl holds a bounded number of them, on both ends
         sink.emit(Event("gap", f"{number} " + "x" * 200))
     texts, stamps = inlet.pull_chunk(timeout=0.5, max_samples=20_000)
     assert len(stamps) < 20_000 and texts
