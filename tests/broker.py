@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import itertools
 import json
 import shutil
 import signal
@@ -102,6 +103,9 @@ class Broker:
         self.stop()
 
 
+_NUMBERS = itertools.count()
+
+
 class Listener:
     """Subscribes, comes back after the broker was away, and keeps what it hears in order."""
 
@@ -112,7 +116,7 @@ class Listener:
         self.subscribed = threading.Event()
         self._client = client = paho.Client(
             paho.CallbackAPIVersion.VERSION2,
-            client_id="listener",
+            client_id=f"listener-{next(_NUMBERS)}",  # a session of its own, also beside others
             protocol=paho.MQTTv311,
             clean_session=False,
         )
