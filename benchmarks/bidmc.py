@@ -38,6 +38,7 @@ from bioxedge.building.preparation import prepare
 from bioxedge.building.progress import Steps
 from bioxedge.building.rows import Row, all_rows, fixed
 from bioxedge.building.store import Store
+from bioxedge.errors import RecipeError
 
 NAMES = ("bidmc_ecg_to_ppg", "bidmc_openecg_to_ppg")
 COUNTER, BREATHS = "pulse counter", "breath counter"
@@ -114,6 +115,8 @@ def study(
 ) -> dict[str, dict[str, Any]]:
     """Cross-fit one recipe over folds and seeds; give the figures of each task by its name."""
     measured, plain = about(), recipes.read(RECIPES / f"{name}.toml", changes)
+    if any(task.rule != "bands" for task in (plain.task, *plain.others)):
+        raise RecipeError(f"{name} is not about bands of a rate, which is what a counter tells")
     store = Store(out / "steps", Steps(Console(stderr=True)))
 
     def both(seed: int, fold: int) -> dict[str, Fold]:
