@@ -23,9 +23,9 @@ test-all: $(DESKTOP)/ready  ## the same with everything that is more of the same
 		--no-loadscope-reorder
 
 test-device: $(DEVICE)/ready  ## the device's tests, where torch was never installed
-	$(DEVICE)/bin/python $(PIP) 'pytest>=8' 'pytest-randomly>=3.16' 'pytest-timeout>=2.3.1' \
-		'hypothesis>=6.100' 'jsonschema>=4.21'
-	$(DEVICE)/bin/pytest
+	$(DEVICE)/bin/python $(PIP) 'pytest>=8' 'pytest-xdist>=3.6' 'pytest-randomly>=3.16' \
+		'pytest-timeout>=2.3.1' 'hypothesis>=6.100' 'jsonschema>=4.21'
+	$(DEVICE)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-export: $(DESKTOP)/ready $(DEVICE)/ready  ## the scripts of export/ at full size: minutes, 3 GB
 	nice -n 10 $(DESKTOP)/bin/python -m pytest -q tests/export_full_size.py
