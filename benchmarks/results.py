@@ -280,10 +280,10 @@ def prices() -> dict[Path, dict[str, str]]:
     return {ROOT / "benchmarks" / "README.md": {"causal": "\n".join(lines)}}
 
 
-def front_of(found: dict[str, Any]) -> str:
-    """Give the row that the front page has of a task."""
+def front_of(found: dict[str, Any], folder: str) -> str:
+    """Give the row of a task beside the others, with a link to its page, which lies in `folder`."""
     title, page = TASKS[found["recipe"]]
-    cells = [f"[{title}](docs/tasks/{page})"]
+    cells = [f"[{title}]({folder}{page})"]
     for name in _FRONT:
         row = found["methods"].get(name)
         if row is None:
@@ -304,21 +304,20 @@ def tasks() -> dict[Path, dict[str, str]]:
     ]
     if not found:
         return {}
-    front = "\n".join(
-        [
-            "| balanced accuracy (95 % over people) | teacher, on its own sensor | **bridge** | "
-            "whole encoder distilled | the same, with the bridge's classic features and baseline | "
-            "classic features, same pseudo-labels and baseline | bridge without the baseline | "
-            "classic features, true labels | a constant |",
-            f"| {' | '.join(['---'] * (1 + len(_FRONT)))} |",
-            *map(front_of, found),
-        ]
+    titles = (
+        "| balanced accuracy (95 % over people) | teacher, on its own sensor | **bridge** | "
+        "whole encoder distilled | the same, with the bridge's classic features and baseline | "
+        "classic features, same pseudo-labels and baseline | bridge without the baseline | "
+        "classic features, true labels | a constant |\n"
+        f"| {' | '.join(['---'] * (1 + len(_FRONT)))} |"
     )
-    own = {
-        ROOT / "docs" / "tasks" / TASKS[each["recipe"]][1]: {each["recipe"]: table(each)}
-        for each in found
+    docs = ROOT / "docs" / "tasks"
+    own = {docs / TASKS[each["recipe"]][1]: {each["recipe"]: table(each)} for each in found}
+    beside = {
+        page: {"tasks": "\n".join([titles, *(front_of(each, folder) for each in found)])}
+        for page, folder in ((ROOT / "README.md", "docs/tasks/"), (docs / "index.md", ""))
     }
-    return {ROOT / "README.md": {"tasks": front}, **own}
+    return {**beside, **own}
 
 
 def pages() -> dict[Path, dict[str, str]]:
