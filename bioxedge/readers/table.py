@@ -60,43 +60,24 @@ def look(
     if text.comma:
         remarks.append("numbers are read with decimal commas")
     at, times, dated = _times(text, remarks)
-    numbers: dict[int, Any] = {}
-    texts: list[int] = []
-    for k in range(len(text.header)):
-        if k == at:
-            continue
-        column = text.numbers(k)
-        if column is None and (mixed := text.mostly_numbers(k)) is not None:
-            column, odd = mixed
-            remarks.append(
-                f"{text.header[k]}: {', '.join(map(shown, odd[:3]))} is no number: taken as missing"
-            )
-        if column is None:
-            texts.append(k)
-        elif np.isfinite(column).any():
-            if np.isinf(column).any():
-                remarks.append(f"{text.header[k]}: infinite values are taken as missing")
-                column[np.isinf(column)] = np.nan
-            numbers[k] = column
-        else:
-            remarks.append(f"{text.header[k]} is empty: left out")
     if times is None and rate is None:
         raise RecordingError(
             f"{path} has no column of times ({text.named}): give its rate in Hz with --rate"
         )
+    numbers, texts = _columns(text, at, remarks)
     if not numbers:
         raise RecordingError(f"{path} has no column of numbers: {text.named}")
     count = len(text.columns[0])
-    try:
-        if times is None:
-            assert rate is not None
-            nominal, places, t0, facts = rate, np.arange(count, dtype=np.int64), 0.0, {}
-        else:
+    if times is None:
+        assert rate is not None
+        nominal, places, t0, facts = rate, np.arange(count, dtype=np.int64), 0.0, {}
+    else:
+        try:
             nominal = rate or rate_of(times)
             places = places_of(times, nominal)
             t0, facts = float(times[0]), {"real_rate": real_rate(times, places)}
-    except RecordingError as error:
-        raise RecordingError(f"{path}: {error}") from error
+        except RecordingError as error:
+            raise RecordingError(f"{path}: {error}") from error
     lost = int(places[-1]) + 1 - count if count else 0
     if lost:
         remarks.append(f"{lost} rows are missing, by the times of the others")
@@ -154,6 +135,32 @@ def _times(
             remarks.append(remark)
         return k, seconds, dated
     return None, None, False
+
+
+def _columns(
+    text: Text, at: int | None, remarks: list[str]
+) -> tuple[dict[int, np.ndarray[tuple[int, ...], np.dtype[np.float64]]], list[int]]:
+    """Part the columns other than the times' into those of numbers and those of text."""
+    numbers, texts = {}, []
+    for k, header in enumerate(text.header):
+        if k == at:
+            continue
+        column = text.numbers(k)
+        if column is None and (mixed := text.mostly_numbers(k)) is not None:
+            column, odd = mixed
+            remarks.append(
+                f"{header}: {', '.join(map(shown, odd[:3]))} is no number: taken as missing"
+            )
+        if column is None:
+            texts.append(k)
+        elif np.isfinite(column).any():
+            if np.isinf(column).any():
+                remarks.append(f"{header}: infinite values are taken as missing")
+                column[np.isinf(column)] = np.nan
+            numbers[k] = column
+        else:
+            remarks.append(f"{header} is empty: left out")
+    return numbers, texts
 
 
 def _reader(columns: list[Any], places: Any) -> Any:
