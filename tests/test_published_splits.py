@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 
 from bioxedge import recipes
 from bioxedge.datasets import fog
+from bioxedge.datasets.alignment import Places
 from bioxedge.datasets.choosing import choose
 from bioxedge.datasets.cutting import cut_session
 from bioxedge.datasets.parted import parted
 from bioxedge.datasets.session import Part, Session
-from bioxedge.errors import DatasetError, RecipeError
+from bioxedge.errors import RecipeError
 from bioxedge.recipes import Recipe, Split
 from bioxedge.recipes.data import Numbers
 from bioxedge.signals import Channel, Recording
@@ -146,12 +148,35 @@ def test_blocks_share_no_sample_and_lose_none(walked: Path) -> None:
         assert [one.parts[place].seconds for one in found] == [10.0, 10.0, 12.0]
 
 
-def test_what_knows_its_own_clock_is_not_cut_by_the_nominal_one() -> None:
-    facts = {"anchors": [[0, 0.0, 0.0], [100, 10.0, 10.0], [200, 20.0, 20.0]]}
-    held = Recording(np.zeros((1, 300)), 10.0, (Channel("II", "mV"),), "ecg", "p", facts=facts)
-    pieces = parted(Session("s", "p", (Part.of("ecg", held),)), Split(block=10.0))
-    with pytest.raises(DatasetError, match="nominal rate"):
-        pieces[0].parts[0].read()
+def clocked(rate: float, real: float, begin: float, seconds: float) -> Recording:
+    """What was recorded of a sensor that runs at another rate than it says."""
+    count = round(seconds * real)
+    indices = np.arange(0, count, round(10 * real))
+    anchors = [[int(at), begin + at / real, 500.0 + at / real] for at in indices]
+    samples = (begin + np.arange(count) / real)[None]  # each holds its own moment
+    facts = {"anchors": anchors, "real_rate": real}
+    return Recording(samples, rate, (Channel("II", "mV"),), "ecg", "p", begin, facts)
+
+
+@pytest.mark.parametrize("real", [99.0, 100.0, 101.0])
+@pytest.mark.parametrize("stated", ["anchors", "real_rate"])
+def test_blocks_of_a_recording_that_knows_its_own_clock_are_cut_by_it(
+    real: float, stated: str
+) -> None:
+    whole = clocked(100.0, real, 1.7e9, 95.0)
+    if stated == "real_rate":  # as of an import with stamps
+        whole = replace(whole, facts={"real_rate": real})
+    beside = Recording(np.zeros((1, 950)), 10.0, (Channel("p", "a.u."),), "ppg", "p", 1.7e9)
+    session = Session("s", "p", (Part.of("ecg", whole), Part.of("ppg", beside)))
+    found = [one.parts[0].read() for one in parted(session, Split(block=10.0))]
+    assert np.array_equal(np.concatenate([one.samples for one in found], axis=1), whole.samples)
+    for number, piece in enumerate(found):
+        nominal = piece.t0 + np.arange(piece.samples.shape[1]) / piece.rate
+        assert Places(piece).at(nominal) == pytest.approx(piece.samples[0], abs=2e-3)
+        assert piece.samples[0, 0] == pytest.approx(1.7e9 + 10 * number, abs=0.02)
+    # Skipped first, a block begins where the rest does.
+    first = parted(session, Split(block=10.0), skip=25.0)[0].parts[0].read()
+    assert first.samples[0, 0] == pytest.approx(1.7e9 + 25, abs=0.02)
 
 
 def starts(recipe: Recipe, folder: Path) -> dict[str, list[float]]:

@@ -9,6 +9,8 @@ which is their nominal rate.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -86,6 +88,22 @@ class Places:
 def on_line(recording: Recording, moments: Floats) -> Floats:
     """Give moments, in Unix seconds, on a recording's nominal line."""
     return _Line(recording, 1).nominal(moments) if anchored(recording) else moments
+
+
+def shifted(recording: Recording, first: int) -> Recording:
+    """Let a recording begin at a later sample: when each was taken stays what it was.
+
+    Parameters
+    ----------
+    recording : Recording
+    first : int
+        The sample that becomes number 0; the samples themselves are left to the caller.
+    """
+    facts, anchors = dict(recording.facts), _anchors(recording)
+    if len(anchors):  # those before it still say how its clock runs
+        anchors[:, 0] -= first
+        facts["anchors"] = anchors.tolist()
+    return replace(recording, t0=recording.t0 + first / recording.rate, facts=facts)
 
 
 class _Line:

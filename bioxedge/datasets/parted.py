@@ -12,9 +12,10 @@ import hashlib
 import math
 from dataclasses import replace
 
-from bioxedge.datasets.alignment import anchored
+import numpy as np
+
+from bioxedge.datasets.alignment import Places, anchored, on_line, shifted
 from bioxedge.datasets.session import Part, Session
-from bioxedge.errors import DatasetError
 from bioxedge.recipes import Split
 from bioxedge.signals import Recording
 
@@ -34,10 +35,10 @@ def parted(session: Session, split: Split, skip: float = 0.0) -> list[Session]:
     list of Session
         The session alone where people are dealt out whole.
 
-    Raises
-    ------
-    DatasetError
-        Pieces of a recording whose samples are not at its nominal rate.
+    Notes
+    -----
+    Seconds are counted from each recording's first sample, by its own clock where it says when
+    samples were taken, at its nominal rate otherwise.
     """
     if skip:
         session = _skipped(session, skip)
@@ -57,7 +58,7 @@ def _blocks(session: Session, block: float) -> list[Session]:
         start = number * block
         end = whole if number == count - 1 else start + block
         name = f"{session.name} {start:g}-{end:g} s"
-        parts = tuple(_stretch(session.name, part, start, end) for part in session.parts)
+        parts = tuple(_stretch(part, start, end) for part in session.parts)
         person = name if name.startswith(session.person) else f"{session.person} {name}"
         found.append(replace(session, name=name, person=person, parts=_of(parts, person)))
     return found
@@ -71,8 +72,7 @@ def _seconds(part: Part) -> float:
 def _skipped(session: Session, skip: float) -> Session:
     """Leave out the beginning of all recordings."""
     parts = tuple(
-        _stretch(session.name, part, min(skip, _seconds(part)), _seconds(part))
-        for part in session.parts
+        _stretch(part, min(skip, _seconds(part)), _seconds(part)) for part in session.parts
     )
     # Windows are kept by the session's name: what is left out must stand in it.
     return replace(session, name=f"{session.name} from {skip:g} s", parts=parts)
@@ -87,21 +87,27 @@ def _of(parts: tuple[Part, ...], person: str) -> tuple[Part, ...]:
     return tuple(renamed(part) for part in parts)
 
 
-def _stretch(session: str, part: Part, start: float, end: float) -> Part:
+def _stretch(part: Part, start: float, end: float) -> Part:
     """Take a stretch of one recording; its clock goes on."""
 
     def read() -> Recording:
         whole = part.read()
-        if anchored(whole):
-            raise DatasetError(
-                f"{session}: {part.name} says when its samples were taken, and time blocks are "
-                "counted at the nominal rate: leave out `$.split.block` and `skip`"
-            )
-        first, last = round(start * whole.rate), round(end * whole.rate)
-        t0 = whole.t0 + first / whole.rate
-        return replace(whole, samples=whole.samples[:, first:last], t0=t0)
+        first = _at(whole, start)
+        # To the last sample, wherever its clock puts that.
+        last = whole.samples.shape[1] if end >= whole.seconds else _at(whole, end)
+        stretch = shifted(whole, first)
+        return replace(stretch, samples=whole.samples[:, first:last])
 
     return replace(part, read=read, seconds=end - start)
+
+
+def _at(whole: Recording, seconds: float) -> int:
+    """Count the samples of a recording's first seconds, by its own clock if it has one."""
+    if anchored(whole):
+        begin = Places(whole).at(np.array([whole.t0]))
+        seconds = float(on_line(whole, begin + seconds)[0]) - whole.t0
+    count: int = whole.samples.shape[1]
+    return min(max(round(seconds * whole.rate), 0), count)
 
 
 def _draws(session: Session, split: Split) -> list[Session]:
