@@ -39,7 +39,7 @@ def run(about: Manifest, x: np.ndarray) -> list[tuple[Window, list[str | None]]]
             elif remembers and window.run != looked:
                 looked = window.run
                 before = x[:, window.origin : ceil(window.start)]
-                again = before.shape[1] >= 0.5 * rate and any(judge(about, before))
+                again = before.shape[1] >= max(0.5 * rate, 16) and any(judge(about, before))
             was_bad = False
         if not again:
             given.append((window, faults))

@@ -199,9 +199,14 @@ def bundles(folder: Path) -> Made:
             folder / "tasks", quality=quality, decisions=(rules, manifest.Decision(patience=3),
             manifest.Decision(smoothing=4.0)),
         ),
+        "slow": make_bundle(
+            folder / "slow", modality="eda", channels=("eda",), rate=4.0, length=120, hop=40,
+            stages=(spec.Filter(design="butterworth", kind="lowpass", cutoff=(1.0,), order=2),),
+            quality=quality,
+        ),
         "value": make_value_bundle(folder / "value", smoothing=2.0, spread=60.0),
     }  # fmt: skip
     return Made(found)
 
 
-KINDS = ("plain", "filtered", "all", "features", "breathing", "tasks", "value")
+KINDS = ("plain", "filtered", "all", "features", "breathing", "tasks", "slow", "value")

@@ -12,11 +12,20 @@ from fixtures_signal import recorded, with_gaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioxedge import BundleError, SignalError, SourceError, Stream, bundle, goldenfile, windows
+from bioxedge import (
+    BundleError,
+    SignalError,
+    SourceError,
+    Stream,
+    bundle,
+    goldenfile,
+    spec,
+    windows,
+)
 from bioxedge.runtime import Engine, ReplaySource, TerminalSink, loop
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.sinks.base import RunInfo
-from bioxedge.signals import Chunk
+from bioxedge.signals import Channel, Chunk, Recording
 
 MAX = float("inf")
 
@@ -96,6 +105,23 @@ def test_a_prediction_says_what_it_knows(tested, recording):
         assert sum(p.probabilities.values()) == pytest.approx(1, abs=1e-6)
         assert p.t_end - p.t_start == 4.0 and p.t0 == recording.t0
         assert 0 < p.latency < 5 and p.due > 0
+
+
+@pytest.mark.parametrize("rate", [1.0, 4.0, 8.0, 25.0])
+def test_a_slow_sensors_first_windows_are_given(tmp_path, rate):
+    """What its filters settled on is a few samples, of which nothing can be said."""
+    low = spec.Filter(design="butterworth", kind="lowpass", cutoff=(rate / 4,), order=2)
+    slow = make_bundle(
+        tmp_path / "slow", modality="eda", channels=("eda",), rate=rate, stages=(low,),
+        length=40, hop=20, quality=spec.QualitySpec(),
+    )  # fmt: skip
+    n = np.arange(400)
+    drawn = np.random.default_rng(0).standard_normal(400)
+    skin = 2 + np.sin(n / 15) + 0.3 * np.sin(n / 4) + 0.02 * drawn
+    held = Recording(skin[None], rate, (Channel("eda", "a.u."),), "eda", "p")
+    _, sink, tally = play(slow, held, speed=MAX)
+    assert tally.windows == len(cut(slow, held)) > 15
+    assert all(p.label for p in sink.predictions) and tally.gaps["restarts"] == 0
 
 
 def test_reset_is_a_fresh_stream(tested, recording):

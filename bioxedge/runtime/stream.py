@@ -12,6 +12,7 @@ import numpy.typing as npt
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError, SignalError
 from bioxedge.quality import Judge, Verdict
+from bioxedge.quality.measures import FEWEST
 from bioxedge.runtime.adapting import Adapting, Keeper
 from bioxedge.runtime.due import Due, told
 from bioxedge.runtime.engine import Engine, Floats
@@ -222,7 +223,7 @@ class Stream:
             return self._spoiled
         first, self._settled = window.run != self._settled, window.run
         lead = math.ceil(window.start) - window.origin
-        if not first or lead < self._rate * LEAD:
+        if not first or lead < max(self._rate * LEAD, FEWEST):  # a slow sensor's is a few samples
             return None
         return judge.verdict(window.origin, window.start).reason
 
