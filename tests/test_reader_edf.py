@@ -105,6 +105,19 @@ def test_real_files_give_the_values_units_and_times_that_their_bytes_hold(
         assert row[at] == pytest.approx(value, rel=1e-12, abs=1e-11)
 
 
+def test_the_kind_of_a_signal_with_a_silent_name_may_be_told(tmp_path: Path) -> None:
+    data = np.arange(1000).reshape(10, 100)
+    slow = np.arange(100).reshape(10, 10)
+    path = edf(
+        tmp_path / "a.edf", [("X1", "uV", data), ("X2", "uV", slow), ("EEG Fp1", "uV", data)]
+    )
+    found = readers.find(path, modality="emg")
+    kinds = {one.name: (one.modality, one.rate) for one in found.streams}
+    assert kinds == {"emg": ("emg", 100.0), "emg_2": ("emg", 10.0), "eeg": ("eeg", 100.0)}
+    assert not any("--modality" in said for said in found.remarks)
+    assert sum("--modality" in said for said in readers.find(path).remarks) == 2
+
+
 def test_a_real_interrupted_file_has_its_gap_and_its_notes_where_they_were(shared):
     found = look(shared / "data/examples/edf/discontinuous_made.edf")
     missing = np.flatnonzero(np.isnan(found.streams[0].read()[0]))

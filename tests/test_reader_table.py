@@ -120,6 +120,24 @@ def test_a_text_between_numbers_is_missing_and_named(tmp_path):
     assert not found.marks and any("'#ERR'" in one for one in found.remarks)
 
 
+def test_what_a_file_does_not_say_may_be_told_and_what_it_says_stands(tmp_path):
+    path = table(tmp_path, "time,X1,X2,PPG\n" + "".join(f"{k / 100},1,{k},3\n" for k in range(99)))
+    silent = readers.find(path)
+    assert {stream.modality for stream in silent.streams} == {"", "ppg"}
+    (said,) = silent.remarks
+    assert "of what kind X1, X2 is: give --modality" in said
+    found = readers.find(path, modality="emg")
+    assert {stream.name: stream.modality for stream in found.streams} == {
+        "emg": "emg",
+        "ppg": "ppg",
+    }
+    assert not found.remarks
+    (stands,) = readers.find(
+        table(tmp_path, "time,PPG\n0,1\n1,2\n2,3\n", "b.csv"), modality="emg"
+    ).remarks
+    assert "ppg" in stands and "none is taken for emg" in stands
+
+
 def test_columns_of_one_name_stay_apart(tmp_path):
     found = readers.find(table(tmp_path, "time,ecg,ecg\n" + rows(40, "{t},1,2")))
     assert [one.name for one in found.streams[0].channels] == ["ecg", "ecg_2"]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import importlib
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bioxedge.errors import RecordingError
 from bioxedge.readers.found import Found, Stream
+from bioxedge.readers.names import distinct, safe
 
 __all__ = ["READERS", "Found", "Stream", "find", "recognised"]
 
@@ -44,8 +46,9 @@ def find(path: str | Path, **told: Any) -> Found:
         An EDF, EDF+, BDF, XDF, WFDB header, OpenBCI, Muse, Polar, BrainFlow, CSV, TSV or NumPy
         file; a folder of an Empatica E4, or of what ``bioxedge record`` or ``import`` wrote.
     **told
-        What a file may not say: ``rate`` in Hz, ``modality``, ``units`` (a mapping of channels'
-        names), ``board`` of BrainFlow's rows.
+        What a file may not say: ``rate`` in Hz (tables and arrays), ``modality`` of streams whose
+        kind it does not tell, ``units`` (a mapping of channels' names), ``board`` of BrainFlow's
+        rows.
 
     Raises
     ------
@@ -65,8 +68,31 @@ def find(path: str | Path, **told: Any) -> Found:
             "Empatica E4 folder, text of OpenBCI, Muse or Polar, BrainFlow's rows, CSV or TSV "
             "with a header, or NumPy"
         )
-    found: Found = reader.look(path, **told)
-    return found
+    return _kinds(reader.look(path, **told), told.get("modality"))
+
+
+def _kinds(found: Found, told: str | None) -> Found:
+    """Say of what kind those streams are of which the file does not, or that nobody said it."""
+    streams, remarks = list(found.streams), list(found.remarks)
+    kinds = sorted({stream.modality for stream in streams} - {""})
+    if told:
+        known = [stream.name for stream in streams if stream.modality]
+        for k, stream in enumerate(streams):
+            if not stream.modality:
+                known = distinct([*known, safe(told)])
+                streams[k] = replace(stream, modality=told, name=known[-1])
+        if streams and told not in {stream.modality for stream in streams}:
+            remarks.append(
+                f"says what its streams are ({', '.join(kinds)}): none is taken for {told}"
+            )
+    for stream in streams:
+        if not stream.modality:
+            names = [channel.name for channel in stream.channels]
+            also = f" and {len(names) - 8} more" if len(names) > 8 else ""
+            remarks.append(
+                f"does not say of what kind {', '.join(names[:8])}{also} is: give --modality"
+            )
+    return replace(found, streams=tuple(streams), remarks=tuple(remarks))
 
 
 def recognised(path: str | Path) -> bool:

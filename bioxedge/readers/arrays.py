@@ -74,8 +74,6 @@ def look(
     given = _texts(about, "units") or [unit for _, unit in parts]
     given = (given * shape[0])[: shape[0]]
     kind = modality or str(about.get("modality", "")) or modality_of(parts[0][0])
-    if not kind:
-        remarks.append("of what kind it is is not told: give --modality")
     t0 = _number(about, "t0", path)
     stream = Stream(
         name=safe(kind or path.stem),

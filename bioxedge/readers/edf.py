@@ -99,10 +99,6 @@ def _streams(
         if groups:
             remarks.append("its records hold no time: no signal can be read")
         return ()
-    unknown = [s.label for (_, modality), group in groups.items() if not modality for s in group]
-    if unknown:
-        also = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-        remarks.append(f"of what kind {', '.join(unknown[:8])}{also} are is not told")
     names = distinct(
         safe(modality or signals[0].label, "signal") for (_, modality), signals in groups.items()
     )

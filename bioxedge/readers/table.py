@@ -46,7 +46,6 @@ def look(
     path: Path,
     *,
     rate: float | None = None,
-    modality: str | None = None,
     units: Mapping[str, str] | None = None,
     **told: Any,
 ) -> Found:
@@ -84,7 +83,7 @@ def look(
     parts = {k: name_and_unit(text.header[k]) for k in numbers}
     groups: dict[str, list[int]] = {}
     for k, (name, _) in parts.items():
-        groups.setdefault(modality or modality_of(name), []).append(k)
+        groups.setdefault(modality_of(name), []).append(k)
     called = distinct(safe(kind, "signal") for kind in groups)
     streams = tuple(
         Stream(
@@ -104,9 +103,6 @@ def look(
         )
         for name, (kind, own) in zip(called, groups.items(), strict=True)
     )
-    if "" in groups:
-        unknown = ", ".join(parts[k][0] for k in groups[""][:8])
-        remarks.append(f"of what kind {unknown} are is not told")
     moments = times if times is not None else t0 + places / nominal
     marks = tuple(mark for k in texts for mark in _marks(text, k, moments, nominal, remarks))
     return Found(path, "table", streams, marks, "", tuple(remarks), (path,))

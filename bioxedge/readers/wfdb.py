@@ -54,10 +54,6 @@ def look(path: Path, **ignored: Any) -> Found:
     groups: dict[tuple[int, str], list[int]] = {}
     for number, signal in enumerate(signals):
         groups.setdefault((signal.frame, modality_of(signal.name)), []).append(number)
-    unknown = [signals[k].name for (_, kind), own in groups.items() if not kind for k in own]
-    if unknown:
-        also = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-        remarks.append(f"of what kind {', '.join(unknown[:8])}{also} are is not told")
     called = distinct(
         safe(modality or signals[own[0]].name, "signal") for (_, modality), own in groups.items()
     )

@@ -96,9 +96,6 @@ def streams_of(
     groups: dict[str, list[int]] = {}
     for column, kind in enumerate(kinds):
         groups.setdefault(kind, []).append(column)
-    if "" in groups:
-        which = "" if len(groups) == 1 else f"{', '.join(labels[k] for k in groups[''][:8])} of "
-        remarks.append(f"of what kind {which}{name} is is not told")
     few = slice(None, None, 1 + len(places) // _ENOUGH)
     real = real_rate(in_order[few], places[few]) if len(places) > 2 else 0.0
     return [
