@@ -14,6 +14,7 @@ import numpy as np
 
 from bioxedge.errors import RecordingError
 from bioxedge.readers.found import Found, Mark, Stream
+from bioxedge.readers.names import safe
 from bioxedge.readers.text_rows import Text, read_rows, times_of
 from bioxedge.readers.text_stamps import laid_out, places_of, rate_of, real_rate
 from bioxedge.signals import Channel, Samples
@@ -45,14 +46,14 @@ def look(path: Path, **told: Any) -> Found:
     text = read_rows(path, delimiter=",")
     try:
         if text.header[0] == "timestamps":
-            return _lsl(text)
+            return _lsl(text, told.get("modality"))
         return _mind_monitor(text)
     except RecordingError as error:
         said = str(error)
         raise RecordingError(said if said.startswith(str(path)) else f"{path}: {said}") from error
 
 
-def _lsl(text: Text) -> Found:
+def _lsl(text: Text, told: str | None) -> Found:
     """Look into what muse-lsl wrote."""
     times, dated = _times(text)
     remarks: list[str] = []
@@ -62,8 +63,13 @@ def _lsl(text: Text) -> Found:
         own = [k for k, label in enumerate(text.header) if label in _ROWS]
         optical = text.header[own[0]].startswith("PPG")
         kind, name, unit = ("ppg", "ppg", "a.u.") if optical else ("acceleration", "acc", "a.u.")
-        if not optical:
-            remarks.append("does not say whether it is acceleration (g) or rotation (deg/s)")
+        if not optical and told:
+            kind, name = told, safe(told)
+        elif not optical:
+            remarks.append(
+                "does not say whether it is acceleration (g) or rotation (deg/s): taken for the "
+                "first; give --modality rotation otherwise"
+            )
     nominal = _RATE if kind == "eeg" else rate_of(times)
     places = places_of(times, nominal)
     lost = int(places[-1]) + 1 - len(places)
