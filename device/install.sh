@@ -236,11 +236,11 @@ start_service() {
     mv "$copies/.$service.new" "$copies/$service"
     rm -rf "$copies/.$service.old"
     run="$prefix/bundles/$service --source $source --sink jsonl:/var/lib/bioxedge/$service/labels.jsonl --rotate day"
-    what=$options
+    what="--source $source $options"
   fi
   mkdir -p "$root/etc/bioxedge" "$root/etc/systemd/system"
   printf 'RUN=%s\nOPTIONS=%s\n' "$run" "$options" > "$root/etc/bioxedge/$service.env"
-  # The unit forbids to listen; a page and LSL do.
+  # The unit forbids to listen; a page and LSL (as a source, too) do.
   local own="$root/etc/systemd/system/bioxedge@$service.service.d"
   rm -f "$own/listens.conf"
   if printf '%s' "$what" | grep -Eq -- '--page|^\[page\]|(^|[ ="])lsl([ :"]|$)'; then

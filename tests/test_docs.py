@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from bioxedge import cli
+from bioxedge.runtime.faults import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -129,7 +130,10 @@ def test_every_row_says_what_to_do() -> None:
 def test_every_key_of_a_recipe_stands_on_a_page() -> None:
     recipes = pytest.importorskip("bioxedge.recipes")
     text = (DOCS / "recipes.md").read_text() + (DOCS / "format.md").read_text()
-    found = set(re.findall(r"[a-z][a-z0-9_]*", text))
+    found = set(
+        re.findall(r"`([a-z][a-z0-9_]*)`|\b([a-z][a-z0-9_]*) = |\[(?:[a-z]+\.)*([a-z]+)\]", text)
+    )
+    found = {word for words in found for word in words}
     assert {
         f"{kind.__name__}.{key}" for kind, key in keys(recipes.Recipe) if key not in found
     } == set()
@@ -142,6 +146,11 @@ def keys(kind: Any) -> set[tuple[Any, str]]:
         below = [keys(field.type) for field in own]
         return {(kind, field.encode_name) for field in own}.union(*below)
     return set().union(*map(keys, get_args(kind)))
+
+
+def test_every_fault_that_can_be_asked_for_stands_on_a_page() -> None:
+    text = (ROOT / "device" / "README.md").read_text()
+    assert {kind for kind in KINDS if f"`{kind}`" not in text} == set()
 
 
 # -- the formats' commands ----------------------------------------------------------------

@@ -146,10 +146,12 @@ def test_a_service_may_be_a_site_and_listens_only_where_it_has_to(
     assert told == f"RUN=--config {site}\nOPTIONS=\n"
     own = image / "etc/systemd/system/bioxedge@room.service.d/listens.conf"
     assert own.read_text() == "[Service]\nSocketBindDeny=\n" and "may listen" in done.stderr
-    run = ("--bundle", bundle, "--source", "synthetic:ppg", "--options")
-    for options, listens in (("--threads 1", False), ("--sink lsl:stress", True), ("", False)):
-        done = install(*ask, *run[: -1 if not options else None], *filter(None, [options]),
-                       DESTDIR=str(image))  # fmt: skip
+    for source, options, listens in (
+        ("synthetic:ppg", "--threads 1", False), ("synthetic:ppg", "--sink lsl:stress", True),
+        ("synthetic:ppg", "", False), ("lsl:wrist", "", True),
+    ):  # fmt: skip
+        run = ("--bundle", bundle, "--source", source, *(("--options", options) if options else ()))
+        done = install(*ask, *run, DESTDIR=str(image))
         assert done.returncode == 0, done.stderr
         assert own.exists() == listens
     refused = install(*ask, "--config", site, "--bundle", bundle, DESTDIR=str(image))

@@ -94,6 +94,16 @@ def test_a_published_model_is_fed_as_its_card_says(call, night, tmp_path):
     assert target.model.sha256 == hashlib.sha256(b"weights").hexdigest()
 
 
+@pytest.mark.parametrize("name", ["ecg_transformer", "heartnet:heartnet", "openecg"])
+def test_weights_that_are_named_are_taken_whatever_the_model(call, night, tmp_path, name):
+    out, weights = tmp_path / "r.toml", tmp_path / "mine.pt"
+    weights.write_bytes(b"weights")
+    model = ("--target-model", f"{name}={weights}")
+    assert call("new", out, "--data", night, "--source", "ppg", "--target", "ecg", *model)[0] == 0
+    section = out.read_text("utf-8").split("[target.model]")[1].split("[head]")[0]
+    assert 'checkpoint = "mine.pt"' in section and hashlib.sha256(b"weights").hexdigest() in section
+
+
 def test_weights_that_are_not_at_hand_are_left_to_the_author(call, night, tmp_path):
     out = tmp_path / "r.toml"
     told = ("--source", "ppg", "--target", "ecg", "--target-model", "hubert_ecg")

@@ -11,6 +11,7 @@ import pytest
 
 from bioxedge.recipes import Recipe, read
 from bioxedge.recipes.checks import check
+from bioxedge.recipes.parts import Bridge, Compute, Head
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,6 +42,20 @@ def test_what_the_page_of_recipes_shows_can_be_read():
         for side in {"source", "target"} & set(shown):
             wanted[side] = ours[side] | shown[side]
         check(msgspec.convert(wanted, Recipe))
+
+
+def test_what_the_page_calls_defaults_are_the_defaults():
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    shown = {}
+    for text in re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S):
+        block = msgspec.toml.decode(text)
+        if {"head", "bridge"} <= set(block) or "compute" in block:
+            shown |= block
+    for name, kind in (("head", Head), ("bridge", Bridge), ("compute", Compute)):
+        own = {key: value for key, value in shown[name].items() if key != "seed"}
+        assert msgspec.convert(own, kind) == kind()
+        left = {field.encode_name for field in msgspec.structs.fields(kind)} - set(shown[name])
+        assert not left, f"{left} of [{name}] are not shown"
 
 
 @pytest.mark.train

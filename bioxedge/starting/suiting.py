@@ -154,14 +154,14 @@ def suit(choice: Choice, model: str, seconds: float, recipe: Path) -> Chosen:
         then = "model" if published.contract.then else []
         rate = published.contract.rate
         length = _length(published, round(seconds * rate), seconds)
-    if published.name == _SMALL_ECG:
+    if file:
+        keys |= _weights(Path(file), published, recipe)
+    elif published.name == _SMALL_ECG:
         keys |= {"config": {"samples": length}, "epochs": 10}
     elif not name:
         keys |= {"config": {"base_filters": 16, "blocks": 10}, "epochs": 8}
-    elif published.name == "openecg" and not file:
+    elif published.name == "openecg":
         keys |= {"checkpoint": "pip:openecg"}
-    elif file:
-        keys |= _weights(Path(file), published, recipe)
     elif not own:
         blank = {"checkpoint": "FILE", "sha256": "sha256sum FILE", "licence": published.licence}
         blank |= {"non_commercial": True} if published.non_commercial else {}
