@@ -6,11 +6,12 @@ Five-fold cross-fitting by patient: everyone is tested once, by parts that never
 each recipe, fold and seed: teacher on ECG, bridge on PPG, classic features of the PPG with a
 linear model on the same pseudo-labels, a counter of pulses, both oracles on true labels, the
 whole source encoder distilled (same pairs; by the bridge's loss, and by contrast), the bridge at
-fixed positions, the untrained bridge, a random one and the majority class.
+fixed positions, classic features with the bridge's own lesson, the untrained bridge, random ones
+and the majority class.
 Teacher and bridge also from the same windows cut from whole recordings, which is the price of being
 causal. Of a recipe of several tasks each further one has a table of its own; where that is
 breathing, a counter of breaths stands beside it.
-Intervals are 95 % of 2000 draws of patients with replacement, paired over methods. Finished steps
+Intervals are 95 % of 10,000 draws of patients with replacement, paired over methods. Finished steps
 are kept in --out; a run that was stopped goes on from there.
 """
 

@@ -1,7 +1,7 @@
 """Cross-fitting by person: everyone is tested once, by parts that never saw them.
 
 What `tasks.py`, `forms.py` and `bidmc.py` share: the rows of a fold with what they took, and the
-figures over folds and seeds. Intervals are 95 % of 2000 draws of people with replacement, paired
+figures over folds and seeds. Intervals are 95 % of 10,000 draws of people with replacement, paired
 over rows.
 """
 
@@ -21,7 +21,13 @@ from bioxedge.bridging.spent import Spent
 from bioxedge.bridging.verdict import verdicts
 from bioxedge.building.evaluation import evaluate
 from bioxedge.building.learnt import Learnt
-from bioxedge.building.rows import DISTILLATION, DISTILLATION_WORN, Row
+from bioxedge.building.rows import (
+    CLASSIC_BRIDGED,
+    DISTILLATION,
+    DISTILLATION_WORN,
+    NO_BASELINE,
+    Row,
+)
 from bioxedge.building.scored import with_rows
 from bioxedge.building.spending import spent
 from bioxedge.building.store import Store
@@ -29,7 +35,7 @@ from bioxedge.building.times import timed
 
 Floats = npt.NDArray[np.float64]
 Found = TypeVar("Found")
-DRAWS = 2000
+DRAWS = 10_000
 COMPARED = ("teacher", "bridge")
 """Rows whose price of being causal is told."""
 COSTS = ("pretrained", "seconds", "memory_mib", "window_ms")
@@ -100,7 +106,7 @@ def fold_of(learnt: Learnt, store: Store, rows: list[Row]) -> Fold:
     """Score everybody on a fold, the rows that cost a training of their own among them."""
     found = with_rows(learnt, evaluate(learnt), rows)
     found = spent(learnt, found, store, timed(learnt, store, None, rows))
-    answers = {name: [given] for name, given in found.answers.items()}
+    answers = {name: found.several.get(name, [given]) for name, given in found.answers.items()}
     answers |= {row.method: row.answers for row in rows}
     return Fold(
         truth=found.truth,
@@ -173,14 +179,16 @@ def figures(runs: Mapping[int, list[Fold]]) -> dict[str, Any]:
     for name in COMPARED:
         if all(name in fold.reference for fold in every) and name in names:
             found.setdefault("causal_cost", {})[name] = _cost(runs, name, made[name], truth, people)
-    for other in (DISTILLATION, DISTILLATION_WORN):
+    for other in (DISTILLATION, DISTILLATION_WORN, CLASSIC_BRIDGED, NO_BASELINE):
         if other not in names:
             continue
         bridge, at = names.index("bridge"), names.index(other)
         off = means[:, bridge] - means[:, at]
+        pairs = zip(made["bridge"]["by_seed"], made[other]["by_seed"], strict=True)
         found.setdefault("bridge_minus", {})[other] = {
             "difference": reached[bridge] - reached[at],
             "interval": list(middle(off, count)),
+            "by_seed": [ours - theirs for ours, theirs in pairs],
             "share_of_parameters": made["bridge"]["parameters"] / made[other]["parameters"],
         }
     return found

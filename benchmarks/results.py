@@ -27,8 +27,17 @@ PATHS = (
     "bioxedge/classic",
     "bioxedge/datasets",
     "bioxedge/models",
-    "bioxedge/windows.py",
+    "bioxedge/quality",
+    "bioxedge/recipes",
+    "bioxedge/decide.py",
     "bioxedge/dsp.py",
+    "bioxedge/filters.py",
+    "bioxedge/gaps.py",
+    "bioxedge/stage.py",
+    "bioxedge/standardising.py",
+    "bioxedge/wearer.py",
+    "bioxedge/windows.py",
+    "bioxedge/worn.py",
 )
 """What the studies depend on, each besides its own recipe."""
 
@@ -115,8 +124,10 @@ def beside_distillation(found: dict[str, Any]) -> str:
     said = []
     for other, one in found.get("bridge_minus", {}).items():
         low, high = one["interval"]
+        seeds = ", ".join(f"{each:+.3f}" for each in one.get("by_seed", ()))
         said.append(
-            f"Bridge − {other}: {one['difference']:+.3f} ({low:+.3f} to {high:+.3f}), with "
+            f"Bridge − {other}: {one['difference']:+.3f} ({low:+.3f} to {high:+.3f} over people"
+            f"{f'; by seed {seeds}' if seeds else ''}), with "
             f"{one['share_of_parameters']:.1%} of its trained parameters."
         )
     return "\n".join(said)

@@ -5,10 +5,10 @@
 
 Five-fold cross-fitting by person: everyone is tested once, by parts that never saw them. For each
 recipe, fold and seed every row of a build's table, and those that cost a training of their own
-(distillation, contrastive distillation, fixed positions, no baseline); teacher and bridge also from
-the same windows cut from whole recordings, which is the price of being causal. Intervals are 95 %
-of 2000 draws of people with replacement, paired over rows. Finished steps are kept in --out; a run
-that was stopped goes on from there.
+(distillation, contrastive distillation, fixed positions, classic features bridged, no baseline);
+teacher and bridge also from the same windows cut from whole recordings, which is the price of being
+causal. Intervals are 95 % of 10,000 draws of people with replacement, paired over rows. Finished
+steps are kept in --out; a run that was stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from bioxedge.building.evaluation import evaluate
 from bioxedge.building.learnt import learn
 from bioxedge.building.rows import (
     all_rows,
+    classic_bridged,
     contrasted,
     distilled,
     distilled_worn,
@@ -41,6 +42,7 @@ ROWS = {
     "distillation-worn": distilled_worn,
     "contrast": contrasted,
     "fixed": fixed,
+    "classic-bridged": classic_bridged,
     "no-baseline": without_baseline,
 }
 

@@ -334,8 +334,9 @@ def test_rows_that_are_trained_stand_beside_with_what_they_took(toy: Toy) -> Non
     rows = all_rows(toy.learnt, toy.store)
     assert [row.method for row in rows] == [
         "distillation", "contrastive distillation", "bridge at fixed positions",
+        "classic features, bridged",
     ]  # fmt: skip
-    assert [len(row.answers) for row in rows] == [1, 1, len(places(2)) ** 2]
+    assert [len(row.answers) for row in rows] == [1, 1, len(places(2)) ** 2, 1]
     plain = evaluate(toy.learnt)
     found = spent(toy.learnt, with_rows(toy.learnt, plain, rows), toy.store, {"bridge": 0.5})
     scores = {one.method: one for one in found.scores}
@@ -349,6 +350,9 @@ def test_rows_that_are_trained_stand_beside_with_what_they_took(toy: Toy) -> Non
     both = encoder + sum(p.numel() for p in toy.learnt.target.parameters())
     assert scores["bridge"].spent.pretrained == both and scores["bridge"].spent.window == 0.5
     assert scores["majority"].spent.pretrained == 0
+    alone, target = scores["classic features, bridged"], toy.learnt.target
+    assert alone.spent.pretrained == sum(p.numel() for p in target.parameters())
+    assert alone.spent.window is None and alone.parameters != scores["bridge"].parameters
     assert {one.other for one in found.ahead} == {*scores} - {"bridge"}
     # A second time all of it is found.
     before = {path.name for path in (toy.out / "steps").iterdir()}

@@ -25,12 +25,12 @@ from test_building import RECIPE
 from bioxedge import Bundle, Stream, classic, recording
 from bioxedge.bridging import loop
 from bioxedge.bridging.baselines import Student, distil
-from bioxedge.bridging.train import Training
+from bioxedge.bridging.train import Training, trained_parameters
 from bioxedge.building import Built, build, shipping
 from bioxedge.building.adapting import Adapted, baseline_of, settled, spread_of, usual, worn_by
 from bioxedge.building.offline import export
 from bioxedge.building.progress import Steps
-from bioxedge.building.rows import all_rows, student_worn, worn
+from bioxedge.building.rows import all_rows, classic_bridged, student_worn, worn
 from bioxedge.building.seen import see
 from bioxedge.building.store import Store
 from bioxedge.building.times import times
@@ -274,6 +274,15 @@ def test_distillation_with_the_same_features_is_a_row(done: Done) -> None:
     assert same.answers[0].shape == plain.answers[0].shape
     assert np.abs(same.answers[0] - plain.answers[0]).max() > 1e-3
     assert times(learnt, store, names).keys() == set(names)
+
+
+def test_classic_features_with_the_bridges_own_lesson_are_a_row(done: Done) -> None:
+    learnt = done.built.learnt
+    row = classic_bridged(learnt, Store(done.out / "steps", Steps(Console(file=io.StringIO()))))
+    encoder = learnt.features.encoder
+    smaller = trained_parameters(learnt.bridge) - learnt.recipe.bridge.rank * encoder
+    assert row.parameters == smaller
+    assert np.isfinite(row.answers[0]).all() and row.answers[0].std(axis=0).max() > 1e-3
 
 
 def test_how_far_the_teachers_head_is_held_back_is_said(done: Done) -> None:

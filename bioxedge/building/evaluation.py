@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -59,6 +59,8 @@ class Evaluation:
     ahead : list of Difference
         How far the bridge is ahead of each other method; empty with too few people.
     verdicts : list of str
+    several : dict of str to list of ndarray
+        All answers of a row that is the mean of several.
     """
 
     scores: list[Score | ValueScore]
@@ -67,6 +69,7 @@ class Evaluation:
     people: npt.NDArray[np.str_]
     ahead: list[Difference]
     verdicts: list[str]
+    several: dict[str, list[Floats]] = field(default_factory=dict)
 
 
 def evaluate(learnt: Learnt) -> Evaluation:
@@ -112,7 +115,7 @@ def evaluate(learnt: Learnt) -> Evaluation:
         drawn = None if draws is None else _of(draws, columns, name)
         scores.append(own[0] if len(own) == 1 else together(name, own, drawn))
     draws = None if draws is None else _means(draws, columns)
-    return _judged(learnt, scores, answers, truth, people, draws)
+    return replace(_judged(learnt, scores, answers, truth, people, draws), several=several)
 
 
 def _of(draws: Floats, columns: dict[str, list[Floats]], name: str) -> Floats:
@@ -153,7 +156,7 @@ def _by_value(
         drawn = None if draws is None else -_of(draws, columns, name)
         scores.append(own[0] if len(own) == 1 else values_together(name, own, drawn))
     draws = None if draws is None else _means(draws, columns)
-    return _judged(learnt, scores, answers, truth, people, draws)
+    return replace(_judged(learnt, scores, answers, truth, people, draws), several=several)
 
 
 def _judged(

@@ -39,6 +39,7 @@ Floats = npt.NDArray[np.float64]
 DISTILLATION, CONTRAST = "distillation", "contrastive distillation"
 DISTILLATION_WORN = "distillation, with what goes into the bridge"
 FIXED, NO_BASELINE = "bridge at fixed positions", "bridge, no baseline"
+CLASSIC_BRIDGED = "classic features, bridged"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def all_rows(learnt: Learnt, store: Store) -> list[Row]:
         distillation`` (the same, by InfoNCE between pooled features), where the target has
         nothing beside its encoder; where the source has classic features or a baseline,
         distillation with them; ``bridge at fixed positions`` (the mean over a grid of places
-        that nobody chose) and, where the recipe has one, the bridge without the wearer's baseline.
+        that nobody chose); ``classic features, bridged`` (the same lesson without an encoder) and,
+        where the recipe has one, the bridge without the wearer's baseline.
     """
     found, own = [], store.took.get("bridge")
     if learnt.recipe.target.plain or learnt.recipe.bridge.target_cut == "head":
@@ -93,6 +95,8 @@ def all_rows(learnt: Learnt, store: Store) -> list[Row]:
         if not learnt.recipe.source.plain:
             found.append(distilled_worn(learnt, store))
     found += [contrasted(learnt, store), fixed(learnt, store)]
+    if learnt.prepared.windows.classic.shape[1]:
+        found.append(classic_bridged(learnt, store))
     if learnt.recipe.source.own is not None:
         found.append(without_baseline(learnt, store))
     if own is not None:  # other bridges were trained since
@@ -310,6 +314,28 @@ def without_baseline(learnt: Learnt, store: Store) -> Row:
     spent = spent_on(store, "bridge", pretrained_of(one))
     size = trained_parameters(one.bridge)
     return Row(NO_BASELINE, answers.pop(""), size, spent, answers)
+
+
+def classic_bridged(learnt: Learnt, store: Store) -> Row:
+    """Train the bridge on classic features alone: its lesson and its calibration, no encoder.
+
+    Its place, loss, span, baseline and epochs are the bridge's; what the bridge is ahead of this
+    row is what the source's encoder is worth.
+    """
+    recipe, seen = learnt.recipe, learnt.seen
+    alone = msgspec.structs.replace(recipe.source, classic=recipe.source.classic or True)
+    changed = msgspec.structs.replace(recipe, source=alone)
+    source = adapt(changed, learnt.prepared, seen.encoders["source"], "source")
+    source.pooled = [found[:, :0] for found in source.pooled]
+    other = replace(
+        seen, recipe=changed, adapted=seen.adapted | {"source": source},
+        key=key_of("seen", seen.key, "no encoder"),
+    )  # fmt: skip
+    one = aligned(other, store, None, learnt.source_cut, learnt.target_cut)
+    answers = {name: [said] for name, said in _said(one, learnt).items()}
+    spent = spent_on(store, "bridge", pretrained_of(one, ("target",)))
+    size = trained_parameters(one.bridge)
+    return Row(CLASSIC_BRIDGED, answers.pop(""), size, spent, answers)
 
 
 def _said(one: Learnt, learnt: Learnt) -> dict[str, Floats]:
