@@ -209,7 +209,7 @@ class SampleStream:
         missing, self._missing = self._missing, 0
         if missing == 0 or self._last is None:
             return
-        new = here > self._known
+        new = here >= self._known
         if missing > self._max_gap:
             if new:
                 self._ended += missing

@@ -39,7 +39,9 @@ def run(about: Manifest, x: np.ndarray) -> list[tuple[Window, list[str | None]]]
             elif remembers and window.run != looked:
                 looked = window.run
                 before = x[:, window.origin : ceil(window.start)]
-                again = before.shape[1] >= max(0.5 * rate, 16) and any(judge(about, before))
+                n = ceil(window.end) - ceil(window.start)
+                enough = before.shape[1] >= max(round(rate), 32)
+                again = enough and any(judge(about, before, n))
             was_bad = False
         if not again:
             given.append((window, faults))
@@ -54,12 +56,15 @@ def expects(about: Manifest) -> list[Manifest | None]:
     return list(about["input"]["expect"]) or [None] * len(about["input"]["channels"])
 
 
-def judge(about: Manifest, x: np.ndarray) -> list[str | None]:
-    """Give each channel's fault."""
+def judge(about: Manifest, x: np.ndarray, n: int = 0) -> list[str | None]:
+    """Give each channel's fault; of a stretch shorter than a window's n, by shares of that."""
     faults: list[str | None] = []
     for row, expect in zip(x, expects(about), strict=True):
         values = row[np.isfinite(row)]
         figures = measures(values, about["input"]["rate"])
+        if figures is not None and len(row) < n:
+            figures["run"] *= len(row) / n
+            figures["edge"] *= len(row) / n
         faults.append(fault(figures, len(values) / len(row), expect, about["quality"]))
     return faults
 

@@ -16,6 +16,7 @@ from test_runtime_stream import Keep, Spy
 
 from bioxedge import SignalError, SourceError, Stream
 from bioxedge.runtime import PushSource, loop
+from bioxedge.runtime.events import KEPT
 from bioxedge.runtime.hostclock import SimulatedClock
 from bioxedge.runtime.sources import polar
 from bioxedge.runtime.sources.counters import Pattern
@@ -283,6 +284,53 @@ def test_a_stream_takes_arrays_of_odd_sizes(tested):
     assert [p.probabilities for p in got] == [p.probabilities for p in expected]
     assert [p.t_end for p in got] == [p.t_end for p in expected]
     assert stream.gaps == whole.gaps and all(p.loss == 0 for p in got)
+
+
+@pytest.mark.parametrize("size", [10, 2500, 10**6])
+@pytest.mark.parametrize("hole", [1000, 5])  # samples, from 4 s on
+def test_a_hole_shows_in_stamps_however_much_is_pushed_at_once(tested, size, hole):
+    index = np.r_[0:1000, 1000 + hole : 7000]
+    x, stamps, stream = signal(index), 77 + index / REAL, Stream(tested)
+    got = []
+    for at in range(0, len(index), size):
+        got += stream.push(x[at : at + size], stamps=stamps[at : at + size])
+    got += stream.flush()
+    held = hole <= tested.manifest.stream.max_gap
+    assert stream.gaps == {
+        "filled": hole if held else 0, "lost": 0 if held else hole, "restarts": int(not held),
+    }  # fmt: skip
+    assert got[-1].t_end == pytest.approx(7000 / RATE, abs=1.1)
+    over = [p for p in got if p.t_start < 1000 / RATE < p.t_end]
+    assert all(p.loss == p.gap == hole for p in over) and (over or not held)
+
+
+def test_a_loss_before_stamps_were_known_is_unknown_however_much_is_pushed(tested):
+    index = np.r_[0:200, 350:7000]
+    got = Stream(tested).push(signal(index), stamps=77 + index / REAL)
+    assert got[0].loss is None or got[0].t_start > 200 / RATE
+
+
+@pytest.mark.parametrize("empty", [{3}, {3, 4, 9}, {0}])
+def test_an_empty_packet_is_one_that_came(tested, empty):
+    stream, whole = Stream(tested), Stream(tested)
+    x = signal(np.arange(4000.0))
+    got, at = [], 0
+    for number in range(120):
+        n = 0 if number in empty else 32
+        got += stream.push(x[at : at + n], counter=number)
+        at += n
+    expected = whole.push(Chunk(x[None, :at], 0, RATE))
+    got += stream.flush()
+    assert [p.t_end for p in got] == [p.t_end for p in expected]
+    assert stream.gaps == {"filled": 0, "lost": 0, "restarts": 0}
+    assert not any(event.kind == "gap" for event in stream.take_events())
+
+
+def test_events_that_nobody_takes_are_bounded(tested):
+    stream = Stream(tested)
+    for number in range(9000):
+        stream.push(np.zeros(1), counter=2 * number)
+    assert 1000 < len(stream.take_events()) <= 2 * KEPT
 
 
 # -- a Polar H10 -------------------------------------------------------------------------------

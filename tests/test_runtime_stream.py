@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,9 +20,11 @@ from bioxedge import (
     Stream,
     bundle,
     goldenfile,
+    manifest,
     spec,
     windows,
 )
+from bioxedge.quality.modality import quality_of
 from bioxedge.runtime import Engine, ReplaySource, TerminalSink, loop
 from bioxedge.runtime.events import Event
 from bioxedge.runtime.sinks.base import RunInfo
@@ -105,6 +108,63 @@ def test_a_prediction_says_what_it_knows(tested, recording):
         assert sum(p.probabilities.values()) == pytest.approx(1, abs=1e-6)
         assert p.t_end - p.t_start == 4.0 and p.t0 == recording.t0
         assert 0 < p.latency < 5 and p.due > 0
+
+
+class Later(ReplaySource):
+    """A replay that begins a minute into its recording."""
+
+    def read(self):
+        chunk = super().read()
+        return chunk and replace(chunk, first=chunk.first + 60 * 64)
+
+
+def test_seconds_count_from_where_a_replay_begins(tested):
+    held = recorded(pulse(1, 64 * 120, 64.0, 1))
+    sink = Keep()
+    source = Later(held, channels=tested.manifest.input.names, speed=MAX)
+    tally = loop.run(source, Stream(tested), [sink], seconds=30)
+    assert tally.samples == 30 * 64 and tally.windows > 20
+    assert sink.predictions[-1].t_end <= 90
+
+
+def test_a_sensor_that_was_right_once_is_not_refused_later(tmp_path):
+    """Movement that looks like another signal abstains; a patient decision asks on, and goes on."""
+    pytest.importorskip("torch", exc_type=ImportError)
+    from bioxedge.building.expect import expectations
+
+    people = [recorded(pulse(1, 64 * 40, 64.0, seed)) for seed in range(12)]
+    plain = make_bundle(tmp_path / "plain", hop=256).manifest
+    seen = expectations(people, plain.input, plain.stream, plain.window)
+    slow = make_bundle(
+        tmp_path / "b", hop=256, expect=seen, quality=quality_of(plain.input),
+        decision=manifest.Decision(patience=200),
+    )  # fmt: skip
+    x, t = pulse(1, 64 * 300, 64.0, 77), np.arange(64 * 6) / 64
+    for at in (60, 148, 240):
+        noise = np.random.default_rng(at).standard_normal(384)
+        x[:, at * 64 : at * 64 + 384] = 2 + 8 * ((t * 0.25) % 1) ** 2 + 0.05 * noise
+    _, sink, tally = play(slow, recorded(x), speed=MAX)
+    reasons = [p.reason or "" for p in sink.predictions]
+    assert sum("unlike" in one for one in reasons) >= 3 and tally.windows > 60
+    with pytest.raises(SignalError, match="does not look like"):
+        play(slow, recorded(np.tile(x[:, 60 * 64 : 66 * 64], 10)), speed=MAX)
+
+
+def test_a_short_lead_is_held_to_what_a_window_may_have_flat(tmp_path):
+    """A coarse converter repeats values: five are a quarter of a lead, and little of a window."""
+    low = spec.Filter(design="butterworth", kind="lowpass", cutoff=(0.5,), order=4)
+    slow = make_bundle(
+        tmp_path / "slow", modality="eda", channels=("eda",), rate=8.0, stages=(low,),
+        length=240, hop=80, quality=spec.QualitySpec(),
+    )  # fmt: skip
+    (settling,) = slow.manifest.stream.stages
+    assert 32 <= settling.warmup < 80
+    n = np.arange(8 * 600)
+    skin = 2 + 0.4 * np.sin(n / 160) + 0.3 * np.sin(n / 12)
+    skin[:30] = skin[0]
+    held = Recording(skin[None], 8.0, (Channel("eda", "a.u."),), "eda", "p")
+    _, sink, tally = play(slow, held, speed=MAX)
+    assert tally.gaps["restarts"] == 0 and sum(p.label is not None for p in sink.predictions) > 50
 
 
 @pytest.mark.parametrize("rate", [1.0, 4.0, 8.0, 25.0])

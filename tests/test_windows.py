@@ -351,3 +351,17 @@ def test_a_stream_of_samples_says_where_each_one_stands() -> None:
     assert [segment.index for segment in segments] == [0, 0]
     assert stream.locate(0) == 20
     assert stream.nearest(Fraction(45, 2)) in (2, 3)
+
+
+@pytest.mark.parametrize("rewound", [False, True])
+def test_a_gap_at_a_chunks_edge_counts_whatever_was_gone_back_to(rewound: bool) -> None:
+    """A gap that ends exactly where the next chunk begins is new, also after a rewind."""
+    x = np.random.default_rng(0).standard_normal((len(SOURCE.channels), 400))
+    x[:, 390:] = np.nan
+    stream = SampleStream(SOURCE, spec.StreamSpec(max_gap=2))
+    list(stream.push(Chunk(x, 0, SOURCE.rate)))
+    if rewound:
+        stream.rewind(300, "it was no signal")
+        list(stream.push(Chunk(x[:, 300:], 300, SOURCE.rate)))
+    list(stream.push(Chunk(np.ones_like(x), 400, SOURCE.rate)))
+    assert (stream.lost, stream.restarts) == (10, 2 if rewound else 1)

@@ -125,8 +125,15 @@ class Judge:
         self._room[:, place : place + n] = chunk.samples
         self._end = chunk.end
 
-    def verdict(self, start: Fraction | int, end: Fraction | int) -> Verdict:
+    def verdict(self, start: Fraction | int, end: Fraction | int, *, window: int = 0) -> Verdict:
         """Judge the raw samples in ``[ceil(start), ceil(end))``, absolute input indices.
+
+        Parameters
+        ----------
+        start, end : Fraction or int
+        window : int, optional
+            How many samples a window has, of which a shorter stretch is judged: what is flat or
+            railed in it is held to its share of so many.
 
         Raises
         ------
@@ -139,8 +146,8 @@ class Judge:
                 f"samples {first} to {last} cannot be judged: {self._first} to {self._end} are "
                 "at hand"
             )
-        window = np.ascontiguousarray(self._room[:, first - self._first : last - self._first])
-        return judged(window, self.source, self.expect, self.quality)
+        held = np.ascontiguousarray(self._room[:, first - self._first : last - self._first])
+        return judged(held, self.source, self.expect, self.quality, window)
 
     @property
     def tolerated(self) -> float:
@@ -185,8 +192,8 @@ class Judge:
     def misfit(self, verdict: Verdict) -> str | None:
         """Say in one line why a run must not begin: another unit or modality than in training.
 
-        Ask with every window until the first label, in order; a window that is refused or
-        waited for is one without a label anyway, because its verdict has a reason, too.
+        Ask with every window until the first that the model is asked about, in order: a good one
+        says that the sensor is right, whatever is worn or not later.
 
         Returns
         -------
@@ -206,12 +213,15 @@ def judged(
     source: spec.Input,
     expect: Sequence[spec.Expect],
     quality: spec.QualitySpec,
+    window: int = 0,
 ) -> Verdict:
-    """Judge one window of raw samples [channels, n]."""
-    found = []
+    """Judge one window of raw samples [channels, n], or a shorter stretch of what a window has."""
+    found, part = [], min(samples.shape[1] / window, 1.0) if window else 1.0
     for row, figures in enumerate(measure(samples, source.rate)):
         known = expect[row] if expect else None
         real = float(np.isfinite(samples[row]).mean())
+        if figures is not None and part < 1:
+            figures = {**figures, "run": figures["run"] * part, "edge": figures["edge"] * part}
         fault = fault_of(figures, real, known, quality)
         found.append(ChannelVerdict(source.names[row], fault, figures or {}))
     return Verdict(tuple(found))

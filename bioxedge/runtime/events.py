@@ -29,6 +29,9 @@ Kind = Literal[
     "mark",  # somebody marked this moment
 ]
 
+KEPT = 4096
+"""Events that wait to be taken; where nobody takes them the oldest go."""
+
 
 @dataclass(frozen=True)
 class Event:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bioxedge.runtime.events import Event, Kind
+from collections import deque
+
+from bioxedge.runtime.events import KEPT, Event, Kind
 from bioxedge.runtime.order import GARBLED, STALE, Arrangement
 
 
@@ -23,11 +25,12 @@ class Journal:
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self.missing = 0
-        self._events: list[Event] = []
+        self._events: deque[Event] = deque(maxlen=KEPT)
 
     def take(self) -> list[Event]:
         """Give what happened since the last call, and forget it."""
-        events, self._events = self._events, []
+        events = list(self._events)
+        self._events.clear()
         return events
 
     def tell(self, kind: Kind, message: str, at: int, **facts: object) -> None:

@@ -168,7 +168,9 @@ class _Run:
         self._source, self._stream, self._desk, self._clock = source, stream, desk, clock
         self._held_back = interrupts.held
         self._tally = desk.tally
-        self._limit = None if seconds is None else round(seconds * source.rate)
+        self._most = None if seconds is None else round(seconds * source.rate)
+        self._first: int | None = None  # a replay may begin in the middle of a recording
+        self._end = 0
         self._late, self._stop = late, stop
         self._waiting: deque[Due] = deque()
         self._wait = Waiting()
@@ -201,7 +203,7 @@ class _Run:
         """Whether enough was seen, or somebody said so."""
         if self._stop is not None and self._stop.is_set():
             return True
-        return self._limit is not None and self._tally.samples >= self._limit
+        return self._most is not None and self._tally.samples >= self._most
 
     def _read(self) -> Chunk | None:
         """Read; where the source fails, what came before is answered all the same."""
@@ -218,13 +220,15 @@ class _Run:
         self._pass_on(self._source.take_events())
         more = False
         if chunk is not None and chunk.samples.shape[1]:
-            chunk = _trim(chunk, self._limit)
+            self._first = chunk.first if self._first is None else self._first
+            chunk = _trim(chunk, None if self._most is None else self._first + self._most)
             began = self._clock.monotonic_ns()
             due = self._stream.take(chunk)
             self._desk.signal(chunk)
             if due:
                 self._wait.completed(began)
-            self._tally.samples = chunk.end
+            self._end = chunk.end
+            self._tally.samples = chunk.end - self._first
             self._pass_on(self._stream.take_events())
             self._waiting.extend(due)
             # Behind by more than half a hop, the source may hold newer windows: look first.
@@ -276,7 +280,7 @@ class _Run:
     def _look_at_clock(self) -> None:
         """Notice that somebody set the wall clock."""
         if self._watch is not None:
-            event = self._watch.look(self._tally.samples / self._source.rate)
+            event = self._watch.look(self._end / self._source.rate)
             if event is not None:
                 self._desk.emit(event)
 

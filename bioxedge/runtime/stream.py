@@ -12,11 +12,11 @@ import numpy.typing as npt
 from bioxedge.bundle import Bundle
 from bioxedge.errors import BundleError, SignalError
 from bioxedge.quality import Judge, Verdict
-from bioxedge.quality.measures import FEWEST
+from bioxedge.quality.measures import block_of
 from bioxedge.runtime.adapting import Adapting, Keeper
 from bioxedge.runtime.due import Due, told
 from bioxedge.runtime.engine import Engine, Floats
-from bioxedge.runtime.events import Event
+from bioxedge.runtime.events import KEPT, Event
 from bioxedge.runtime.hostclock import SYSTEM, HostClock
 from bioxedge.runtime.notes import said
 from bioxedge.runtime.prediction import Prediction, Quality
@@ -24,9 +24,6 @@ from bioxedge.runtime.sources.feed import Feed
 from bioxedge.runtime.telling import Teller
 from bioxedge.signals import Chunk
 from bioxedge.windows import Window
-
-# Seconds of signal before the first window after a start that can be judged by themselves.
-LEAD = 0.5
 
 __all__ = ["Due", "Prediction", "Stream"]
 
@@ -82,9 +79,9 @@ class Stream:
 
     def _clear(self) -> None:
         """Stand before the first sample."""
-        self._events: list[Event] = []
+        self._events: deque[Event] = deque(maxlen=KEPT)
         self._run = self._blind_until = 0
-        self._spoken = self._abstaining = False
+        self._answered = self._abstaining = False
         self._spoiled: str | None = None  # what was wrong with the window before
         self._bad_until = 0  # absolute sample one past the last bad window
         self._settled = 0  # the run whose start was looked at
@@ -112,8 +109,9 @@ class Stream:
         self._clear()
 
     def take_events(self) -> list[Event]:
-        """Give what happened since the last call, and forget it."""
-        events, self._events = [*self._feed.take_events(), *self._events], []
+        """Give what happened since the last call, and forget it; the last 4,096 at most."""
+        events = [*self._feed.take_events(), *self._events]
+        self._events.clear()
         return events
 
     def push(
@@ -150,7 +148,8 @@ class Stream:
         if self._chunked:
             raise SignalError("this stream took chunks so far, now an array: reset before")
         now = self._clock.monotonic_ns()
-        self._feed.put(self._feed.intake.take(samples, stamps, counter, now))
+        for packet in self._feed.intake.take(samples, stamps, counter, now):
+            self._feed.put(packet)
         return self._pushed()
 
     def flush(self) -> list[Prediction]:
@@ -223,9 +222,10 @@ class Stream:
             return self._spoiled
         first, self._settled = window.run != self._settled, window.run
         lead = math.ceil(window.start) - window.origin
-        if not first or lead < max(self._rate * LEAD, FEWEST):  # a slow sensor's is a few samples
+        if not first or lead < block_of(self._rate):
             return None
-        return judge.verdict(window.origin, window.start).reason
+        length = math.ceil(window.end) - math.ceil(window.start)
+        return judge.verdict(window.origin, window.start, window=length).reason
 
     def _due(self, window: Window, verdict: Verdict | None, chunk: Chunk) -> Due:
         """Put beside a window what is known of it now."""
@@ -255,9 +255,9 @@ class Stream:
         answer = None
         if reason is None:
             answer, reason = self._ask(due, t_start)
+            self._answered = True
         others = self._teller.tell(answer, reason)
         main = others.pop("")
-        self._spoken |= any(one.reason is None for one in (main, *others.values()))
         self._note_abstention(main.reason, t_end)
         now = self._clock.monotonic_ns()
         return Prediction(
@@ -286,7 +286,7 @@ class Stream:
             return f"too little is real: {real:.0%} of the window, {self._least:.0%} are needed"
         if due.verdict is None or self._judge is None:
             return None
-        if not self._spoken:
+        if not self._answered:
             misfit = self._judge.misfit(due.verdict)
             if misfit is not None:
                 raise SignalError(misfit)

@@ -13,6 +13,7 @@ from bioxedge.runtime.sources.counters import Floats, Pattern
 from bioxedge.runtime.sources.stamping import Stamping
 
 MOST = 2**24  # values in one push
+_PART = 0.5  # seconds of a long packet that are numbered at once
 _AGAIN = 8  # packets, or samples, by which a counter may go back before it has come round
 _TURNS = (2**8, 2**16, 2**32, 2**53)
 COUNTED = Pattern(None, stamps="unknown")
@@ -55,7 +56,7 @@ class Intake:
 
     def __init__(self, channels: int, rate: float, pattern: Pattern | None = None) -> None:
         self._channels, self._pattern = channels, pattern
-        self._stamping = Stamping(rate)
+        self._rate, self._stamping = rate, Stamping(rate)
         self._kind: str | None = None
         self._count = math.nan  # the counter of the packet or sample before
         self._next = 0  # number of the next sample
@@ -67,8 +68,8 @@ class Intake:
         stamps: npt.ArrayLike | None,
         counter: npt.ArrayLike | None,
         arrived: int,
-    ) -> Packet:
-        """Number a packet.
+    ) -> list[Packet]:
+        """Number what was pushed at once: one packet, or several where each sample has a stamp.
 
         Raises
         ------
@@ -89,17 +90,24 @@ class Intake:
         if stamps is not None:
             when = _along(stamps, n, "stamps")
             self._kind = kind
-            return self._stamped(values, when, arrived)
+            if np.ndim(stamps):
+                # A long packet's own first stamps tell what the later ones are held to.
+                step = max(round(_PART * self._rate), 1)
+                parts = [slice(at, at + step) for at in range(0, max(n, 1), step)]
+                return [self._stamped(values[:, one], when[one], arrived) for one in parts]
+            return [self._stamped(values, when, arrived)]
         if counter is not None:
             each = _along(counter, n, "counter")
-            if n and (not np.isfinite(each[-1]) or each[-1] < 0):
-                raise SignalError(f"a counter is a number from 0 on, got {each[-1]}")
+            whole = np.ndim(counter) == 0
+            last = float(np.asarray(counter)) if whole else each[-1] if n else 0.0
+            if not np.isfinite(last) or last < 0:
+                raise SignalError(f"a counter is a number from 0 on, got {last}")
             self._kind = kind
-            return self._counted(values, each, np.ndim(counter) == 0, arrived)
+            return [self._counted(values, each, last if whole else None, arrived)]
         self._kind = kind
         numbers = self._next + np.arange(n, dtype=np.float64)
         self._next += n
-        return Packet(values, numbers, arrived, False)
+        return [Packet(values, numbers, arrived, False)]
 
     def _samples(self, samples: npt.ArrayLike) -> Floats:
         """Copy samples into float64 [channels, n]."""
@@ -126,38 +134,44 @@ class Intake:
 
     def _stamped(self, values: Floats, stamps: Floats, arrived: int) -> Packet:
         stamping = self._stamping
-        steps = stamping.steps
+        steps, counted = stamping.steps, stamping.counts
         numbers, _ = stamping.take(stamps, arrived / 1e9)
         said: tuple[str, ...] = ()
         if stamping.steps != steps:
             said = ("the sender's clock was set, or its stamps do not go on: the line begins anew",)
-        return Packet(values, numbers, arrived, stamping.counts, said)
+        # Numbers that were made while nothing counted show no loss, whatever is known since.
+        return Packet(values, numbers, arrived, counted and stamping.counts, said)
 
-    def _counted(self, values: Floats, counter: Floats, whole: bool, arrived: int) -> Packet:
-        n = values.shape[1]
+    def _counted(
+        self, values: Floats, counter: Floats, number: float | None, arrived: int
+    ) -> Packet:
+        """Number by a counter: one for each sample, or a ``number`` for the packet."""
+        n, whole = values.shape[1], number is not None
         if self._pattern is not None:
-            numbers = np.full(n, counter[-1]) if whole and n else counter
+            numbers = counter if number is None else np.full(n, number)
             return Packet(values, numbers, arrived, True)
-        if not n:
+        if not n and not whole:
             return Packet(values, np.empty(0), arrived, True)
         if not whole:
             # A sample whose number is none stays one, to be told by those around it.
             known = np.where(np.isfinite(counter), counter, np.nan)
             numbers = np.empty(n)
-            for at, number in enumerate(known.tolist()):
-                gone = 1 if math.isnan(number) else _gone(self._count, number)
-                numbers[at] = math.nan if math.isnan(number) else self._next + gone - 1
+            for at, each in enumerate(known.tolist()):
+                gone = 1 if math.isnan(each) else _gone(self._count, each)
+                numbers[at] = math.nan if math.isnan(each) else self._next + gone - 1
                 self._next += gone
-                self._count = self._count + 1 if math.isnan(number) else number
+                self._count = self._count + 1 if math.isnan(each) else each
             return Packet(values, numbers, arrived, True)
-        gone = _gone(self._count, float(counter[-1]))
+        assert number is not None
+        gone = _gone(self._count, number)
         if gone <= 0:
-            said = f"packet {counter[-1]:.0f} came again, or late: left out"
+            said = f"packet {number:.0f} came again, or late: left out"
             return Packet(values[:, :0], np.empty(0), arrived, True, (said,))
         self._next += (gone - 1) * (self._size or n)
         numbers = self._next + np.arange(n, dtype=np.float64)
         self._next += n
-        self._count, self._size = float(counter[-1]), n
+        # An empty packet is one that came: its number counts, its size says nothing of others.
+        self._count, self._size = number, n or self._size
         return Packet(values, numbers, arrived, True)
 
     def pattern(self, counts: bool) -> Pattern:

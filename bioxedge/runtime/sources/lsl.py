@@ -211,7 +211,8 @@ class LslSource(Managed):
         behind = now / 1e9 - when
         sure = (behind > -0.1) & (behind < _NEAR + (now - since) / 1e9)
         self._stamps.append(np.where(sure, when, math.nan))
-        self._feed.put(self._feed.intake.take(rows, when, None, now))
+        for packet in self._feed.intake.take(rows, when, None, now):
+            self._feed.put(packet)
 
     def _pop(self) -> Chunk | None:
         """Give a chunk, with the time at which the sender took its last sample."""

@@ -132,9 +132,9 @@ class PushSource(Managed):
                 return
             if self._ended:
                 raise SourceError(f"{self.name} was ended: start it again to push")
-            packet = self._feed.intake.take(samples, stamps, counter, self._host.monotonic_ns())
-            self._queue.append(packet)
-            self._waiting += packet.samples.shape[1]
+            taken = self._feed.intake.take(samples, stamps, counter, self._host.monotonic_ns())
+            self._queue += taken
+            self._waiting += sum(packet.samples.shape[1] for packet in taken)
             while self._waiting > self._most and len(self._queue) > 1:
                 old = self._queue.popleft()
                 n = old.samples.shape[1]
