@@ -174,6 +174,16 @@ def test_blocks_of_a_recording_that_knows_its_own_clock_are_cut_by_it(
         nominal = piece.t0 + np.arange(piece.samples.shape[1]) / piece.rate
         assert Places(piece).at(nominal) == pytest.approx(piece.samples[0], abs=2e-3)
         assert piece.samples[0, 0] == pytest.approx(1.7e9 + 10 * number, abs=0.02)
+    # A sensor that began later, and one that the recipe does not mean, move no block apart.
+    late = replace(beside, samples=np.zeros((1, 750)), t0=1.7e9 + 20)
+    short = replace(beside, samples=np.zeros((1, 50)))
+    parts = (Part.of("ecg", whole), Part.of("ppg", late), Part.of("temp", short))
+    several = parted(Session("s", "p", parts), Split(block=10.0), timed={"ecg", "ppg"})
+    assert len(several) == 7
+    for number, one in enumerate(several[1:], 1):
+        ecg, ppg = (part.read() for part in one.parts[:2])
+        assert ecg.samples[0, 0] == pytest.approx(1.7e9 + 20 + 10 * number, abs=0.02)
+        assert ppg.t0 == pytest.approx(1.7e9 + 20 + 10 * number, abs=0.06)
     # Skipped first, a block begins where the rest does.
     first = parted(session, Split(block=10.0), skip=25.0)[0].parts[0].read()
     assert first.samples[0, 0] == pytest.approx(1.7e9 + 25, abs=0.02)

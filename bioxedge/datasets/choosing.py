@@ -110,7 +110,7 @@ def choose(recipe: Recipe, root: Path | None) -> tuple[list[Chosen], list[Left]]
             if not roles:
                 continue
             data = group[0][0]
-            for piece in parted(session, recipe.split, data.skip):
+            for piece in parted(session, recipe.split, data.skip, _timed(recipe, session, data)):
                 found = _chosen(recipe, piece, data, roles)
                 name = f"{data.name}/{piece.name}" if several else piece.name
                 if isinstance(found, str):
@@ -145,6 +145,17 @@ def _places(recipe: Recipe) -> list[list[tuple[Data, tuple[str, ...]]]]:
         key = (data.place, data.source, data.target, data.channel)
         groups.setdefault(key, []).append((data, roles))
     return list(groups.values())
+
+
+def _timed(recipe: Recipe, session: Session, data: Data) -> set[str]:
+    """Name the recordings that blocks of time are counted by: those that the recipe means."""
+    if not recipe.split.block:
+        return set()
+    found = (
+        pick(session, recipe.source.sensor, data.source, "source"),
+        pick(session, recipe.target.sensor, data.target, "target"),
+    )
+    return {part.name for part in found if part is not None}
 
 
 def _chosen(recipe: Recipe, session: Session, data: Data, wanted: set[str]) -> Chosen | str:
