@@ -37,9 +37,19 @@ def test_class_numbers_go_by_the_names_that_a_table_had() -> None:
     given = reference({"stage": [2, 2, 0, 0, 1, 1]}, labels={"stage": ["asleep", "art", "awake"]})
     found = read(task, given, 100.0, 102.0, 104.0)
     assert found[:2] == [0.0, 1.0] and np.isnan(found[2])  # artefacts are no label of the recipe's
-    lacking = Task(rule="classes", channel="stage", labels=("awake", "asleep", "rem"))
-    with pytest.raises(DatasetError, match="names asleep, art, awake, the recipe also rem"):
-        read(lacking, given, 100.0)
+    # A label that somebody did not show is none of theirs.
+    more = Task(rule="classes", channel="stage", labels=("rem", "awake", "asleep"))
+    assert read(more, given, 100.0, 102.0) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("labels", [("Awake", "Asleep"), ("awake", "Asleep "), ("wake", "sleep")])
+def test_names_that_are_spelled_in_another_way_never_become_numbers(
+    labels: tuple[str, str],
+) -> None:
+    """Each table numbers its own texts, so that one person's first label is another's second."""
+    given = reference({"stage": [1, 1, 0, 0]}, labels={"stage": ["asleep", "awake"]})
+    with pytest.raises(DatasetError, match="reference names asleep, awake, the recipe"):
+        read(Task(rule="classes", channel="stage", labels=labels), given, 100.0)
 
 
 def test_without_such_names_numbers_count() -> None:

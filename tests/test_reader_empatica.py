@@ -77,6 +77,13 @@ def test_what_is_wrong_is_said_in_one_short_line(tmp_path, files, said):
     assert "\n" not in str(caught.value) and len(str(caught.value)) - len(str(tmp_path)) < 300
 
 
+def test_tables_that_are_called_like_an_e4s_files_are_tables(tmp_path):
+    text = "time,value\n" + "".join(f"{k / 4},{k}\n" for k in range(20))
+    path = folder(tmp_path / "p1", EDA=text, TEMP=text)
+    assert not readers.recognised(path)
+    assert readers.find(path / "EDA.csv").kind == "table"
+
+
 def test_tags_that_are_no_times_are_named(tmp_path):
     path = folder(tmp_path / "e4", BVP=BVP, ACC=ACC, tags="1560279830.5\nbutton\nnan\n")
     found = readers.find(path)

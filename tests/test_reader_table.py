@@ -144,6 +144,23 @@ def test_columns_of_one_name_stay_apart(tmp_path):
     assert found.streams[0].read()[:, 0].tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("times", ["08.05.2026", "10:00:00", "2026-05-08"])
+def test_times_that_lay_nothing_out_give_way_to_a_rate_that_was_told(tmp_path, times):
+    text = "date,ppg\n" + "".join(f"{times},{k}\n" for k in range(50))
+    with pytest.raises(RecordingError, match="--rate"):
+        readers.find(table(tmp_path, text))
+    found = readers.find(table(tmp_path, text), rate=64.0)
+    (ppg,) = found.streams
+    assert (ppg.rate, ppg.samples, ppg.dated) == (64.0, 50, False)
+    assert "at the rate that was told" in " ".join(found.remarks)
+
+
+def test_milliseconds_that_nobody_named_are_asked_about(tmp_path):
+    text = "timestamp,ppg\n" + "".join(f"{k * 16},{k}\n" for k in range(100))
+    (said,) = readers.find(table(tmp_path, text)).remarks
+    assert "taken as seconds" in said and "time_ms" in said
+
+
 def test_without_times_the_rate_that_was_told_counts(tmp_path):
     (stream,) = readers.find(table(tmp_path, "ecg\n" + rows(40, "{k}")), rate=125.0).streams
     assert (stream.rate, stream.samples, stream.dated) == (125.0, 40, False)

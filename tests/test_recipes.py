@@ -214,6 +214,14 @@ SLIPS = {
         ("[task]", '[[teacher]]\nhead = "head.pt"\nlicence = "MIT"\n[task]'),
         "give its sha256 (sha256sum FILE) - at `$.teacher[0].sha256`",
     ),
+    "a ready head on a model that is pretrained here": (
+        (
+            "[task]",
+            '[[teacher]]\nhead = "head.pt"\nlicence = "MIT"\n' + f'sha256 = "{"0a" * 32}"\n[task]',
+        ),
+        "no head from outside knows its features: name the weights that the head was trained on - "
+        "at `$.target.model.checkpoint`",
+    ),
     "weights for other labels": (
         ("[task]", "[head]\nweights = [1.0, 2.0, 3.0]\n[task]"),
         "3 weights are given for 2 labels - at `$.head.weights`",

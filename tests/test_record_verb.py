@@ -105,6 +105,11 @@ def test_roles_are_given_or_found():
     assert found[1].modality == "eda" and found[2].source.channels[0] == "Fz"
 
 
+def test_a_simulated_wearer_is_of_the_kind_that_it_simulates():
+    wishes = [f"synthetic:{kind}" for kind in ("ppg", "ecg")]
+    assert [one.modality for one in tracks(wishes)] == ["ppg", "ecg"]
+
+
 def test_a_role_an_option_and_a_folder_with_commas_are_told_apart():
     wish = Wish.parse("target=replay:/tmp/a, b,speed=max,channels=x+y,unit=mV+V,modality=ecg")
     assert (wish.role, wish.channels, wish.units) == ("target", ("x", "y"), ("mV", "V"))

@@ -104,6 +104,7 @@ def test_too_few_people_is_one_line(count: int, options: dict[str, float]) -> No
         for seed in range(20):
             split_people(people, **{"folds": 2, "fold": 0, "seed": seed, **options})
     assert "Record or label more people" in str(error.value)
+    assert "block = 60.0 and shares = { head = 40, pair = 40, test = 20 }" in str(error.value)
     assert "\n" not in str(error.value)
 
 

@@ -242,5 +242,6 @@ def _whole(found: People, able: Mapping[str, Able], ready: bool) -> None:
         f"nobody is left for {' and '.join(lacking)}: of {len(able)} people {labelled} have "
         f"labels, {both} wore both sensors and {tested} wore the source; test {len(found.test)}, "
         f"head {len(found.head)}, pair {len(found.pair)}. Record or label more people, "
-        "or name the parts in [split]"
+        "name the parts in [split], or, of too few people, deal out stretches of time: in place of "
+        "folds and head_share write block = 60.0 and shares = { head = 40, pair = 40, test = 20 }"
     )

@@ -304,9 +304,20 @@ def _suffices(recipe: Recipe, prepared: Prepared) -> None:
             )
     for group, names in (("pair", prepared.people.pair), ("test", prepared.people.test)):
         if not len(prepared.of(group)):
-            raise DatasetError(
-                f"no window of the {group} people {_listed(names)} serves: see what was left out"
-            )
+            why = _why_none(prepared, names)
+            raise DatasetError(f"no window of the {group} people {_listed(names)} serves: {why}")
+
+
+def _why_none(prepared: Prepared, names: Sequence[str]) -> str:
+    """Say why nothing of some people serves."""
+    own = np.isin(prepared.windows.person, list(names))
+    late = [side for side, settled in prepared.settled.items() if not settled[own].any()]
+    if own.any() and late:
+        return (
+            f"the {late[0]}'s baseline has settled in none of their {int(own.sum())} windows: "
+            f"record longer, or shorten its settle (minutes) at `$.{late[0]}.baseline`"
+        )
+    return "see what was left out"
 
 
 def _listed(names: Sequence[str], most: int = 8) -> str:

@@ -133,6 +133,9 @@ def guess_modality(source: Source) -> str:
 
     Electrodes have names of their own on BrainFlow's boards (``TP9``) where they are an EEG's.
     """
+    maker, _, simulated = (source.sensor or "").partition("/")
+    if maker == "simulated" and simulated:
+        return simulated
     kinds = {name.rpartition("_")[0].lower() for name in source.channels}
     if kinds == {""}:
         return "eeg" if source.sensor is not None else ""

@@ -95,23 +95,27 @@ def _track(reference: Recording, columns: Sequence[str], task: Task) -> Samples:
 def _by_text(reference: Recording, column: str, task: Task) -> dict[int, int] | None:
     """Say which label each class number stands for, where the reference names its classes.
 
-    None where its names are not the recipe's: then numbers count.
+    None where it does not: then numbers count. Numbers of named classes mean nothing by
+    themselves, since each table counts its own texts. A label that this reference lacks is one
+    that this person did not show.
     """
     texts = reference.facts.get("labels", ())
     if isinstance(texts, dict):
         texts = texts.get(column, ())
     texts = [str(text) for text in texts] if isinstance(texts, list | tuple) else []
-    found = {text: number for number, text in enumerate(texts)}
-    known = [label for label in task.labels if label in found]
-    if not known:
+    if not texts or all(text.strip().isdecimal() for text in texts):
         return None
-    if len(known) < len(task.labels):
-        lacking = [label for label in task.labels if label not in found]
+    found = {text: number for number, text in enumerate(texts)}
+    lacking = [label for label in task.labels if label not in found]
+    alike = {text.strip().casefold() for text in texts if text not in task.labels}
+    spelled = [label for label in lacking if label.strip().casefold() in alike]
+    if spelled or len(lacking) == len(task.labels):
         raise DatasetError(
-            f"{reference.person}'s reference names {', '.join(texts)}, the recipe also "
-            f"{', '.join(lacking)}: correct `$.task.labels`"
+            f"{reference.person}'s reference names {', '.join(texts)}, the recipe "
+            f"{', '.join(spelled or lacking)}: write `$.task.labels` as they stand there, or name "
+            "the people that are meant with `people`"
         )
-    return {found[label]: number for number, label in enumerate(task.labels)}
+    return {found[label]: number for number, label in enumerate(task.labels) if label in found}
 
 
 def of_marks(marks: Sequence[Mark], task: Task, moments: Floats, seconds: float) -> Floats:

@@ -32,8 +32,21 @@ _DERIVED = {
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    """Tell by the names of the files in a folder, two of them at least."""
-    return path.is_dir() and sum((path / name).is_file() for name in (*_SENSORS, *_DERIVED)) >= 2
+    """Tell by the names of the files in a folder, two of them at least, and how one begins."""
+    if not path.is_dir():
+        return False
+    there = [path / name for name in (*_SENSORS, *_DERIVED) if (path / name).is_file()]
+    return len(there) >= 2 and not all(map(_headed, there))
+
+
+def _headed(path: Path) -> bool:
+    """Whether a file begins with the names of columns, as other tables do; an E4's does not."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            first = file.readline().split(",")[0].strip()
+    except OSError:
+        return False
+    return path.name not in _DERIVED and first[:1].isalpha()
 
 
 def look(path: Path, **told: Any) -> Found:

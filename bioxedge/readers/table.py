@@ -30,6 +30,8 @@ _SCALES = {
     "s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e3, "msec": 1e3, "milliseconds": 1e3, "us": 1e6,
     "µs": 1e6, "μs": 1e6, "microseconds": 1e6, "ns": 1e9, "nanoseconds": 1e9,
 }  # fmt: skip
+_ORDERED = "rows are taken one after the other, at the rate that was told"
+_SLOWEST = 0.2  # Hz: what few sensors are below, and any is whose milliseconds were read as seconds
 _DATED = 1e8  # s since 1970: smaller is a time since some start
 _MILLI, _TEXTS = ("time_ms", "timestamp_ms", "milliseconds"), 10_000
 
@@ -58,7 +60,10 @@ def look(
     remarks: list[str] = []
     if text.comma:
         remarks.append("numbers are read with decimal commas")
-    at, times, dated = _times(text, remarks)
+    at, times, dated = _times(text, remarks, rate)
+    if times is not None and rate is not None and not np.diff(times).any():
+        times, dated = None, False
+        remarks.append(f"its times do not go on: {_ORDERED}")
     if times is None and rate is None:
         raise RecordingError(
             f"{path} has no column of times ({text.named}): give its rate in Hz with --rate"
@@ -77,6 +82,11 @@ def look(
             t0, facts = float(times[0]), {"real_rate": real_rate(times, places)}
         except RecordingError as error:
             raise RecordingError(f"{path}: {error}") from error
+    if times is not None and not dated and nominal < _SLOWEST:
+        remarks.append(
+            f"its times are taken as seconds, which makes {nominal:g} Hz: if they are "
+            "milliseconds, name their column time_ms"
+        )
     lost = int(places[-1]) + 1 - count if count else 0
     if lost:
         remarks.append(f"{lost} rows are missing, by the times of the others")
@@ -109,7 +119,7 @@ def look(
 
 
 def _times(
-    text: Text, remarks: list[str]
+    text: Text, remarks: list[str], rate: float | None
 ) -> tuple[int | None, np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None, bool]:
     """Find the column of times: its number, seconds, and whether they are dates."""
     for k, header in enumerate(text.header):
@@ -119,7 +129,13 @@ def _times(
             continue
         found = times_of(text.columns[k], text.comma)
         if found is None or not np.isfinite(found[0]).all():
-            raise RecordingError(f"{text.path}: {shown(header)} holds what is no time")
+            if rate is None:
+                raise RecordingError(
+                    f"{text.path}: {shown(header)} holds what is no time: write seconds, or dates "
+                    "such as 2026-05-08 10:00:00, or give its rate in Hz with --rate"
+                )
+            remarks.append(f"{shown(header)} holds what is no time: {_ORDERED}")
+            return k, None, False
         seconds, dated, remark = found
         scale = _SCALES.get("ms" if plain in _MILLI else unit.lower())
         numbers = text.numbers(k)

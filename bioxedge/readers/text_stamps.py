@@ -47,7 +47,9 @@ def rate_of(times: Floats) -> float:
     steps = np.diff(times)
     steps = steps[np.isfinite(steps)]
     if len(steps) < 2 or not (steps > 0).any():
-        raise RecordingError("its times do not go on: give its rate with --rate")
+        raise RecordingError(
+            "its times do not go on: give its rate with --rate, or join a date with its time of day"
+        )
     middle = float(np.median(steps))
     real = 1.0 / _measured(steps, bool(np.mean(np.abs(steps - middle) < 0.5 * middle) > _EVEN))[0]
     nearest = min(KNOWN_RATES, key=lambda known: abs(known - real) / known)

@@ -181,6 +181,11 @@ def _check_people(recipe: Recipe) -> None:
             picked = getattr(data, side)
             for unit in picked.units:
                 _check_unit(unit, f"{place}.{side}.unit")
+    if recipe.ready is not None and recipe.target.model.checkpoint == "pretrain":
+        raise RecipeError(
+            "the target is pretrained here, and no head from outside knows its features: name the "
+            "weights that the head was trained on - at `$.target.model.checkpoint`"
+        )
     _check_split(recipe)
     named = [name for role in ROLES for name in getattr(split, role)]
     twice = sorted({name for name in named if named.count(name) > 1})

@@ -67,7 +67,8 @@ def choose_task(at_hand: AtHand, task: str, labels: Sequence[str], rule: str) ->
         if not choices:
             raise DatasetError(
                 "nothing is known of these sessions that differs: import them with --labels TABLE "
-                "or --label GLOB=TEXT"
+                "or --label GLOB=TEXT; where a head is ready, copy a recipe (bioxedge new --from) "
+                "and name it in [[teacher]] (docs/recipes.md#roles)"
             )
         if len(choices) > 1:
             said = [f"{one} ({_values(at_hand, one)})" for one in choices]
