@@ -6,7 +6,7 @@ The published bridge ends inside the target, its tail frozen, and is compared at
 Beside it: compared where it ends; compared at every cut from there on (the mean of the distances;
 between inner activations `centred_cosine`, at the last block the recipe's loss); with the target's
 last block trained, too, which makes it a part of the bundle's own; both; and straight to the head.
-The tail's last block alone has more parameters than the bridge: `trained` counts them. Here the
+The tail's last block may have more parameters than the bridge: `trained` counts them. Here the
 target has neither classic features nor a baseline, for a tail knows its encoder's features alone,
 and the bridge ends half way through it; its source cut is the recipe's choice. Five-fold
 cross-fitting by person as in `tasks.py`; SESSIONS as there (of BIDMC the folder as published).
