@@ -293,7 +293,7 @@ def test_marks_stand_for_labels(tmp_path: Path) -> None:
     assert recipes.read(path).task.texts == {"sit": "rest", "stroop": "stress"}
 
 
-def test_a_dry_run_writes_nothing_and_reckons(data: Path, tmp_path: Path) -> None:
+def test_a_dry_run_writes_nothing_and_reckons(roles, data: Path, tmp_path: Path) -> None:
     path = data / "roles.toml"
     found = check(path, tmp_path / "out", data=data, console=Console(quiet=True))
     assert found.seconds > 0 and found.memory > 1e8

@@ -181,7 +181,8 @@ def _check_people(recipe: Recipe) -> None:
             picked = getattr(data, side)
             for unit in picked.units:
                 _check_unit(unit, f"{place}.{side}.unit")
-    if recipe.ready is not None and recipe.target.model.checkpoint == "pretrain":
+    head = "" if recipe.ready is None else recipe.ready.head
+    if head not in ("", "checkpoint") and recipe.target.model.checkpoint == "pretrain":
         raise RecipeError(
             "the target is pretrained here, and no head from outside knows its features: name the "
             "weights that the head was trained on - at `$.target.model.checkpoint`"
