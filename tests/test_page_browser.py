@@ -89,7 +89,7 @@ def wave(first, seconds, rate=64.0):
 
 def test_the_label_stands_there_in_large_letters_with_its_age_and_probabilities(shown):
     tab, _, sink = shown
-    assert tab.ask(text("label")) == "waiting"
+    tab.until(text("label"), lambda got: got == "waiting")
     sink.emit(said("stress", p=0.13))
     tab.until(text("label"), lambda got: got == "stress")
     size = tab.ask("parseFloat(getComputedStyle(document.getElementById('label')).fontSize)")

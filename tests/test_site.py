@@ -250,6 +250,18 @@ def test_a_sensor_streams_on_and_is_recorded_while_its_only_run_is_down(here, tm
     assert kept.samples.shape[1] == samples.shape[1] and kept.facts["takes"] == 1
 
 
+def test_a_run_that_fails_at_once_ends_no_recording(here, tmp_path, monkeypatch):
+    """Whoever keeps the sensor comes late: the run waits for that, or its failure ends the take."""
+    hold = Site._hold
+
+    def late(site, *given):
+        time.sleep(0.5)
+        hold(site, *given)
+
+    monkeypatch.setattr(Site, "_hold", late)
+    test_a_sensor_streams_on_and_is_recorded_while_its_only_run_is_down(here, tmp_path)
+
+
 def test_a_run_that_starts_as_its_sensor_ends_begins_nothing_anew(here, tmp_path):
     """The sensor ends after the look whether it has, and before the run's start."""
     samples = pulse(1, 64 * 30, 64.0)

@@ -108,9 +108,13 @@ class Site:
         live = {id(job.source.tee): job.source.tee for job in jobs if not job.source.waits}
         for tee in live.values():  # it may end between a look and the start of a run
             tee.once = True
+        # A run that fails at once must not be the only one on its sensor, which would end with it.
+        self._held = {key: threading.Event() for key in live}
         self._keepers = [
-            threading.Thread(target=self._hold, args=(tee.view(name="site"),), daemon=True)
-            for tee in live.values()
+            threading.Thread(
+                target=self._hold, args=(tee.view(name="site"), self._held[key]), daemon=True
+            )
+            for key, tee in live.items()
         ]
         self._threads = [
             threading.Thread(target=self._keep, args=(job,), name=f"run {job.name}", daemon=True)
@@ -148,11 +152,14 @@ class Site:
             if thread.is_alive():
                 job.error = f"did not end within {ENDING:g} s: is a sink or its board blocked?"
 
-    def _hold(self, view: View) -> None:
+    def _hold(self, view: View, held: threading.Event) -> None:
         """Keep a sensor streaming, and recorded, while those who run on it are down."""
         while not self._stop.is_set() and any(thread.is_alive() for thread in self._threads):
             try:
-                view.start()
+                try:
+                    view.start()
+                finally:
+                    held.set()  # or it does not start, which the runs on it say
                 while not self._stop.is_set() and any(one.is_alive() for one in self._threads):
                     chunk = view.read()
                     view.take_events()
@@ -167,8 +174,11 @@ class Site:
 
     def _keep(self, job: Job) -> None:
         """Run one job, again and again where it fails."""
-        delay = self._delays[0]
+        delay, held = self._delays[0], self._held.get(id(job.source.tee))
         try:
+            while held is not None and not held.wait(LOOK):
+                if self._stop.is_set():
+                    return
             while not self._stop.is_set():
                 began = time.monotonic()
                 try:
