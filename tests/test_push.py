@@ -310,6 +310,15 @@ def test_a_loss_before_stamps_were_known_is_unknown_however_much_is_pushed(teste
     assert got[0].loss is None or got[0].t_start > 200 / RATE
 
 
+def test_what_was_pushed_at_once_is_never_left_out_of_the_queue():
+    x = signal(np.arange(RATE * 900))
+    with PushSource(("x",), RATE, held=10.0) as source:
+        source.push(x, stamps=9 + np.arange(len(x)) / RATE)
+        source.end()
+        got = sum(chunk.samples.shape[1] for chunk in iter(source.read, None))
+    assert got == len(x) and source.left_out == 0
+
+
 @pytest.mark.parametrize("empty", [{3}, {3, 4, 9}, {0}])
 def test_an_empty_packet_is_one_that_came(tested, empty):
     stream, whole = Stream(tested), Stream(tested)

@@ -135,7 +135,7 @@ class PushSource(Managed):
             taken = self._feed.intake.take(samples, stamps, counter, self._host.monotonic_ns())
             self._queue += taken
             self._waiting += sum(packet.samples.shape[1] for packet in taken)
-            while self._waiting > self._most and len(self._queue) > 1:
+            while self._waiting > self._most and len(self._queue) > len(taken):
                 old = self._queue.popleft()
                 n = old.samples.shape[1]
                 self._waiting -= n
