@@ -66,6 +66,9 @@ def test_ppg_and_motion_of_muse_lsl_are_told_apart(tmp_path):
     found = readers.find(written(tmp_path, text))
     assert (found.streams[0].modality, found.streams[0].rate) == ("acceleration", 52)
     assert any("acceleration (g) or rotation" in one for one in found.remarks)
+    told = readers.find(written(tmp_path, text), modality="rotation")
+    assert (told.streams[0].name, told.streams[0].modality) == ("rotation", "rotation")
+    assert not told.remarks
 
 
 def test_bursts_of_mind_monitor_are_no_gaps_and_events_are_marks(tmp_path):

@@ -36,7 +36,7 @@ from bioxedge.building.store import Store
 from bioxedge.building.times import times
 from bioxedge.datasets.picking import worn_of
 from bioxedge.datasets.simulated import wearers
-from bioxedge.errors import RecipeError
+from bioxedge.errors import DatasetError, RecipeError
 from bioxedge.exporting.parity import answers
 from bioxedge.runtime import Engine, ReplaySource, verify
 from bioxedge.signals import Recording
@@ -95,6 +95,13 @@ def trained(done: Done) -> dict[float, np.ndarray]:
 def streamed(stream: Stream, worn: Recording, chunk: int = 13) -> list:
     with ReplaySource(worn, speed=float("inf"), chunk=chunk) as source:
         return [one for piece in iter(source.read, None) for one in stream.push(piece)]
+
+
+def test_recordings_too_short_for_a_baseline_to_settle_are_said(tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(ADAPTS.replace("settle = 0.3", "settle = 60.0"))
+    with pytest.raises(DatasetError, match=r"baseline has settled in none of their \d+ windows"):
+        build(recipe, tmp_path / "out", **QUIET)
 
 
 def test_a_test_person_is_told_what_the_trained_model_says(done: Done) -> None:
