@@ -110,7 +110,10 @@ def _of(parts: tuple[Part, ...], person: str) -> tuple[Part, ...]:
 
 def _stretch(part: Part, start: float, end: float, seconds: float) -> Part:
     """Take a stretch of one recording, between two moments; its clock goes on."""
-    return replace(part, read=lambda: _cut(part.read(), start, end), seconds=seconds)
+    altered = f"{part.altered} from {start:.6f} to {end:.6f}"  # the same name, cut elsewhere
+    return replace(
+        part, read=lambda: _cut(part.read(), start, end), seconds=seconds, altered=altered
+    )
 
 
 def _cut(whole: Recording, start: float, end: float) -> Recording:
